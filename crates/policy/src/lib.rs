@@ -1,1 +1,62 @@
-//! Under construction.
+//! The RFC 9111 engine: heads and the time in, a decision and its reason out.
+//!
+//! Nothing here does I/O, reads a clock or waits. A proxy asks in this order:
+//!
+//! 1. [`classify`](classify::classify): may this request be answered from the cache at all?
+//! 2. [`primary_key`](key::primary_key), then [`Vary::matches`]: which stored
+//!    response could answer it?
+//! 3. [`reuse`](reuse::reuse): may that response be used now, as it is?
+//! 4. [`conditional_fields`](validate::conditional_fields) before the origin is asked, and
+//!    [`selected_by`](validate::selected_by) and [`freshen`](validate::freshen) when it answers 304.
+//! 5. [`admit`](admit::admit): may what came back be stored, and on which [`Terms`]?
+//! 6. [`invalidated`](invalidate::invalidated): what did an unsafe request make untrue?
+//! 7. [`respond`](respond::respond): does this client get the content, or a 304?
+//! 8. [`cache_status`](explain::cache_status): say what happened, with the reason's stable code.
+//!
+//! The hit path is allocation-free: a request is digested once into [`Asked`], and
+//! a stored response was digested into [`Terms`] when it was admitted.
+
+pub mod admit;
+pub mod age;
+pub mod classify;
+pub mod date;
+pub mod directives;
+pub mod explain;
+pub mod fields;
+pub mod invalidate;
+pub mod key;
+pub mod lifetime;
+pub mod method;
+pub mod reason;
+pub mod respond;
+pub mod reuse;
+pub mod rules;
+pub mod strip;
+mod syntax;
+mod targeted;
+pub mod terms;
+pub mod units;
+pub mod unshared;
+pub mod validate;
+pub mod vary;
+mod wire;
+
+pub use admit::{Admit, Exchanged, admit};
+pub use classify::{Asked, Plan, classify};
+pub use explain::{Fwd, Outcome, cache_status};
+pub use fields::Fields;
+pub use key::primary_key;
+pub use method::Method;
+pub use reason::Reason;
+pub use respond::{Reply, respond};
+pub use reuse::{OriginFailure, Verdict, absent, reuse, stale_on_error};
+pub use rules::Rules;
+pub use terms::Terms;
+pub use units::{Age, DeltaSeconds, Lifetime, Timestamp};
+pub use unshared::unshared;
+pub use vary::Vary;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod properties;

@@ -1,0 +1,211 @@
+//! May this response be stored, and on which terms? (RFC 9111 §3)
+
+use crate::age;
+use crate::classify::Asked;
+use crate::directives::{ResponseDirectives, Scope};
+use crate::fields::Fields;
+use crate::lifetime::{self, Freshness, Source, is_heuristically_cacheable};
+use crate::method::Method;
+use crate::reason::NotStored;
+use crate::rules::{Profile, Rules, SetCookie};
+use crate::terms::Terms;
+use crate::units::Timestamp;
+use crate::validate::has_validator;
+use crate::vary::Vary;
+
+/// What becomes of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admit {
+    /// It may be stored on these terms.
+    Store(Terms),
+    /// It must not, or need not, be stored.
+    DoNotStore(NotStored),
+}
+
+/// A request and the response to it, as they arrived.
+///
+/// To judge a stored response anew after a 304, pass the freshened fields, the stored status, and
+/// the times of the 304.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchanged<'a> {
+    /// The method of the request.
+    pub method: &'a Method,
+    /// The request, digested.
+    pub asked: &'a Asked,
+    /// The fields of the request as its client sent them: Vary is about these.
+    pub request: &'a Fields,
+    /// The status of the response.
+    pub status: u16,
+    /// The fields of the response, Age included.
+    pub response: &'a Fields,
+    /// When the request was sent.
+    pub request_time: Timestamp,
+    /// When the response head arrived.
+    pub response_time: Timestamp,
+}
+
+/// Decides whether a response may be stored.
+pub fn admit(exchanged: &Exchanged<'_>, rules: &Rules) -> Admit {
+    match terms(exchanged, rules) {
+        Ok(terms) => Admit::Store(terms),
+        Err(why) => Admit::DoNotStore(why),
+    }
+}
+
+fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
+    let &Exchanged { response, status, request_time, response_time, .. } = exchanged;
+    let directives = ResponseDirectives::of(response, rules);
+    check_message(exchanged)?;
+    check_directives(exchanged, &directives)?;
+    check_set_cookie(response, &directives, rules)?;
+    let vary = Vary::of(response, exchanged.request)?;
+    let freshness = lifetime::of(response, status, &directives, &vary, response_time, rules);
+    check_cacheable(status, &directives, freshness, rules)?;
+    let terms = Terms {
+        response_time,
+        initial_age: age::initial(response, request_time, response_time),
+        lifetime: freshness.lifetime,
+        source: freshness.source,
+        no_cache: directives.no_cache == Scope::Everything,
+        must_revalidate: directives.must_revalidate || directives.proxy_revalidate,
+        s_maxage: directives.s_maxage.is_some(),
+        immutable: directives.immutable,
+        permits_authorized: directives.permits_authorized(),
+        has_validator: has_validator(response),
+        stale_while_revalidate: directives.stale_while_revalidate,
+        stale_if_error: directives.stale_if_error,
+        vary,
+    };
+    check_useful(&terms)?;
+    Ok(terms.in_millis())
+}
+
+/// The conditions on method and status.
+fn check_message(exchanged: &Exchanged<'_>) -> Result<(), NotStored> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# the request method is understood by the cache;
+    if *exchanged.method != Method::Get {
+        return Err(NotStored::Method);
+    }
+    match exchanged.status {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+        //# the response status code is final (see Section 15 of [HTTP]);
+        0..=199 | 600.. => Err(NotStored::StatusNotFinal),
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+        //# a cache MUST NOT store incomplete or partial-content responses if it does not support the
+        //# Range and Content-Range header fields
+        206 => Err(NotStored::PartialContent),
+        // The key does not have the precondition or range that they answer.
+        304 | 412 | 416 => Err(NotStored::ConditionalStatus),
+        _ => Ok(()),
+    }
+}
+
+/// The conditions on the directives of both sides.
+fn check_directives(
+    exchanged: &Exchanged<'_>,
+    directives: &ResponseDirectives,
+) -> Result<(), NotStored> {
+    let is_understood = is_understood(exchanged.status);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# if the response status code is 206 or 304, or the must-understand cache directive (see
+    //# Section 5.2.2.3) is present: the cache understands the response status code;
+    if directives.must_understand && !is_understood {
+        return Err(NotStored::StatusNotUnderstood);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.3
+    //# When a cache that implements the must-understand directive receives a response that includes
+    //# it, the cache SHOULD ignore the no-store directive if it understands and implements the
+    //# status code's caching requirements.
+    if directives.no_store && !directives.must_understand {
+        return Err(NotStored::NoStore);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.5
+    //# The no-store request directive indicates that a cache MUST NOT store any part of either this
+    //# request or any response to it.
+    if exchanged.asked.no_store {
+        return Err(NotStored::RequestNoStore);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
+    //# The unqualified private response directive indicates that a shared cache MUST NOT store the
+    //# response
+    if directives.private == Scope::Everything {
+        return Err(NotStored::Private);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# if the cache is shared: the Authorization header field is not present in the request (see
+    //# Section 11.6.2 of [HTTP]) or a response directive is present that explicitly allows shared
+    //# caching (see Section 3.5); and
+    if exchanged.asked.authorization && !directives.permits_authorized() {
+        return Err(NotStored::Authorization);
+    }
+    Ok(())
+}
+
+/// The statuses whose caching requirements are implemented here: those that RFC 9110 defines,
+/// except the ones about parts and preconditions.
+const fn is_understood(status: u16) -> bool {
+    matches!(status, 200..=205 | 300..=303 | 305 | 307 | 308 | 400..=411 | 413..=415 | 417 | 421
+        | 422 | 426 | 500..=505)
+}
+
+fn check_set_cookie(
+    response: &Fields,
+    directives: &ResponseDirectives,
+    rules: &Rules,
+) -> Result<(), NotStored> {
+    let refuses = rules.profile == Profile::Safe && rules.set_cookie == SetCookie::Refuse;
+    // A field that `private="set-cookie"` names is not stored anyway.
+    let is_stored = response.contains("set-cookie") && !directives.withholds(b"set-cookie");
+    if refuses && is_stored { Err(NotStored::SetCookie) } else { Ok(()) }
+}
+
+/// The last condition: something makes the response cacheable.
+fn check_cacheable(
+    status: u16,
+    directives: &ResponseDirectives,
+    freshness: Freshness,
+    rules: &Rules,
+) -> Result<(), NotStored> {
+    let is_safe = rules.profile == Profile::Safe;
+    let has_lifetime = freshness.source != Source::Absent;
+    match (status, freshness.source) {
+        (_, Source::Explicit(_) | Source::Forced) => return Ok(()),
+        (501, Source::Heuristic) => {}
+        (500.., _) if is_safe => return Err(NotStored::ServerError),
+        (405 | 414, Source::Absent) if is_safe => return Err(NotStored::NoExplicitLifetime),
+        _ => {}
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# the response contains at least one of the following:
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# a public response directive (see Section 5.2.2.9);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# a status code that is defined as heuristically cacheable (see Section 4.2.2).
+    if has_lifetime || directives.public || is_heuristically_cacheable(status) {
+        return Ok(());
+    }
+    Err(NotStored::StatusNotCacheable)
+}
+
+/// Not a rule of the standard: what could never be reused is not worth its place.
+fn check_useful(terms: &Terms) -> Result<(), NotStored> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# Note that, in normal operation, some caches will not store a response that has neither a
+    //# cache validator nor an explicit expiration time, as such responses are not usually useful to
+    //# store.
+    if terms.has_validator {
+        return Ok(());
+    }
+    let may_be_stale = terms.stale_while_revalidate.or(terms.stale_if_error).is_some();
+    if terms.source == Source::Absent && !may_be_stale {
+        return Err(NotStored::NoExplicitLifetime);
+    }
+    if terms.no_cache || (terms.lifetime == crate::Lifetime::ZERO && !may_be_stale) {
+        return Err(NotStored::NoValidator);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What an operator decides per route, typed. Everything else is decided by the standard.
+
+use std::time::Duration;
+
+/// The rules of one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The lifetime of a response for which the origin gives none and the heuristic finds none.
+    /// Only for status 200, 203, 300, 301, 308, 404 and 410, without Set-Cookie and without Cookie
+    /// in Vary.
+    pub default_ttl: Option<Duration>,
+    /// Raises shorter lifetimes.
+    pub min_ttl: Option<Duration>,
+    /// Caps longer lifetimes; stronger than `min_ttl`.
+    pub max_ttl: Option<Duration>,
+    /// Replaces the lifetime that the other three words and the origin give. It lifts no
+    /// prohibition: `no-store`, `private`, `no-cache` and the like stay in force, and a response
+    /// without any lifetime gets one only where `default_ttl` would give it one.
+    pub force_ttl: Option<Duration>,
+    /// Whether clients can ask for fresher, or staler, content.
+    pub request_cache_control: RequestCacheControl,
+    /// What becomes of a response with Set-Cookie.
+    pub set_cookie: SetCookie,
+    /// Which choices apply where the standard leaves one.
+    pub profile: Profile,
+    /// The longest heuristic lifetime (RFC 9111 §4.2.2).
+    pub heuristic_cap: Duration,
+    /// For how long after it became stale a response may be served while the origin cannot be
+    /// reached (RFC 9111 §4.2.4). Never against must-revalidate, proxy-revalidate, s-maxage or
+    /// no-cache.
+    pub stale_if_unreachable: Duration,
+    /// As if a response without `stale-if-error` had it with this value.
+    pub stale_if_error: Option<Duration>,
+    /// As if a response without `stale-while-revalidate` had it with this value.
+    pub stale_while_revalidate: Option<Duration>,
+    /// The targeted fields that outrank Cache-Control, most applicable first (RFC 9213 §2.2).
+    pub targeted: Vec<String>,
+}
+
+/// Whether Cache-Control and Pragma of requests count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestCacheControl {
+    /// As RFC 9111 §5.2.1 has it.
+    #[default]
+    Honour,
+    /// They are advisory (RFC 9111 §5.2.1), and not heeded.
+    Ignore,
+}
+
+/// What becomes of a response with Set-Cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetCookie {
+    /// It is not stored, unless the profile is [`Profile::Rfc9111`].
+    #[default]
+    Refuse,
+    /// It is stored without the Set-Cookie lines.
+    Strip,
+    /// It is stored as it is, and every client gets the same cookie.
+    Store,
+}
+
+/// Which choices apply where the standard leaves one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Responses that are probably personal are not stored, and a response that was not marked as
+    /// shareable does not answer a request with Authorization without validation.
+    #[default]
+    Safe,
+    /// Every choice as RFC 9111 has it.
+    Rfc9111,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            default_ttl: None,
+            min_ttl: None,
+            max_ttl: None,
+            force_ttl: None,
+            request_cache_control: RequestCacheControl::Honour,
+            set_cookie: SetCookie::Refuse,
+            profile: Profile::Safe,
+            heuristic_cap: Duration::from_hours(24),
+            stale_if_unreachable: Duration::from_hours(1),
+            stale_if_error: None,
+            stale_while_revalidate: None,
+            targeted: vec!["CDN-Cache-Control".to_owned()],
+        }
+    }
+}

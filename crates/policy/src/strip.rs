@@ -1,0 +1,214 @@
+//! Fields that are not passed on (RFC 9110 §7.6.1) and fields that are not stored (RFC 9111 §3.1).
+
+use crate::directives::ResponseDirectives;
+use crate::fields::Fields;
+use crate::rules::{Rules, SetCookie};
+use crate::syntax::members;
+
+/// Removes the fields that are about one connection only. Apply it to every message that is
+/// forwarded, in both directions.
+pub fn strip_hop_by_hop(fields: &mut Fields) {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+    //# Intermediaries MUST parse a received Connection header field before a message is forwarded
+    //# and, for each connection-option in this field, remove any header or trailer field(s) from the
+    //# message with the same name as the connection-option, and then remove the Connection header
+    //# field itself (or replace it with the intermediary's own control options for the forwarded
+    //# message).
+    let mut options = Fields::new();
+    for value in fields.all("connection") {
+        options.push(b"connection", value);
+    }
+    fields.retain(|name, _| !is_hop_by_hop(name) && !is_named_by_connection(name, &options));
+}
+
+/// Removes the fields of a response that must not be kept for the next request. Judge the response
+/// with [`admit`](crate::admit::admit) before: Age is removed here, and lives on in the terms.
+pub fn strip_for_storage(fields: &mut Fields, rules: &Rules) {
+    strip_hop_by_hop(fields);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+    //# The no-cache (Section 5.2.2.4) and private (Section 5.2.2.7) cache directives can have
+    //# arguments that prevent storage of header fields by all caches and shared caches, respectively.
+    let directives = ResponseDirectives::of(fields, rules);
+    let strips_cookies = rules.set_cookie == SetCookie::Strip;
+    fields.retain(|name, _| {
+        // An id is of one exchange, and Age is computed anew for each response.
+        let is_momentary =
+            name.eq_ignore_ascii_case(b"age") || name.eq_ignore_ascii_case(b"x-request-id");
+        let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
+        !is_momentary && !is_cookie && !directives.withholds(name)
+    });
+}
+
+/// Is this field about one connection only, whether or not Connection names it?
+pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+    //# Furthermore, intermediaries SHOULD remove or replace fields that are known to require removal
+    //# before forwarding, whether or not they appear as a connection-option, after applying those
+    //# fields' semantics.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+    //# Header fields that are specific to the proxy that a cache uses when forwarding a request MUST
+    //# NOT be stored, unless the cache incorporates the identity of the proxy into the cache key.
+    const NAMES: [&[u8]; 10] = [
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    ];
+    NAMES.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
+/// Does a Connection field of this message name the field, and may it?
+pub(crate) fn is_named_by_connection(name: &[u8], message: &Fields) -> bool {
+    let named = message.all("connection").flat_map(members).any(|o| o.eq_ignore_ascii_case(name));
+    named && !is_end_to_end(name)
+}
+
+/// Is this a field that means something to the server or to caches behind us? Whoever could have it
+/// removed by naming it in Connection could forge a request or poison a cache.
+fn is_end_to_end(name: &[u8]) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+    //# A sender MUST NOT send a connection option corresponding to a field that is intended for all
+    //# recipients of the content. For example, Cache-Control is never appropriate as a connection
+    //# option
+    const NAMES: [&[u8]; 30] = [
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"age",
+        b"authorization",
+        b"cache-control",
+        b"cache-status",
+        b"content-encoding",
+        b"content-length",
+        b"content-location",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"date",
+        b"etag",
+        b"expires",
+        b"forwarded",
+        b"host",
+        b"last-modified",
+        b"location",
+        b"origin",
+        b"pragma",
+        b"range",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"user-agent",
+        b"vary",
+        b"via",
+        b"x-real-ip",
+        b"x-request-id",
+    ];
+    const PREFIXES: [&[u8]; 3] = [b"if-", b"sec-", b"x-forwarded-"];
+    let starts = |prefix: &[u8]| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || PREFIXES.iter().any(|p| starts(p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::fields;
+
+    fn forwarded(head: &str) -> Fields {
+        let mut head = fields(head);
+        strip_hop_by_hop(&mut head);
+        head
+    }
+
+    fn stored(head: &str, rules: &Rules) -> Fields {
+        let mut head = fields(head);
+        strip_for_storage(&mut head, rules);
+        head
+    }
+
+    #[test]
+    fn connection_and_what_it_names_are_not_passed_on() {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+        //= type=test
+        //# Intermediaries MUST parse a received Connection header field before a message is forwarded
+        //# and, for each connection-option in this field, remove any header or trailer field(s) from
+        //# the message with the same name as the connection-option, and then remove the Connection
+        //# header field itself (or replace it with the intermediary's own control options for the
+        //# forwarded message).
+        let head = "Connection: a, B\nA: 1\nb: 2\nc: 3\nconnection: close,d\nd: 4\na: 5";
+        assert_eq!(forwarded(head), fields("c: 3"));
+    }
+
+    #[test]
+    fn known_hop_by_hop_fields_go_even_when_connection_does_not_name_them() {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+        //= type=test
+        //# Furthermore, intermediaries SHOULD remove or replace fields that are known to require
+        //# removal before forwarding, whether or not they appear as a connection-option, after
+        //# applying those fields' semantics.
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+        //= type=test
+        //# Header fields that are specific to the proxy that a cache uses when forwarding a request
+        //# MUST NOT be stored, unless the cache incorporates the identity of the proxy into the cache
+        //# key.
+        let head = "Keep-Alive: timeout=5\nProxy-Connection: x\nTE: trailers\nUpgrade: h2c\n\
+                    Transfer-Encoding: chunked\nProxy-Authenticate: x\nProxy-Authorization: x\n\
+                    Proxy-Authentication-Info: x\nHTTP2-Settings: x\nTrailer: x";
+        assert_eq!(forwarded(head), fields("Trailer: x"));
+    }
+
+    #[test]
+    fn connection_cannot_remove_what_protects_or_identifies() {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+        //= type=test
+        //# A sender MUST NOT send a connection option corresponding to a field that is intended for
+        //# all recipients of the content. For example, Cache-Control is never appropriate as a
+        //# connection option
+        for name in [
+            "Host",
+            "Content-Length",
+            "Cache-Control",
+            "Authorization",
+            "Cookie",
+            "Set-Cookie",
+            "Range",
+            "Vary",
+            "Expires",
+            "Age",
+            "Date",
+            "ETag",
+            "X-Forwarded-For",
+            "Via",
+            "If-None-Match",
+            "Sec-Fetch-Site",
+        ] {
+            let line = format!("{name}: x");
+            assert_eq!(forwarded(&format!("Connection: {name}\n{line}")), fields(&line));
+        }
+    }
+
+    #[test]
+    fn withheld_and_momentary_fields_are_not_stored() {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+        //= type=test
+        //# The no-cache (Section 5.2.2.4) and private (Section 5.2.2.7) cache directives can have
+        //# arguments that prevent storage of header fields by all caches and shared caches,
+        //# respectively.
+        let control = "Cache-Control: no-cache=\"a, B\", private=\"Set-Cookie\"";
+        let head = format!("{control}\na: 1\nb: 2\nc: 3\nset-cookie: x\nAge: 5\nX-Request-Id: 7");
+        assert_eq!(stored(&head, &Rules::default()), fields(&format!("{control}\nc: 3")));
+    }
+
+    #[test]
+    fn cookies_are_stripped_only_when_the_route_says_so() {
+        let rules = Rules { set_cookie: SetCookie::Strip, ..Rules::default() };
+        assert_eq!(stored("Set-Cookie: a=b\nc: 3", &rules), fields("c: 3"));
+        assert_eq!(stored("Set-Cookie: a=b", &Rules::default()), fields("Set-Cookie: a=b"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Requests for something that may be stored, whose own answer is for nobody else.
+
+use crate::classify::Asked;
+use crate::fields::Fields;
+use crate::reason::Pass;
+
+/// Why a request that no stored response answers goes to the origin as it is, without filling the
+/// cache; `None` if its answer may be stored and shared.
+pub fn unshared(asked: &Asked, fields: &Fields) -> Option<Pass> {
+    if asked.head {
+        return Some(Pass::HeadNotStored);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+    //# In summary, the If-Match and If-Unmodified-Since conditional header fields are not applicable
+    //# to a cache
+    if fields.contains("If-Match") || fields.contains("If-Unmodified-Since") {
+        return Some(Pass::RequestPrecondition);
+    }
+    asked.range.then_some(Pass::RequestRange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::{Plan, classify};
+    use crate::method::Method;
+    use crate::rules::Rules;
+
+    #[test]
+    fn only_a_plain_get_fills_the_cache() {
+        for (method, field, expected) in [
+            (Method::Get, "Accept", None),
+            (Method::Get, "If-None-Match", None),
+            (Method::Get, "If-Modified-Since", None),
+            (Method::Get, "Range", Some(Pass::RequestRange)),
+            (Method::Get, "If-Match", Some(Pass::RequestPrecondition)),
+            (Method::Get, "If-Unmodified-Since", Some(Pass::RequestPrecondition)),
+            (Method::Head, "Accept", Some(Pass::HeadNotStored)),
+        ] {
+            let mut fields = Fields::new();
+            fields.push(field.as_bytes(), b"x");
+            let Plan::LookUp(asked) = classify(&method, &fields, false, &Rules::default()) else {
+                panic!("{field} is looked up")
+            };
+            assert_eq!(unshared(&asked, &fields), expected, "{field}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Validation: the conditional request out, the 304 in (RFC 9111 §4.3, §3.2).
+
+use crate::date;
+use crate::directives::{self, ResponseDirectives};
+use crate::fields::Fields;
+use crate::strip::{is_hop_by_hop, is_named_by_connection};
+use crate::syntax::trim;
+use crate::units::Timestamp;
+
+/// Adds to `out` the preconditions that validate a stored response; `false`, and nothing, when it
+/// has no validator. Call [`strip_conditionals`] on `out` before, to drop the client's own.
+pub fn conditional_fields(stored_fields: &Fields, out: &mut Fields) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
+    //# MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range) if the entity
+    //# tags were provided in the stored response(s) being validated.
+    let tag = etag(stored_fields);
+    if let Some(tag) = tag {
+        out.push(b"If-None-Match", tag);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
+    //# SHOULD send the Last-Modified value (using If-Modified-Since) if the request is not for a
+    //# subrange, a single stored response is being validated, and that response contains a
+    //# Last-Modified value.
+    let modified = last_modified(stored_fields);
+    if let Some(modified) = modified {
+        out.push(b"If-Modified-Since", modified);
+    }
+    tag.is_some() || modified.is_some()
+}
+
+/// Can a stored response be validated with a conditional request?
+pub fn has_validator(stored: &Fields) -> bool {
+    etag(stored).is_some() || last_modified(stored).is_some()
+}
+
+/// Removes what would make the origin answer only this client: the preconditions that a cache
+/// evaluates itself, and the range. A request that fills the cache must bring the whole response.
+///
+/// If-Match and If-Unmodified-Since stay, for they are meant for the origin; a 412 is not stored.
+pub fn strip_conditionals(request: &mut Fields) {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+    //# In summary, the If-Match and If-Unmodified-Since conditional header fields are not applicable
+    //# to a cache
+    const OURS: [&[u8]; 4] = [b"if-none-match", b"if-modified-since", b"if-range", b"range"];
+    request.retain(|name, _| !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)));
+}
+
+/// Is the 304 about this stored response, the only one whose validators were sent?
+pub fn selected_by(stored: &Fields, not_modified: &Fields) -> bool {
+    match (etag(not_modified), last_modified(not_modified)) {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+        //# If none of the initial set contains at least one of the same strong validators, then the
+        //# cache MUST NOT use the new response to update any stored responses.
+        (Some(tag), _) if !is_weak(tag) => etag(stored) == Some(tag),
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+        //# If the new response contains no strong validators but does contain one or more weak
+        //# validators, and those validators correspond to one of the initial set's stored responses,
+        //# then the most recent of those matching stored responses is identified for update.
+        (Some(tag), _) => etag(stored).is_some_and(|ours| opaque(ours) == opaque(tag)),
+        (None, Some(modified)) => same_date(last_modified(stored), modified),
+        // Without a validator it can only be an answer to the ones that were sent: many origins
+        // leave them out, although RFC 9110 §15.4.5 asks for them.
+        (None, None) => true,
+    }
+}
+
+/// Updates the fields of a stored response with those of a 304 about it.
+///
+/// Age and Date are those of the 304 alone: the old ones are removed even when it has none, so that
+/// a validated response counts as new. Give the 304 a Date first with [`date::stamp`].
+pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+    //# When doing so, the cache MUST add each header field in the provided response to the stored
+    //# response, replacing field values that are already present, with the following exceptions:
+    let withheld = withheld(stored, not_modified);
+    let updates = |name: &[u8]| {
+        !is_kept(name)
+            && !is_hop_by_hop(name)
+            && !is_named_by_connection(name, not_modified)
+            && !withheld.withholds(name)
+    };
+    stored.retain(|name, _| {
+        let is_renewed = name.eq_ignore_ascii_case(b"age") || name.eq_ignore_ascii_case(b"date");
+        let is_replaced = updates(name) && not_modified.values(name).next().is_some();
+        !is_renewed && !is_replaced
+    });
+    for (name, value) in not_modified.iter().filter(|(name, _)| updates(name)) {
+        stored.push(name, value);
+    }
+}
+
+/// Fields that describe the stored bytes, which a 304 does not change.
+fn is_kept(name: &[u8]) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+    //# The Content-Length header field.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+    //# Header fields that the cache's stored response depends upon, as described below,
+    const KEPT: [&[u8]; 3] = [b"content-length", b"content-encoding", b"content-range"];
+    KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))
+}
+
+/// The fields that the directives in force after the update withhold from storage.
+fn withheld(stored: &Fields, not_modified: &Fields) -> ResponseDirectives {
+    let source = if not_modified.contains("cache-control") { not_modified } else { stored };
+    let mut read = ResponseDirectives::default();
+    source.all("cache-control").flat_map(directives::parse).for_each(|d| read.add(d));
+    read
+}
+
+/// The `ETag` as it came; many origins forget its quotes, and want it back without.
+fn etag(fields: &Fields) -> Option<&[u8]> {
+    fields.get("etag").map(trim).filter(|tag| !tag.is_empty())
+}
+
+/// The Last-Modified, if it is a date.
+fn last_modified(fields: &Fields) -> Option<&[u8]> {
+    fields.get("last-modified").filter(|value| date::parse(value, Timestamp::default()).is_some())
+}
+
+fn same_date(ours: Option<&[u8]>, theirs: &[u8]) -> bool {
+    let read = |value| date::parse(value, Timestamp::default());
+    ours.is_some_and(|ours| read(ours) == read(theirs))
+}
+
+fn is_weak(tag: &[u8]) -> bool {
+    tag.starts_with(b"W/")
+}
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Does a list of entity tags have one that weakly equals the `ETag` of the stored response?
+pub(crate) fn lists_weakly(list: &[u8], stored: &Fields) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.2
+    //# two entity tags are equivalent if their opaque-tags match character-by-character, regardless
+    //# of either or both being tagged as "weak".
+    let Some(ours) = etag(stored) else { return false };
+    tags(list).any(|theirs| opaque(theirs) == opaque(ours))
+}
+
+/// An entity tag has no escapes: a backslash before its closing quote is part of it.
+fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let mut quoted = false;
+        let separates = |byte: &u8| {
+            quoted ^= *byte == b'"';
+            *byte == b',' && !quoted
+        };
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.iter().position(separates).unwrap_or(rest.len());
+        let tag = trim(&rest[..end]);
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(tag)
+    })
+}
+
+#[cfg(test)]
+mod tests;

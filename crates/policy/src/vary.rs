@@ -1,0 +1,262 @@
+//! The second key: the request fields that a response's Vary names (RFC 9111 §4.1).
+
+use crate::fields::Fields;
+use crate::reason::NotStored;
+use crate::syntax::{elements, is_token, members, trim};
+use crate::wire::{Reader, put_bytes, put_number};
+
+/// The fields that selected a stored response: their names, and their normalised values in the
+/// request that it answered. Empty when it has no Vary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Vary {
+    /// For each name, sorted: the name, then 0 when the request had no such field, or 1 and its
+    /// value.
+    bytes: Box<[u8]>,
+}
+
+impl Vary {
+    /// Digests what a response says about its selection. `request` has the fields as the client
+    /// sent them.
+    pub fn of(response: &Fields, request: &Fields) -> Result<Vary, NotStored> {
+        let mut names = Vec::new();
+        for name in response.all("vary").flat_map(members) {
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+            //# A stored response with a Vary header field value containing a member "*" always fails
+            //# to match.
+            if name == b"*" {
+                return Err(NotStored::VaryStar);
+            }
+            if !is_token(name) {
+                return Err(NotStored::VaryInvalid);
+            }
+            names.push(name.to_ascii_lowercase());
+        }
+        names.sort_unstable();
+        names.dedup();
+        let mut bytes = Vec::new();
+        for name in &names {
+            put_bytes(&mut bytes, name);
+            put_value(&mut bytes, name, request);
+        }
+        Ok(Vary { bytes: bytes.into() })
+    }
+
+    /// Would the request have selected the stored response?
+    pub fn matches(&self, request: &Fields) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+        //# the cache MUST NOT use that stored response without revalidation unless all the presented
+        //# request header fields nominated by that Vary field value match those fields in the
+        //# original request
+        self.entries().all(|(name, value)| is_presented(request, name, value))
+    }
+
+    /// The names of the selecting fields, lower-case and sorted.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries().map(|(name, _)| name)
+    }
+
+    /// Does the selection depend on this field? The name is lower-case.
+    pub fn depends_on(&self, name: &str) -> bool {
+        self.names().any(|n| n == name.as_bytes())
+    }
+
+    /// Was there no Vary?
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The variant discriminator: equal for two responses exactly if any request that selects the
+    /// one selects the other.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Appends the bytes that [`Vary::decode`] reads.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(out, &self.bytes);
+    }
+
+    /// Reads what [`Vary::encode`] wrote and returns the bytes behind it; `None` when it is not
+    /// well-formed.
+    pub fn decode(bytes: &[u8]) -> Option<(Vary, &[u8])> {
+        let mut reader = Reader(bytes);
+        let inside = reader.bytes()?;
+        let mut entries = Entries { reader: Reader(inside) };
+        entries.by_ref().for_each(drop);
+        // What is left could not be read.
+        entries.reader.0.is_empty().then(|| (Vary { bytes: inside.into() }, reader.0))
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries { reader: Reader(&self.bytes) }
+    }
+}
+
+struct Entries<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let whole = self.reader.0;
+        let entry = self.read();
+        if entry.is_none() {
+            self.reader.0 = whole;
+        }
+        entry
+    }
+}
+
+impl<'a> Entries<'a> {
+    fn read(&mut self) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+        let name = self.reader.bytes()?;
+        match self.reader.number()? {
+            0 => Some((name, None)),
+            1 => Some((name, Some(self.reader.bytes()?))),
+            _ => None,
+        }
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, name: &[u8], request: &Fields) {
+    let mut values = request.values(name).peekable();
+    if values.peek().is_none() {
+        put_number(out, 0);
+        return;
+    }
+    put_number(out, 1);
+    let value: Vec<u8> = match Form::of(name) {
+        Form::Exact => exact(values).collect(),
+        Form::List => list(values).collect(),
+        Form::CaselessList => list(values).map(|b| b.to_ascii_lowercase()).collect(),
+    };
+    put_bytes(out, &value);
+}
+
+fn is_presented(request: &Fields, name: &[u8], stored: Option<&[u8]>) -> bool {
+    let mut values = request.values(name);
+    let all = values.clone();
+    match (values.next(), stored) {
+        (None, None) => true,
+        (Some(value), Some(stored)) if values.next().is_none() => is_same_line(name, value, stored),
+        (Some(_), Some(stored)) => is_same(name, all, stored),
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+        //# If (after any normalization that might take place) a header field is absent from a
+        //# request, it can only match another request if it is also absent there.
+        _ => false,
+    }
+}
+
+/// Compares the lines of a field with a stored value.
+fn is_same<'a>(name: &[u8], lines: impl Iterator<Item = &'a [u8]>, stored: &[u8]) -> bool {
+    let stored = stored.iter().copied();
+    match Form::of(name) {
+        Form::Exact => exact(lines).eq(stored),
+        Form::List => list(lines).eq(stored),
+        Form::CaselessList => list(lines).map(|b| b.to_ascii_lowercase()).eq(stored),
+    }
+}
+
+/// As [`is_same`], for a field of one line, without the cost of assembling its normal form.
+fn is_same_line(name: &[u8], line: &[u8], stored: &[u8]) -> bool {
+    let form = Form::of(name);
+    // Quoted strings and a list that ends in a comma are left to the general way.
+    if matches!(form, Form::Exact) || line.contains(&b'"') || line.last() == Some(&b',') {
+        return is_same(name, std::iter::once(line), stored);
+    }
+    // Most clients write a list as it is stored.
+    line == stored || is_same_list(line, stored, matches!(form, Form::CaselessList))
+}
+
+/// One pass over the line and over what is stored, so that no line is slow to compare.
+fn is_same_list(line: &[u8], stored: &[u8], caseless: bool) -> bool {
+    let (mut rest, mut stored, mut after_comma) = (line, stored, true);
+    while let Some(&first) = rest.first() {
+        let spaces = rest.iter().take_while(|&&b| is_space(b)).count();
+        let ends_member = matches!(rest.get(spaces), None | Some(b','));
+        if spaces > 0 && (after_comma || ends_member) {
+            rest = &rest[spaces..];
+            continue;
+        }
+        // Whitespace inside a member counts, and is taken as a whole: no byte is looked at twice.
+        let (part, behind) = rest.split_at(spaces.max(1));
+        let is_equal = |stored: &[u8]| {
+            if caseless { stored.eq_ignore_ascii_case(part) } else { stored == part }
+        };
+        match stored.split_at_checked(part.len()) {
+            Some((wanted, after)) if is_equal(wanted) => (rest, stored) = (behind, after),
+            _ => return false,
+        }
+        after_comma = first == b',';
+        if after_comma {
+            let Some(after) = stored.strip_prefix(b" ") else { return false };
+            stored = after;
+        }
+    }
+    stored.is_empty()
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// How far a field may be normalised without changing what it means.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Free text in which a comma separates nothing.
+    Exact,
+    /// A list, as every field that may be repeated is.
+    List,
+    /// A list of values that are defined to be case-insensitive.
+    CaselessList,
+}
+
+impl Form {
+    fn of(name: &[u8]) -> Form {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+        //# normalizing both header field values in a way that is known to have identical semantics,
+        //# according to the header field's specification
+        match name {
+            b"accept-encoding" | b"accept-language" | b"accept-charset" => Form::CaselessList,
+            b"authorization"
+            | b"cookie"
+            | b"date"
+            | b"from"
+            | b"host"
+            | b"if-modified-since"
+            | b"if-range"
+            | b"if-unmodified-since"
+            | b"origin"
+            | b"referer"
+            | b"user-agent" => Form::Exact,
+            _ => Form::List,
+        }
+    }
+}
+
+/// The lines as they are, without whitespace around them.
+fn exact<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = u8> {
+    separated(values.map(trim), b"\n")
+}
+
+/// The members of all lines, without whitespace around them.
+fn list<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = u8> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
+    //# combining multiple header field lines with the same field name
+    separated(values.flat_map(elements), b", ")
+}
+
+fn separated<'a>(
+    parts: impl Iterator<Item = &'a [u8]>,
+    separator: &'static [u8],
+) -> impl Iterator<Item = u8> {
+    parts.enumerate().flat_map(move |(index, part)| {
+        let separator = if index > 0 { separator } else { &[] };
+        separator.iter().chain(part).copied()
+    })
+}
+
+#[cfg(test)]
+mod tests;
