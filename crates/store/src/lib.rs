@@ -1,1 +1,36 @@
-//! Under construction.
+//! Where responses live: a memory tier over a disk tier.
+//!
+//! The store does not know HTTP: keys, metadata and trailers are opaque bytes. A body is a stream
+//! that can be read while it is written, by readers on any thread and runtime:
+//! [`Store::begin`] gives the right to write one, [`Entry::reader`] follows it.
+//!
+//! What it never does: fail a request because a tier is full or broken, hold a lock while it waits,
+//! touch a file on the thread of a caller once it is open, serve a byte from disk that was not
+//! verified, or remove a file that it did not write. It needs a tokio runtime with time enabled
+//! wherever it waits.
+
+mod body;
+mod disk;
+mod entry;
+mod fill;
+mod key;
+mod memory;
+mod meta;
+mod options;
+mod reader;
+mod reason;
+mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use entry::{Entry, Variants};
+pub use fill::Fill;
+pub use key::Key;
+pub use meta::Meta;
+pub use options::{Clock, DiskOptions, Options};
+pub use reader::Reader;
+pub use reason::{Committed, Damage, NotStored, OpenError, ReadError, Refused, WriteError};
+pub use stats::{Cleared, Stats};
+pub use store::Store;

@@ -1,0 +1,123 @@
+//! A large body in a file of its own, read in verified pieces.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use bytes::Bytes;
+
+use super::files::Handle;
+use super::format::{BLOCK, PIECE};
+use super::io::{FileId, Io, Piece};
+use super::lane::lock;
+use crate::reason::{Damage, ReadError};
+
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
+/// Whoever must know that a file turned out bad.
+pub(crate) trait Owner: Send + Sync {
+    /// Forgets the file and counts why.
+    fn drop_damaged(&self, id: &FileId, why: Damage);
+    /// Forgets a file that the disk cannot read.
+    fn drop_unreadable(&self, id: &FileId);
+}
+
+/// A complete body in a file. It stays readable after the file lost its name for those who had it
+/// open by then.
+pub(crate) struct FileBody {
+    pub(crate) id: FileId,
+    pub(crate) length: u64,
+    blocks: Box<[u64]>,
+    io: Arc<Io>,
+    owner: Weak<dyn Owner>,
+    /// Open while somebody reads, so that many bodies in memory do not hold many descriptors.
+    open: Mutex<Weak<Handle>>,
+    gone: AtomicBool,
+}
+
+impl FileBody {
+    pub(crate) fn new(
+        id: FileId,
+        length: u64,
+        blocks: Box<[u64]>,
+        io: Arc<Io>,
+        owner: Weak<dyn Owner>,
+    ) -> Self {
+        let (open, gone) = (Mutex::new(Weak::new()), AtomicBool::new(false));
+        Self { id, length, blocks, io, owner, open, gone }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + 8 * self.blocks.len()
+    }
+
+    pub(crate) fn blocks(&self) -> &[u64] {
+        &self.blocks
+    }
+
+    /// True once the file lost its slot: new look-ups must not find it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Lets readers share a handle that is open already.
+    pub(crate) fn lend(&self, handle: &Arc<Handle>) {
+        *lock(&self.open) = Arc::downgrade(handle);
+    }
+
+    /// The file, opened if nobody has it open.
+    pub(crate) async fn handle(&self) -> Result<Arc<Handle>, ReadError> {
+        let open = lock(&self.open).upgrade();
+        if let Some(handle) = open {
+            return Ok(handle);
+        }
+        let opened = self.io.open(self.id).await;
+        if let Err(ReadError::Io(error)) = &opened
+            && error.kind() == std::io::ErrorKind::NotFound
+        {
+            self.damaged(Damage::Missing);
+        }
+        let handle = opened?;
+        self.lend(&handle);
+        Ok(handle)
+    }
+
+    /// Up to 256 KiB from `offset`, which lies inside the body.
+    pub(crate) async fn read(&self, handle: &Arc<Handle>, offset: u64) -> Result<Bytes, ReadError> {
+        let first = offset / BLOCK;
+        let length = PIECE.min(self.length - first * BLOCK);
+        let blocks = first as usize..(first + length.div_ceil(BLOCK)) as usize;
+        let piece = Piece {
+            handle: Arc::clone(handle),
+            first,
+            length: length as usize,
+            sums: self.blocks[blocks].into(),
+        };
+        let read = self.io.blocks(piece).await;
+        match &read {
+            Err(ReadError::Damaged) => self.damaged(Damage::Checksum),
+            Err(ReadError::Io(error)) if error.raw_os_error() == Some(EIO) => self.unreadable(),
+            _ => (),
+        }
+        Ok(read?.split_off((offset - first * BLOCK) as usize))
+    }
+
+    fn unreadable(&self) {
+        if let Some(owner) = self.owner.upgrade() {
+            owner.drop_unreadable(&self.id);
+        }
+    }
+
+    /// A file that lost its slot is no news when it cannot be found.
+    fn damaged(&self, why: Damage) {
+        if !self.is_gone()
+            && let Some(owner) = self.owner.upgrade()
+        {
+            owner.drop_damaged(&self.id, why);
+        }
+    }
+}

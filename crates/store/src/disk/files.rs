@@ -1,0 +1,142 @@
+//! The only place that touches files, so that tests can make any operation fail.
+//!
+//! Directories get mode 0700 and files 0600: a cache holds what its users were sent.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is about to be asked of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Create,
+    Open,
+    Read,
+    Write,
+    Rename,
+    Unlink,
+}
+
+/// How a test makes an operation fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests inject faults"))]
+pub(crate) enum Fault {
+    /// Nothing happens and the system answers this `errno`.
+    Errno(i32),
+    /// Half of the bytes are written, then the system answers `ENOSPC`; a read finds half of them.
+    Short,
+}
+
+type Faults = Arc<dyn Fn(Op) -> Option<Fault> + Send + Sync>;
+
+/// The file system as the disk tier sees it.
+#[derive(Clone, Default)]
+pub(crate) struct Files {
+    faults: Option<Faults>,
+}
+
+impl Files {
+    #[cfg(test)]
+    pub(crate) fn failing(faults: impl Fn(Op) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        Self { faults: Some(Arc::new(faults)) }
+    }
+
+    fn fault(&self, op: Op) -> Option<Fault> {
+        self.faults.as_ref().and_then(|faults| faults(op))
+    }
+
+    fn check(&self, op: Op) -> io::Result<()> {
+        match self.fault(op) {
+            Some(Fault::Errno(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Short) => Err(io::ErrorKind::StorageFull.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates a file that must not exist yet, for reading and writing.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<Handle> {
+        self.check(Op::Create)?;
+        let mut how = OpenOptions::new();
+        let file = how.read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Handle { file, files: self.clone() })
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> io::Result<Handle> {
+        self.check(Op::Open)?;
+        Ok(Handle { file: File::open(path)?, files: self.clone() })
+    }
+
+    pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<Handle> {
+        self.check(Op::Open)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Handle { file, files: self.clone() })
+    }
+
+    /// Moves a file to its final place, creating the directory it goes to if need be.
+    pub(crate) fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Op::Rename)?;
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                to.parent().map_or(Ok(()), create_directory)?;
+                fs::rename(from, to)
+            }
+            done => done,
+        }
+    }
+
+    /// Removes a file; one that is gone already is no error.
+    pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.check(Op::Unlink)?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Creates a directory and its parents, readable by the owner alone.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// An open file, read and written at offsets.
+pub(crate) struct Handle {
+    file: File,
+    files: Files,
+}
+
+impl Handle {
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Exactly `length` bytes, or `UnexpectedEof`.
+    pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        match self.files.fault(Op::Read) {
+            Some(Fault::Errno(code)) => return Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Short) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            None => self.file.read_exact_at(&mut bytes, offset)?,
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self.files.fault(Op::Write) {
+            Some(Fault::Errno(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Short) => {
+                self.file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            None => self.file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Cuts or extends the file to this length.
+    pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.files.check(Op::Write)?;
+        self.file.set_len(length)
+    }
+}

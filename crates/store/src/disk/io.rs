@@ -1,0 +1,288 @@
+//! Blocking file work, done by a few threads and awaited by any runtime.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::files::{Files, Handle};
+use super::format::{BLOCK, blocks_match};
+use super::lane::{Lane, lock};
+use crate::reason::ReadError;
+use crate::stats::Counters;
+
+/// Threads for reads and for bodies that are written while they arrive.
+const THREADS: usize = 3;
+/// Reads queued or under way; a look-up beyond them is a miss, a reader waits.
+const READS: usize = 64;
+/// Writes of bodies under way, queued or being done.
+const WRITES: usize = 64;
+/// A reader in the middle of a body waits longer than a look-up, which has the origin to ask.
+const MIDDLE: u32 = 10;
+
+/// Names a file: what it holds and which time it was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) key: [u8; 32],
+    pub(crate) variant: u64,
+    /// Unique in a store and rising: no two files ever have the same name, so removing an old file
+    /// cannot hit a new one.
+    pub(crate) sequence: u64,
+}
+
+/// Why the threads gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// Too much is queued already.
+    Full,
+    /// It took too long; the work may still happen.
+    Late,
+    /// The store is closing.
+    Closed,
+}
+
+/// What the parts of the disk tier need to touch files.
+pub(crate) struct Io {
+    pub(crate) files: Files,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) patience: Duration,
+    /// In order, one at a time: small bodies, new tails, removals.
+    pub(crate) writer: Arc<Lane>,
+    root: PathBuf,
+    pool: Arc<Lane>,
+    reads: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+    temporary: AtomicU64,
+    /// Every write of a body holds a receiver until it is done.
+    under_way: Mutex<watch::Sender<()>>,
+}
+
+impl Io {
+    /// Starts the threads; each keeps `held` until it ends.
+    pub(crate) fn start<T: Send + Sync + 'static>(
+        files: Files,
+        root: &Path,
+        patience: Duration,
+        counters: Arc<Counters>,
+        held: &Arc<T>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            files,
+            counters,
+            patience,
+            writer: Lane::start("store-writer", 1, held)?,
+            root: root.to_owned(),
+            pool: Lane::start("store-pool", THREADS, held)?,
+            reads: Arc::new(Semaphore::new(READS)),
+            writes: Arc::new(Semaphore::new(WRITES)),
+            temporary: AtomicU64::new(0),
+            under_way: Mutex::new(watch::Sender::new(())),
+        })
+    }
+
+    /// Finishes what is queued, then ends the threads.
+    pub(crate) fn close(&self) {
+        // In this order: what the pool ends with may leave files for the writer to remove.
+        for lane in [&self.pool, &self.writer] {
+            lane.close();
+            lane.join(5 * self.patience);
+        }
+    }
+
+    /// `objects/ab/<SHA-256 of the key>-<hash of the variant>-<sequence number>`, all in hex.
+    pub(crate) fn path(&self, id: &FileId) -> PathBuf {
+        let name = file_name(id);
+        self.root.join("objects").join(&name[..2]).join(&name)
+    }
+
+    /// A new name under `tmp`, where everything is removed at the next start.
+    pub(crate) fn temporary_path(&self) -> PathBuf {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        self.root.join("tmp").join(format!("{number:016x}"))
+    }
+
+    /// Does short work for a look-up: refused at once if the queue is full.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let permit = Arc::clone(&self.reads).try_acquire_owned().map_err(|_| Unanswered::Full)?;
+        self.answer(self.submit(permit, work)?, self.patience).await
+    }
+
+    /// Does work for a reader in the middle of a body: waits for its turn.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let turn = async {
+            let permit = Arc::clone(&self.reads).acquire_owned().await;
+            let answer = self.submit(permit.map_err(|_| Unanswered::Closed)?, work)?;
+            answer.await.map_err(|_| Unanswered::Closed)
+        };
+        self.in_time(turn, self.patience * MIDDLE).await
+    }
+
+    /// Queues work for a body under way; the answer comes later.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Unanswered> {
+        let permit = Arc::clone(&self.writes).try_acquire_owned().map_err(|_| Unanswered::Full)?;
+        let under_way = lock(&self.under_way).subscribe();
+        self.submit((permit, under_way), work)
+    }
+
+    /// Waits until all work queued so far is done.
+    pub(crate) async fn flush(&self) {
+        let (next, since) = watch::channel(());
+        let before = std::mem::replace(&mut *lock(&self.under_way), next);
+        before.closed().await;
+        // Until here a later flush had to wait for this one.
+        drop(since);
+        let (done, flushed) = oneshot::channel::<()>();
+        if self.writer.submit(move || drop(done)) {
+            // The sender is dropped when its turn comes: that is the signal.
+            let _ = flushed.await;
+        }
+    }
+
+    /// Waits for an answer as long as the disk may take.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, oneshot::error::RecvError>>,
+        patience: Duration,
+    ) -> Result<T, Unanswered> {
+        self.in_time(async { answer.await.map_err(|_| Unanswered::Closed) }, patience).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Unanswered>>,
+        patience: Duration,
+    ) -> Result<T, Unanswered> {
+        tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+            self.counters.disk_timeouts.add(1);
+            Err(Unanswered::Late)
+        })
+    }
+
+    /// The permit goes with the work: whoever stops waiting does not make room for more.
+    fn submit<P: Send + 'static, T: Send + 'static>(
+        &self,
+        permit: P,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, Unanswered> {
+        let (done, answer) = oneshot::channel();
+        let queued = self.pool.submit(move || {
+            let result = work();
+            drop(done.send(result));
+            drop(permit);
+        });
+        if queued { Ok(answer) } else { Err(Unanswered::Closed) }
+    }
+
+    /// Opens a stored file for a reader.
+    pub(crate) async fn open(self: &Arc<Self>, id: FileId) -> Result<Arc<Handle>, ReadError> {
+        let io = Arc::clone(self);
+        let opened = self.read(move || io.files.open(&io.path(&id))).await;
+        self.flat(opened).map(Arc::new)
+    }
+
+    /// Reads whole blocks, verified before any byte is given out.
+    pub(crate) async fn blocks(&self, piece: Piece) -> Result<Bytes, ReadError> {
+        let bytes = self.flat(self.read(move || piece.read()).await)?;
+        bytes.ok_or(ReadError::Damaged)
+    }
+
+    fn flat<T>(&self, answer: Result<io::Result<T>, Unanswered>) -> Result<T, ReadError> {
+        let error = match answer {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(Unanswered::Late) => return Err(ReadError::Io(io::ErrorKind::TimedOut.into())),
+            Err(_) => return Err(ReadError::Io(io::ErrorKind::ResourceBusy.into())),
+        };
+        self.counters.disk_read_errors.add(1);
+        Err(ReadError::Io(error))
+    }
+}
+
+/// A few blocks of a body in a file.
+pub(crate) struct Piece {
+    pub(crate) handle: Arc<Handle>,
+    /// Number of the first block.
+    pub(crate) first: u64,
+    /// Bytes to read; only the last block of a body may be cut short.
+    pub(crate) length: usize,
+    pub(crate) sums: SmallVec<[u64; 4]>,
+}
+
+impl Piece {
+    /// Offset in the body of its first byte.
+    pub(crate) fn start(&self) -> u64 {
+        self.first * BLOCK
+    }
+
+    /// `None` if the bytes are not those that were written.
+    fn read(&self) -> io::Result<Option<Bytes>> {
+        match self.handle.read(self.start(), self.length) {
+            Ok(bytes) => Ok(blocks_match(&bytes, 0, &self.sums).then(|| bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn file_name(id: &FileId) -> String {
+    use std::fmt::Write;
+    let mut name = String::with_capacity(98);
+    for byte in id.key {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    let _ = write!(name, "-{:016x}-{:016x}", id.variant, id.sequence);
+    name
+}
+
+/// The opposite of [`file_name`]; `None` for a name that is not ours.
+pub(crate) fn parse_file_name(name: &str) -> Option<FileId> {
+    let mut parts = name.split('-');
+    let (key_hex, variant, sequence) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut key = [0; 32];
+    for (byte, pair) in key.iter_mut().zip(key_hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    let id = FileId {
+        key,
+        variant: u64::from_str_radix(variant, 16).ok()?,
+        sequence: u64::from_str_radix(sequence, 16).ok()?,
+    };
+    // Only the one spelling that we write is ours.
+    (file_name(&id) == name).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_says_what_the_file_holds() {
+        let id = FileId { key: [0xab; 32], variant: 0x12, sequence: 3 };
+        let name = file_name(&id);
+        assert_eq!(name, format!("{}-0000000000000012-0000000000000003", "ab".repeat(32)));
+        assert_eq!(parse_file_name(&name), Some(id));
+    }
+
+    #[test]
+    fn names_that_are_not_ours_are_not_read_as_ours() {
+        let name = file_name(&FileId { key: [0; 32], variant: 0, sequence: 0 });
+        for foreign in ["", "README", &name[1..], &name.replace('0', "+"), &format!("{name}-1")] {
+            assert_eq!(parse_file_name(foreign), None, "{foreign}");
+        }
+    }
+}

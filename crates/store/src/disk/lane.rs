@@ -1,0 +1,141 @@
+//! Threads that do what may block, and the queue before them. No worker ever waits for a file.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Locks, also after a panic elsewhere: every critical section here leaves whole data behind.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A queue of jobs, done in order by each of its threads.
+pub(crate) struct Lane {
+    state: Mutex<State>,
+    wake: Condvar,
+    ended: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    open: bool,
+    threads: usize,
+}
+
+impl Lane {
+    /// Starts `threads` threads; each keeps `held` until it ends.
+    pub(crate) fn start<T: Send + Sync + 'static>(
+        name: &str,
+        threads: usize,
+        held: &Arc<T>,
+    ) -> io::Result<Arc<Self>> {
+        let state = State { jobs: VecDeque::new(), open: true, threads: 0 };
+        let lane = Arc::new(Self {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            ended: Condvar::new(),
+        });
+        for _ in 0..threads {
+            let (of_thread, held) = (Arc::clone(&lane), Arc::clone(held));
+            lock(&lane.state).threads += 1;
+            let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let _leave = Leave(&of_thread);
+                of_thread.work();
+                drop(held);
+            });
+            if let Err(error) = started {
+                lock(&lane.state).threads -= 1;
+                lane.close();
+                return Err(error);
+            }
+        }
+        Ok(lane)
+    }
+
+    /// Queues a job. False if the lane is closed: the job is dropped undone.
+    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) -> bool {
+        let mut state = lock(&self.state);
+        if state.open {
+            state.jobs.push_back(Box::new(job));
+            self.wake.notify_one();
+        }
+        state.open
+    }
+
+    /// Takes no more jobs; what is queued is still done.
+    pub(crate) fn close(&self) {
+        lock(&self.state).open = false;
+        self.wake.notify_all();
+    }
+
+    /// Waits until the threads of a closed lane have ended, but not for a disk that hangs.
+    pub(crate) fn join(&self, patience: Duration) {
+        let state = lock(&self.state);
+        drop(self.ended.wait_timeout_while(state, patience, |state| state.threads > 0));
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            // A job that panics loses its own answer, never the thread that others wait for.
+            drop(panic::catch_unwind(AssertUnwindSafe(job)));
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        loop {
+            match state.jobs.pop_front() {
+                Some(job) => return Some(job),
+                None if !state.open => return None,
+                None => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+/// Signs a thread off, however it ends.
+struct Leave<'a>(&'a Lane);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).threads -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_closed_lane_finishes_its_queue_and_takes_no_more() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let lane = Lane::start("test", 2, &done).unwrap();
+        for _ in 0..100 {
+            let done = Arc::clone(&done);
+            let count = move || _ = done.fetch_add(1, Ordering::SeqCst);
+            assert!(lane.submit(count));
+        }
+        lane.close();
+        assert!(!lane.submit(|| ()));
+        lane.join(Duration::from_secs(10));
+        assert_eq!(done.load(Ordering::SeqCst), 100);
+    }
+
+    #[test]
+    fn a_thread_gives_back_what_it_held_before_it_counts_as_ended() {
+        let held = Arc::new(());
+        let lane = Lane::start("test", 3, &held).unwrap();
+        assert_eq!(Arc::strong_count(&held), 4);
+        lane.close();
+        lane.join(Duration::from_secs(10));
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

@@ -1,0 +1,280 @@
+//! What is written in the background: small bodies, new metadata; and what happens when that fails.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::files::Handle;
+use super::format::{BLOCK, BlockSums, FOOTER, encode};
+use super::index::Slot;
+use super::io::{FileId, Io};
+use super::{Disk, FileBody, REST};
+use crate::body::{Done, Place};
+use crate::entry::Entry;
+use crate::key::Key;
+use crate::meta::Meta;
+use crate::reason::NotStored;
+
+/// Bytes that may wait for the writer.
+const QUEUE_BYTES: u64 = 32 << 20;
+/// Entries that may wait for the writer.
+const QUEUE_ENTRIES: u64 = 8192;
+
+impl<M: Meta> Disk<M> {
+    /// Gives an entry whose body is in memory its place and queues its file. Until that is written
+    /// the entry itself answers look-ups. Whatever comes of it, an older entry of the same variant
+    /// is gone.
+    pub(crate) fn store(
+        &self,
+        key: &Key,
+        key_id: [u8; 32],
+        entry: &Arc<Entry<M>>,
+    ) -> Result<(), NotStored> {
+        let id = self.next_id(key_id, entry.variant());
+        let mut meta = Vec::new();
+        entry.meta().encode(&mut meta);
+        let size = file_size(key, &meta, entry);
+        entry.set_sequence(id.sequence);
+        let placed = self.queue(size).and_then(|()| {
+            let held = Some(Arc::clone(entry));
+            let slot = Slot { held, ..Slot::stored(&id, size, std::sync::Weak::new()) };
+            let placed = self.with_index(|index, hot| index.place(key_id, slot, hot));
+            if !placed {
+                self.unqueue(size);
+            }
+            if placed { Ok(()) } else { Err(NotStored::NoRoom) }
+        });
+        if let Err(why) = placed {
+            self.remove_variant(&key_id, id.variant);
+            return Err(why);
+        }
+        let (disk, key, entry) = (self.me.upgrade(), key.clone(), Arc::clone(entry));
+        self.io.writer.submit(move || {
+            if let Some(disk) = disk {
+                disk.write_entry(&key, &id, &meta, &entry);
+                disk.unqueue(size);
+            }
+        });
+        Ok(())
+    }
+
+    /// Gives a large body that is already in its file its place.
+    pub(crate) fn adopt(&self, file: &Arc<FileBody>, size: u64, reserved: u64) -> bool {
+        let slot = Slot::stored(&file.id, size, Arc::downgrade(file));
+        self.with_index(|index, hot| {
+            index.release(reserved);
+            index.place(file.id.key, slot, hot)
+        })
+    }
+
+    /// Queues new metadata for a large body in its file. False if the file has no slot any more.
+    pub(crate) fn change_meta(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry<M>>,
+        file: &Arc<FileBody>,
+    ) -> bool {
+        let held = self.with_index(|index, _| {
+            let slot = index.slot(&file.id)?;
+            slot.held = Some(Arc::clone(entry));
+            slot.version += 1;
+            Some(())
+        });
+        let (disk, key) = (self.me.upgrade(), key.clone());
+        let (entry, file) = (Arc::clone(entry), Arc::clone(file));
+        held.is_some()
+            && self.io.writer.submit(move || {
+                if let Some(disk) = disk {
+                    disk.write_tail(&key, &entry, &file);
+                }
+            })
+    }
+
+    pub(crate) fn next_id(&self, key: [u8; 32], variant: u64) -> FileId {
+        FileId { key, variant, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        self.now() < self.rests_until.load(Ordering::Relaxed)
+    }
+
+    /// A write failed: nothing is written for a while, whatever the reason was.
+    pub(crate) fn failed(&self) {
+        self.io.counters.disk_write_failures.add(1);
+        self.rests_until.store(self.now() + REST, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        self.with_index(|index, hot| index.reserve(bytes, hot))
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.with_index(|index, _| index.release(bytes));
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)().as_millis() as u64
+    }
+
+    fn queue(&self, size: u64) -> Result<(), NotStored> {
+        if size > self.largest {
+            return Err(NotStored::TooLarge);
+        }
+        if self.is_resting() {
+            self.io.counters.resting_skips.add(1);
+            return Err(NotStored::DiskFailed);
+        }
+        let bytes = self.queued.fetch_add(size, Ordering::Relaxed) + size;
+        let entries = self.queued_entries.fetch_add(1, Ordering::Relaxed) + 1;
+        if bytes > QUEUE_BYTES || entries > QUEUE_ENTRIES {
+            self.unqueue(size);
+            self.io.counters.queue_full_skips.add(1);
+            return Err(NotStored::DiskSlow);
+        }
+        Ok(())
+    }
+
+    fn unqueue(&self, size: u64) {
+        self.queued.fetch_sub(size, Ordering::Relaxed);
+        self.queued_entries.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn write_entry(&self, key: &Key, id: &FileId, meta: &[u8], entry: &Arc<Entry<M>>) {
+        // Replaced or removed while it waited.
+        if !self.is_held(id, entry) {
+            return;
+        }
+        let written = if self.is_resting() {
+            self.io.counters.resting_skips.add(1);
+            false
+        } else {
+            let written = write_file(&self.io, key, id, meta, entry);
+            if written.is_err() {
+                self.failed();
+            }
+            written.is_ok()
+        };
+        self.settle(id, entry, written);
+    }
+
+    /// Ends the time in which an entry stood in for its file.
+    fn settle(&self, id: &FileId, entry: &Arc<Entry<M>>, written: bool) {
+        self.with_index(|index, _| match index.slot(id).filter(|slot| slot.holds(entry)) {
+            Some(slot) if written => slot.held = None,
+            Some(_) => drop(index.remove(id)),
+            None => (),
+        });
+    }
+
+    fn is_held(&self, id: &FileId, entry: &Arc<Entry<M>>) -> bool {
+        self.with_index(|index, _| index.slot(id).is_some_and(|slot| slot.holds(entry)))
+    }
+
+    /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
+    /// the next look-up finds out; a reader of the body does not mind.
+    fn write_tail(&self, key: &Key, entry: &Arc<Entry<M>>, file: &FileBody) {
+        if !self.is_held(&file.id, entry) {
+            return;
+        }
+        let mut meta = Vec::new();
+        entry.meta().encode(&mut meta);
+        let trailers = entry.tail().unwrap_or_default();
+        let written = tail_in_place(&self.io, key, &meta, trailers, file);
+        match &written {
+            Ok(size) => self.with_index(|index, _| index.resize(&file.id, *size)),
+            Err(_) => self.failed(),
+        }
+        self.settle(&file.id, entry, written.is_ok());
+    }
+}
+
+impl<M> Slot<M> {
+    fn holds(&self, entry: &Arc<Entry<M>>) -> bool {
+        self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, entry))
+    }
+}
+
+/// Bytes of the file of an entry whose body is in memory.
+fn file_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
+    let body = entry.length().unwrap_or(0);
+    let trailers = entry.tail().map_or(0, <[u8]>::len);
+    let tail = 16 + key.as_bytes().len() + meta.len() + trailers;
+    body + 8 * body.div_ceil(BLOCK) + (tail + FOOTER) as u64
+}
+
+fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>) -> io::Result<()> {
+    let Some(Done { length, tail, place: Place::Memory(pieces) }) = entry.body().done() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut sums = BlockSums::default();
+    pieces.iter().for_each(|piece| sums.add(piece));
+    sums.finish();
+    let end = encode(key.as_bytes(), meta, tail, &sums.done, *length, id.sequence);
+    let end = end.ok_or(io::ErrorKind::InvalidInput)?;
+    let mut temporary = Temporary::create(io)?;
+    if let [piece] = &**pieces
+        && (piece.len() as u64) < BLOCK
+    {
+        // One write for the many small ones.
+        temporary.append(&[piece, end.as_slice()].concat())?;
+    } else {
+        pieces.iter().try_for_each(|piece| temporary.append(piece))?;
+        temporary.append(&end)?;
+    }
+    temporary.publish(id)
+}
+
+/// A file under `tmp` that is removed again unless it is published.
+struct Temporary<'a> {
+    io: &'a Io,
+    path: std::path::PathBuf,
+    handle: Handle,
+    length: u64,
+    published: bool,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(io: &'a Io) -> io::Result<Self> {
+        let path = io.temporary_path();
+        let handle = io.files.create(&path)?;
+        Ok(Self { io, path, handle, length: 0, published: false })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.handle.write(self.length, bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn publish(mut self, id: &FileId) -> io::Result<()> {
+        self.io.files.publish(&self.path, &self.io.path(id))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What stays here is removed at the next start.
+            let _ = self.io.files.unlink(&self.path);
+        }
+    }
+}
+
+fn tail_in_place(
+    io: &Io,
+    key: &Key,
+    meta: &[u8],
+    trailers: &[u8],
+    file: &FileBody,
+) -> io::Result<u64> {
+    let (blocks, length) = (file.blocks(), file.length);
+    let end = encode(key.as_bytes(), meta, trailers, blocks, length, file.id.sequence);
+    let end = end.ok_or(io::ErrorKind::InvalidInput)?;
+    let handle = io.files.open_to_change(&io.path(&file.id))?;
+    handle.write(length, &end)?;
+    let size = length + end.len() as u64;
+    handle.set_len(size)?;
+    Ok(size)
+}

@@ -1,0 +1,198 @@
+//! The right to write one entry: a body that readers follow while it grows.
+//!
+//! A fill starts in memory. When it outgrows its share it goes on to the disk; when the disk fails,
+//! is full or too slow, it is only passed along. None of this shows to its readers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::body::Body;
+use crate::disk::Spill;
+use crate::entry::Entry;
+use crate::key::Key;
+use crate::meta::Meta;
+use crate::reason::{Committed, NotStored, WriteError};
+use crate::store::Store;
+
+/// The right to write one entry. Dropping it abandons the body: its readers are told.
+pub struct Fill<M: Meta>(Box<Filling<M>>);
+
+struct Filling<M: Meta> {
+    store: Store<M>,
+    key: Key,
+    entry: Arc<Entry<M>>,
+    mode: Mode<M>,
+    /// Bytes taken so far.
+    end: u64,
+    committed: bool,
+}
+
+enum Mode<M: Meta> {
+    Memory,
+    Spill(Spill<M>),
+    /// Not stored; the readers that are there get it through a small window.
+    Along(NotStored),
+}
+
+impl<M: Meta> Fill<M> {
+    pub(crate) fn in_memory(store: Store<M>, key: Key, entry: Arc<Entry<M>>) -> Self {
+        Self(Box::new(Filling { store, key, entry, mode: Mode::Memory, end: 0, committed: false }))
+    }
+
+    pub(crate) fn on_disk(
+        store: Store<M>,
+        key: Key,
+        entry: Arc<Entry<M>>,
+        spill: Spill<M>,
+    ) -> Self {
+        let mode = Mode::Spill(spill);
+        Self(Box::new(Filling { store, key, entry, mode, end: 0, committed: false }))
+    }
+
+    /// The entry being written. Readers that join before the first chunk miss nothing, whatever
+    /// becomes of the fill.
+    pub fn entry(&self) -> Arc<Entry<M>> {
+        Arc::clone(&self.0.entry)
+    }
+
+    /// Readers of the body now.
+    pub fn readers(&self) -> usize {
+        self.body().readers()
+    }
+
+    /// Waits until nobody reads.
+    pub async fn abandoned_by_readers(&self) {
+        self.body().wait_until_alone().await;
+    }
+
+    /// Why the body will not be stored, if that is certain already.
+    pub fn passed_along(&self) -> Option<NotStored> {
+        match self.0.mode {
+            Mode::Along(why) => Some(why),
+            Mode::Memory | Mode::Spill(_) => None,
+        }
+    }
+
+    /// Takes a chunk if that needs no waiting: the body is in memory and still fits. False if
+    /// nothing was taken; then [`Fill::write`] takes it.
+    pub fn try_write(&mut self, chunk: &Bytes) -> bool {
+        let end = self.0.end + chunk.len() as u64;
+        let fits = matches!(self.0.mode, Mode::Memory)
+            && self.body().may_reach(end)
+            && end <= self.0.store.largest_in_memory()
+            && self.body().try_push(chunk);
+        if fits {
+            self.0.end = end;
+        }
+        fits
+    }
+
+    /// Takes a chunk; waits for the disk if it is far behind, or for the slowest reader of a body
+    /// that is only passed along. If the returned future is dropped, the chunk has been taken.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+        if !self.body().may_reach(self.0.end + chunk.len() as u64) {
+            return Err(WriteError::LongerThanDeclared);
+        }
+        if self.try_write(&chunk) {
+            return Ok(());
+        }
+        self.0.end += chunk.len() as u64;
+        if matches!(self.0.mode, Mode::Memory) {
+            self.leave_memory();
+        }
+        self.body().push(chunk);
+        self.make_way().await;
+        Ok(())
+    }
+
+    async fn make_way(&mut self) {
+        let Filling { mode, entry, .. } = &mut *self.0;
+        if let Mode::Spill(spill) = mode
+            && let Err(why) = spill.pump(entry.body()).await
+        {
+            self.pass_along(why);
+        }
+        if let Mode::Along(_) = self.0.mode {
+            self.body().wait_for_readers().await;
+        }
+    }
+
+    fn leave_memory(&mut self) {
+        match self.0.store.spill(self.body().length(), self.0.end) {
+            Ok(spill) => self.0.mode = Mode::Spill(spill),
+            Err(why) => self.pass_along(why.into()),
+        }
+    }
+
+    fn pass_along(&mut self, why: NotStored) {
+        self.0.mode = Mode::Along(why);
+        self.0.store.counters().passed_along.add(1);
+        self.body().pass_along();
+    }
+
+    /// Ends the body with its trailers. Later look-ups find it unless the answer says why not; an
+    /// older entry of the same variant is gone either way, unless the body came out too short.
+    pub async fn commit(self, tail: &[u8]) -> Committed {
+        match self.commit_now(tail) {
+            Ok((_, committed)) => committed,
+            Err(fill) => fill.commit_file(tail).await,
+        }
+    }
+
+    /// Ends the body at once, or gives the fill back if that has to wait for the disk.
+    pub fn commit_now(mut self, tail: &[u8]) -> Result<(Arc<Entry<M>>, Committed), Self> {
+        let entry = self.entry();
+        if !self.body().may_end_at(self.0.end) {
+            return Ok((entry, Committed::NotStored(NotStored::WrongLength)));
+        }
+        let committed = match &self.0.mode {
+            Mode::Spill(_) => return Err(self),
+            Mode::Along(why) => {
+                self.body().finish_nowhere(tail);
+                self.0.store.supersede(&self.0.key, &entry);
+                Committed::NotStored(*why)
+            }
+            Mode::Memory => {
+                self.body().finish_in_memory(tail);
+                self.0.store.publish(&self.0.key, &entry)
+            }
+        };
+        self.0.committed = true;
+        Ok((entry, committed))
+    }
+
+    async fn commit_file(mut self, tail: &[u8]) -> Committed {
+        let Filling { store, key, entry, mode, committed, .. } = &mut *self.0;
+        let Mode::Spill(spill) = mode else {
+            return Committed::NotStored(NotStored::DiskFailed);
+        };
+        let mut meta = Vec::new();
+        entry.meta().encode(&mut meta);
+        let body = Arc::clone(entry.body());
+        let done = match spill.publish(&body, key, &meta, tail, entry.variant()).await {
+            Ok(published) => store.publish_file(key, entry, tail, spill, published),
+            Err(why) => {
+                store.counters().passed_along.add(1);
+                body.finish_nowhere(tail);
+                store.supersede(key, entry);
+                Committed::NotStored(why)
+            }
+        };
+        *committed = true;
+        done
+    }
+
+    fn body(&self) -> &Arc<Body> {
+        self.0.entry.body()
+    }
+}
+
+impl<M: Meta> Drop for Filling<M> {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.entry.body().break_off();
+        }
+        self.store.end_fill(&self.key, self.entry.body());
+    }
+}

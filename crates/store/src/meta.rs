@@ -1,0 +1,19 @@
+//! What the user of the store keeps beside a body.
+
+/// The user's description of a body: decoded once, then shared by every reader.
+///
+/// The store never looks inside. It asks for bytes to write to disk, a weight to account for, and
+/// the variant, which tells apart the entries of one key.
+pub trait Meta: Send + Sync + Sized + 'static {
+    /// Appends the form kept on disk to `out`.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Reads what [`Meta::encode`] wrote; `None` drops the stored entry as damaged.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+
+    /// Bytes held on the heap, for the accounting of the memory tier.
+    fn weight(&self) -> usize;
+
+    /// Entries of one key with an equal variant replace each other.
+    fn variant(&self) -> &[u8];
+}

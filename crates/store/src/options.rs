@@ -1,0 +1,115 @@
+//! How large a store may be and where it lives.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time since any fixed point, never going back.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Where the disk tier lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Created if missing, with mode 0700; refused if it holds anything that is not a store.
+    pub directory: PathBuf,
+    /// Bytes of files it may hold, those under way included.
+    pub capacity: u64,
+}
+
+/// How large a store may be and where it lives.
+#[derive(Clone)]
+pub struct Options {
+    /// Bytes of the memory tier. Bodies under way may take a quarter of it.
+    pub memory: u64,
+    /// `None`: memory only, nothing survives a restart.
+    pub disk: Option<DiskOptions>,
+    /// Bytes of the largest body held in memory; default 1 MiB, or an eighth of `memory` if that is
+    /// less. Never more than half of `memory`.
+    pub largest_in_memory: Option<u64>,
+    /// Bytes of the largest body on disk; default 1 GiB, or half of the capacity if that is more,
+    /// and never more than the capacity.
+    pub largest_on_disk: Option<u64>,
+    /// Variants kept of one key; the least recently stored goes.
+    pub variants_per_key: usize,
+    /// How long the disk may take for one answer before a look-up is a miss and a fill goes on
+    /// without it.
+    pub disk_patience: Duration,
+    /// Measures how long the disk rests after it failed.
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory: 64 * MIB,
+            disk: None,
+            largest_in_memory: None,
+            largest_on_disk: None,
+            variants_per_key: 32,
+            disk_patience: Duration::from_secs(1),
+            clock: Arc::new(monotonic),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn largest_in_memory(&self) -> u64 {
+        // A memory tier of one body would keep nothing else, so even a wish has its bound.
+        self.largest_in_memory.unwrap_or(MIB.min(self.memory / 8)).min(self.memory / 2)
+    }
+
+    pub(crate) fn largest_on_disk(&self) -> u64 {
+        let Some(disk) = &self.disk else { return 0 };
+        self.largest_on_disk.unwrap_or_else(|| GIB.max(disk.capacity / 2)).min(disk.capacity)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("memory", &self.memory)
+            .field("disk", &self.disk)
+            .field("largest_in_memory", &self.largest_in_memory())
+            .field("largest_on_disk", &self.largest_on_disk())
+            .field("variants_per_key", &self.variants_per_key)
+            .field("disk_patience", &self.disk_patience)
+            .finish_non_exhaustive()
+    }
+}
+
+fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_disk(capacity: u64) -> Options {
+        let disk = Some(DiskOptions { directory: PathBuf::from("unused"), capacity });
+        Options { disk, ..Options::default() }
+    }
+
+    #[test]
+    fn two_gib_can_be_stored_on_eight() {
+        assert!(with_disk(8 * GIB).largest_on_disk() >= 2 * GIB);
+    }
+
+    #[test]
+    fn no_object_is_larger_than_the_tier_it_goes_to() {
+        assert_eq!(with_disk(100 * MIB).largest_on_disk(), 100 * MIB);
+        assert_eq!(Options { memory: MIB, ..Options::default() }.largest_in_memory(), MIB / 8);
+    }
+
+    #[test]
+    fn the_default_clock_never_goes_back() {
+        let clock = Options::default().clock;
+        let first = clock();
+        assert!(clock() >= first);
+    }
+}

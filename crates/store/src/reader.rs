@@ -1,0 +1,148 @@
+//! Reads a body behind its writer, or from where it was stored.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::body::{Joined, Step};
+use crate::disk::{FileBody, Handle};
+use crate::entry::Entry;
+use crate::reason::ReadError;
+
+/// Reads one body from start to end. Dropping it releases its place.
+pub struct Reader<M> {
+    entry: Arc<Entry<M>>,
+    /// `None` for a reader that came too late.
+    joined: Option<Joined>,
+    /// Offset behind the last byte read.
+    position: u64,
+    /// Offset to go on at, if that is further.
+    wanted: u64,
+    file: Option<Arc<Handle>>,
+    /// A chunk that was read but not yet handed out.
+    ahead: Option<Bytes>,
+}
+
+impl<M> Reader<M> {
+    pub(crate) fn new(entry: Arc<Entry<M>>, joined: Joined) -> Self {
+        Self { entry, joined: Some(joined), position: 0, wanted: 0, file: None, ahead: None }
+    }
+
+    pub(crate) fn late(entry: Arc<Entry<M>>) -> Self {
+        Self { entry, joined: None, position: 0, wanted: 0, file: None, ahead: None }
+    }
+
+    /// The entry whose body this is.
+    pub fn entry(&self) -> &Arc<Entry<M>> {
+        &self.entry
+    }
+
+    /// The next chunk, at most 256 KiB; `None` once the body is complete and read.
+    ///
+    /// Waits behind the writer. Dropping the returned future loses nothing.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.ready().await?;
+        Ok(self.ahead.take())
+    }
+
+    /// Waits until [`Reader::next`] has its answer, so that trouble with the disk shows while there
+    /// is still something else to answer with.
+    pub async fn ready(&mut self) -> Result<(), ReadError> {
+        if self.joined.is_none() {
+            return Err(ReadError::Abandoned);
+        }
+        while self.ahead.is_none() {
+            self.skip();
+            let Some(mut chunk) = self.read().await? else { return Ok(()) };
+            let unwanted = self.wanted.saturating_sub(self.position).min(chunk.len() as u64);
+            self.move_to(self.position + chunk.len() as u64);
+            drop(chunk.split_to(unwanted as usize));
+            self.ahead = Some(chunk).filter(|chunk| !chunk.is_empty());
+        }
+        Ok(())
+    }
+
+    /// Goes on at `offset` of the body. Only forwards: what was handed out is not read again.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.wanted = self.wanted.max(offset);
+        if let Some(mut ahead) = self.ahead.take() {
+            let start = self.position - ahead.len() as u64;
+            let unwanted = offset.saturating_sub(start).min(ahead.len() as u64);
+            drop(ahead.split_to(unwanted as usize));
+            self.ahead = Some(ahead).filter(|ahead| !ahead.is_empty());
+        }
+    }
+
+    /// Passes over what is written and not wanted. It never goes ahead of the writer, who counts
+    /// the readers of each chunk.
+    fn skip(&mut self) {
+        if self.wanted > self.position {
+            self.move_to(self.wanted.min(self.entry.body().end()).max(self.position));
+        }
+    }
+
+    fn move_to(&mut self, position: u64) {
+        if self.joined == Some(Joined::UnderWay) {
+            self.entry.body().advance(self.position, position);
+        }
+        self.position = position;
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            let step = match self.entry.body().step(self.position) {
+                Step::Wait => self.wait().await,
+                step => step,
+            };
+            return match step {
+                Step::Wait => continue,
+                Step::Chunk(bytes) => Ok(Some(bytes)),
+                Step::File(file) => self.read_file(&file).await.map(Some),
+                Step::Spilled(io, piece) => {
+                    let skip = self.position - piece.start();
+                    io.blocks(piece).await.map(|mut bytes| Some(bytes.split_off(skip as usize)))
+                }
+                Step::End => Ok(None),
+                Step::Broken => Err(ReadError::Abandoned),
+            };
+        }
+    }
+
+    /// Looks once more when it can no longer miss the wake-up, then sleeps.
+    async fn wait(&self) -> Step {
+        let body = self.entry.body();
+        let mut more = pin!(body.data.notified());
+        more.as_mut().enable();
+        let step = body.step(self.position);
+        if matches!(step, Step::Wait) {
+            more.await;
+        }
+        step
+    }
+
+    async fn read_file(&mut self, file: &FileBody) -> Result<Bytes, ReadError> {
+        let handle = match &self.file {
+            Some(handle) => Arc::clone(handle),
+            None => match self.followed_file() {
+                Some(handle) => handle,
+                None => file.handle().await?,
+            },
+        };
+        self.file = Some(Arc::clone(&handle));
+        file.read(&handle, self.position).await
+    }
+
+    fn followed_file(&self) -> Option<Arc<Handle>> {
+        let followed = self.joined == Some(Joined::UnderWay);
+        if followed { self.entry.body().followed_file() } else { None }
+    }
+}
+
+impl<M> Drop for Reader<M> {
+    fn drop(&mut self) {
+        if let Some(joined) = self.joined {
+            self.entry.body().leave(joined, self.position);
+        }
+    }
+}

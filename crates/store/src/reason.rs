@@ -1,0 +1,183 @@
+//! Why something was not stored, not read, or not opened: decisions with a stable code.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why [`begin`](crate::Store::begin) gave no right to store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The declared length is beyond what any tier takes.
+    TooLarge,
+    /// Bodies under way already take the share of memory they may take, and there is no disk.
+    NoRoom,
+    /// Only the disk could take it, and the disk rests after a failure.
+    DiskResting,
+}
+
+impl Refused {
+    /// Stable kebab-case code for headers, logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::NoRoom => "no-room",
+            Self::DiskResting => "disk-resting",
+        }
+    }
+}
+
+/// What became of a finished fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Later look-ups can find it.
+    Stored,
+    /// The readers have it whole, the store does not keep it.
+    NotStored(NotStored),
+}
+
+/// Why a finished body is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// The body grew beyond what any tier takes.
+    TooLarge,
+    /// No tier had room for it.
+    NoRoom,
+    /// The disk failed while the body was written, or stores nothing because it failed before.
+    DiskFailed,
+    /// The disk did not keep up with the body.
+    DiskSlow,
+    /// The key was removed, or everything cleared, while the body was on its way.
+    Removed,
+    /// The body is shorter than declared; its readers are told that it broke off.
+    WrongLength,
+}
+
+impl NotStored {
+    /// Stable kebab-case code for headers, logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::NoRoom => "no-room",
+            Self::DiskFailed => "disk-failed",
+            Self::DiskSlow => "disk-slow",
+            Self::Removed => "removed",
+            Self::WrongLength => "wrong-length",
+        }
+    }
+}
+
+impl From<Refused> for NotStored {
+    fn from(why: Refused) -> Self {
+        match why {
+            Refused::TooLarge => Self::TooLarge,
+            Refused::NoRoom => Self::NoRoom,
+            Refused::DiskResting => Self::DiskFailed,
+        }
+    }
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The fill broke off, or began to forget before this reader came.
+    #[error("the body broke off before its end")]
+    Abandoned,
+    /// The stored bytes are not the ones that were written; the entry has been dropped.
+    #[error("the stored body is damaged")]
+    Damaged,
+    /// The disk failed, or did not answer in time.
+    #[error("reading a stored body")]
+    Io(#[source] io::Error),
+}
+
+/// Why a chunk was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The body is longer than declared; nothing of this chunk was taken.
+    #[error("the body is longer than declared")]
+    LongerThanDeclared,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{directory} is in use{}", .pid.map(|p| format!(" by process {p}")).unwrap_or_default())]
+    InUse {
+        /// The store's directory.
+        directory: PathBuf,
+        /// The process that holds the lock, where it could be told.
+        pid: Option<u32>,
+    },
+    /// The directory has files that are not a store's.
+    #[error("{directory} is not empty and not a store")]
+    Foreign {
+        /// The directory that was asked for.
+        directory: PathBuf,
+    },
+    /// The store was written by another version of the program.
+    #[error("{directory} has store format {found:?}, this program reads {expected:?}")]
+    Version {
+        /// The store's directory.
+        directory: PathBuf,
+        /// What its `format` file says.
+        found: String,
+        /// What this program writes.
+        expected: &'static str,
+    },
+    /// The system refused.
+    #[error("{doing} {path}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a file was dropped from the disk tier instead of being served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Damage {
+    /// Lengths do not add up, or the file is too short for a footer.
+    #[default]
+    Size,
+    /// The footer does not begin with the magic number.
+    Magic,
+    /// The file has another format version.
+    Version,
+    /// The checksum of the footer, the tail or a block of the body does not match.
+    Checksum,
+    /// A whole and sound file of another key, variant or place.
+    Identity,
+    /// The metadata cannot be decoded.
+    Meta,
+    /// The file that the index knows is not there.
+    Missing,
+}
+
+impl Damage {
+    /// Every kind, in the order of the counters in [`Stats`](crate::Stats).
+    pub const ALL: [Self; 7] = [
+        Self::Size,
+        Self::Magic,
+        Self::Version,
+        Self::Checksum,
+        Self::Identity,
+        Self::Meta,
+        Self::Missing,
+    ];
+
+    /// Stable kebab-case code for logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Magic => "magic",
+            Self::Version => "version",
+            Self::Checksum => "checksum",
+            Self::Identity => "identity",
+            Self::Meta => "meta",
+            Self::Missing => "missing",
+        }
+    }
+}

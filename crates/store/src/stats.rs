@@ -1,0 +1,99 @@
+//! What a store holds and what happened to it: gauges and counters for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::reason::Damage;
+
+/// What a store holds and what happened to it since it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys that a look-up can find in memory, each with its variants.
+    pub memory_entries: u64,
+    /// Bytes of the memory tier in use: bodies, metadata, keys and overhead.
+    pub memory_bytes: u64,
+    /// Files of the disk tier, those still queued included.
+    pub disk_entries: u64,
+    /// Bytes of these files and of files under way.
+    pub disk_bytes: u64,
+    /// Bytes of bodies under way held in memory.
+    pub in_flight_bytes: u64,
+    /// Bytes waiting to be written to disk in the background.
+    pub queued_bytes: u64,
+    /// Entries that the memory tier gave up to make room.
+    pub memory_evictions: u64,
+    /// Files that the disk tier gave up to make room.
+    pub disk_evictions: u64,
+    /// Failed creations, writes and renames.
+    pub disk_write_failures: u64,
+    /// Failed opens and reads, damage not included.
+    pub disk_read_errors: u64,
+    /// Reads that took longer than the disk may take.
+    pub disk_timeouts: u64,
+    /// Bodies not written to disk because its queue was full.
+    pub queue_full_skips: u64,
+    /// Bodies not written to disk because it rests after a failure.
+    pub resting_skips: u64,
+    /// Bodies delivered but not kept because they had no room or grew too large.
+    pub passed_along: u64,
+    /// Files dropped as damaged, with the reason.
+    pub damaged: [(Damage, u64); Damage::ALL.len()],
+}
+
+/// What [`clear`](crate::Store::clear) removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Entries of both tiers, each counted once.
+    pub entries: u64,
+    /// Bytes they took in memory and on disk.
+    pub bytes: u64,
+}
+
+/// The live counters behind [`Stats`].
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) memory_evictions: Counter,
+    pub(crate) disk_evictions: Counter,
+    pub(crate) disk_write_failures: Counter,
+    pub(crate) disk_read_errors: Counter,
+    pub(crate) disk_timeouts: Counter,
+    pub(crate) queue_full_skips: Counter,
+    pub(crate) resting_skips: Counter,
+    pub(crate) passed_along: Counter,
+    damaged: [Counter; Damage::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn damaged(&self, why: Damage) {
+        self.damaged[why as usize].add(1);
+    }
+
+    /// Copies the counters; the gauges stay zero for the tiers to fill in.
+    pub(crate) fn read(&self) -> Stats {
+        Stats {
+            memory_evictions: self.memory_evictions.get(),
+            disk_evictions: self.disk_evictions.get(),
+            disk_write_failures: self.disk_write_failures.get(),
+            disk_read_errors: self.disk_read_errors.get(),
+            disk_timeouts: self.disk_timeouts.get(),
+            queue_full_skips: self.queue_full_skips.get(),
+            resting_skips: self.resting_skips.get(),
+            passed_along: self.passed_along.get(),
+            damaged: Damage::ALL.map(|why| (why, self.damaged[why as usize].get())),
+            ..Stats::default()
+        }
+    }
+}
+
+/// A number that threads add to without agreeing on an order.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,454 @@
+//! The store: two tiers, the fills under way, and what keeps them agreeing.
+//!
+//! Each key belongs to one shard. Whatever changes what a key holds does so under the shard's lock,
+//! in both tiers at once; nothing waits while it has the lock. Lock order: shard, then the disk's
+//! index or the memory tier.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::OnceCell;
+
+use crate::body::{Body, Done, InFlight, Place};
+use crate::disk::{Disk, Files, Published, Read, Slots, Spill, lock};
+use crate::entry::{Entries, Entry, Variants};
+use crate::fill::Fill;
+use crate::key::{Key, KeyRef, KnownHash};
+use crate::memory::Memory;
+use crate::meta::Meta;
+use crate::options::Options;
+use crate::reason::{Committed, NotStored, OpenError, Refused};
+use crate::stats::{Cleared, Counters, Stats};
+
+/// Locks that keys share.
+const SHARDS: usize = 64;
+/// How often a look-up starts over because the disk changed under it.
+const TRIES: usize = 40;
+
+/// Where responses live. Clones are the same store.
+pub struct Store<M: Meta>(Arc<Inner<M>>);
+
+struct Inner<M: Meta> {
+    memory: Memory<M>,
+    disk: Option<Arc<Disk<M>>>,
+    shards: Box<[Mutex<Shard<M>>]>,
+    flight: Arc<InFlight>,
+    counters: Arc<Counters>,
+    largest_in_memory: u64,
+    variants_per_key: usize,
+    /// Held as long as the store is open.
+    _lock: Option<Arc<File>>,
+}
+
+struct Shard<M> {
+    fills: HashMap<Key, Vec<Arc<Body>>, KnownHash>,
+    /// Reads from disk that look-ups of the same key share.
+    reads: HashMap<Key, Arc<OnceCell<Found<M>>>, KnownHash>,
+}
+
+/// What a look at the disk gave.
+enum Found<M> {
+    Variants(Arc<Variants<M>>),
+    Nothing,
+    Changed,
+}
+
+impl<M: Meta> Store<M> {
+    /// Opens a store; creates its directory if need be and takes it for this process.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller is done with them")]
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        Self::open_with(&options, Files::default())
+    }
+
+    pub(crate) fn open_with(options: &Options, files: Files) -> Result<Self, OpenError> {
+        let counters = Arc::new(Counters::default());
+        let flight = Arc::new(InFlight::new(options.memory / 4));
+        let opened = match &options.disk {
+            Some(disk) => {
+                let (counters, flight) = (Arc::clone(&counters), Arc::clone(&flight));
+                Some(Disk::open(options, disk, files, counters, flight)?)
+            }
+            None => None,
+        };
+        let (disk, held) = opened.unzip();
+        let largest_in_memory = options.largest_in_memory();
+        Ok(Self(Arc::new(Inner {
+            memory: Memory::new(options.memory, largest_in_memory, Arc::clone(&counters)),
+            disk,
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            flight,
+            counters,
+            largest_in_memory,
+            variants_per_key: options.variants_per_key.max(1),
+            _lock: held,
+        })))
+    }
+
+    /// All variants of a key, if they are in memory. Never waits and does not allocate; `None` means
+    /// that [`Store::look_up`] may still find some.
+    pub fn peek(&self, key: &[u8]) -> Option<Arc<Variants<M>>> {
+        self.hit(self.0.memory.get(&KeyRef::new(key))?)
+    }
+
+    fn hit(&self, found: Arc<Variants<M>>) -> Option<Arc<Variants<M>>> {
+        if let Some(disk) = &self.0.disk {
+            disk.hot.mark(found.id());
+        }
+        Some(found).filter(|found| found.is_whole())
+    }
+
+    /// All variants of a key, from memory or disk. Trouble with the disk is a miss, and counted.
+    pub async fn look_up(&self, key: &Key) -> Option<Arc<Variants<M>>> {
+        for _ in 0..TRIES {
+            if let Some(found) = self.0.memory.get_owned(key).and_then(|found| self.hit(found)) {
+                return Some(found);
+            }
+            let disk = self.0.disk.as_ref()?;
+            let id = key.id();
+            let read = {
+                let mut shard = self.shard(key);
+                if disk.slots(&id).is_empty() && self.0.memory.get_owned(key).is_none() {
+                    return None;
+                }
+                Arc::clone(shard.reads.entry(key.clone()).or_default())
+            };
+            let shared = SharedRead { store: self, key, read };
+            match shared.read.get_or_init(|| self.read(disk, key, id)).await {
+                Found::Variants(variants) => return Some(Arc::clone(variants)),
+                Found::Nothing => return None,
+                Found::Changed => (),
+            }
+        }
+        None
+    }
+
+    async fn read(&self, disk: &Disk<M>, key: &Key, id: [u8; 32]) -> Found<M> {
+        let slots = disk.slots(&id);
+        let known: Entries<M> = self.in_memory(key);
+        match disk.read(key, &id, &slots, &known).await {
+            Read::Entries(entries) => self.promote(disk, key, id, &slots, entries.into()),
+            Read::Changed => Found::Changed,
+            Read::Nothing => Found::Nothing,
+        }
+    }
+
+    /// Puts what was read into memory, unless the key changed meanwhile.
+    fn promote(
+        &self,
+        disk: &Disk<M>,
+        key: &Key,
+        id: [u8; 32],
+        slots: &Slots<M>,
+        mut entries: Entries<M>,
+    ) -> Found<M> {
+        let _shard = self.shard(key);
+        if !disk.are_as(&id, slots) {
+            return Found::Changed;
+        }
+        // Some may be in memory alone.
+        for entry in self.in_memory(key) {
+            if !entry.is_gone() && entries.iter().all(|e| e.variant() != entry.variant()) {
+                entries.push(entry);
+            }
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
+        if entries.is_empty() {
+            self.0.memory.remove(key);
+            return Found::Nothing;
+        }
+        self.install(key, id, entries.clone());
+        Found::Variants(Arc::new(Variants::new(entries, false, id)))
+    }
+
+    fn in_memory(&self, key: &Key) -> Entries<M> {
+        self.0.memory.get_owned(key).map(|v| v.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Starts to store a body of `length` bytes, if that is known. A refusal says why; the request
+    /// goes on without the store, and what is stored already stays.
+    pub fn begin(&self, key: Key, meta: M, length: Option<u64>) -> Result<Fill<M>, Refused> {
+        let fits = length.is_none_or(|length| length <= self.0.largest_in_memory);
+        let in_memory = fits && self.0.flight.has_room(length.unwrap_or(0));
+        let spill = if in_memory { None } else { Some(self.spill(length, 0)?) };
+        let body = Arc::new(Body::new(length, Arc::clone(&self.0.flight)));
+        self.shard(&key).fills.entry(key.clone()).or_default().push(Arc::clone(&body));
+        let entry = Entry::new(meta, body, 0);
+        Ok(match spill {
+            None => Fill::in_memory(self.clone(), key, entry),
+            Some(spill) => Fill::on_disk(self.clone(), key, entry, spill),
+        })
+    }
+
+    /// New metadata for a stored body. `None` if the entry is not, or no longer, what is stored.
+    pub fn replace_meta(&self, key: &Key, entry: &Arc<Entry<M>>, meta: M) -> Option<Arc<Entry<M>>> {
+        let mut shard = self.shard(key);
+        let id = self.id(key);
+        let place = &entry.body().done()?.place;
+        let disk = self.0.disk.as_ref();
+        let stored = self.in_memory(key).iter().any(|e| Arc::ptr_eq(e, entry))
+            || disk.is_some_and(|disk| disk.has(id, entry));
+        if !stored || entry.is_gone() {
+            return None;
+        }
+        shard.reads.remove(key);
+        let fresh = Entry::new(meta, Arc::clone(entry.body()), entry.sequence());
+        let on_disk = match (disk, place) {
+            (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
+                disk.change_meta(key, &fresh, file)
+            }
+            (Some(disk), Place::Memory(_)) => {
+                disk.remove_variant(&id, entry.variant());
+                disk.store(key, id, &fresh).is_ok()
+            }
+            (None, Place::Memory(_)) => false,
+            // The name of a file has the variant: this one keeps its old metadata.
+            (_, Place::File(_) | Place::Nowhere) => return None,
+        };
+        let in_memory = self.put(key, id, &fresh);
+        (on_disk || in_memory).then_some(fresh)
+    }
+
+    /// Forgets all variants of a key, also those on their way; returns how many were stored.
+    pub fn remove(&self, key: &Key) -> usize {
+        let mut shard = self.shard(key);
+        shard.reads.remove(key);
+        shard.fills.get(key).into_iter().flatten().for_each(|body| body.set_removed());
+        let mut variants: Vec<u64> = self.in_memory(key).iter().map(|e| e.variant()).collect();
+        self.0.memory.remove(key);
+        if let Some(disk) = &self.0.disk {
+            variants.extend(disk.remove_key(&key.id()).iter().map(|slot| slot.variant));
+        }
+        variants.sort_unstable();
+        variants.dedup();
+        variants.len()
+    }
+
+    /// Forgets everything, also what is on its way. The files go in the background:
+    /// [`Store::flush`] waits until they are gone.
+    pub fn clear(&self) -> Cleared {
+        let mut shards: Vec<MutexGuard<'_, Shard<M>>> = self.0.shards.iter().map(lock).collect();
+        for shard in &mut shards {
+            shard.reads.clear();
+            shard.fills.values().flatten().for_each(|body| body.set_removed());
+        }
+        let mut cleared = Cleared { entries: 0, bytes: self.0.memory.bytes() };
+        let disk = self.0.disk.as_deref();
+        let only_here = std::cell::Cell::new(0);
+        self.0.memory.clear(|variants| {
+            let on_disk = |e: &Entry<M>| disk.is_some_and(|disk| disk.has(*variants.id(), e));
+            let count = variants.iter().filter(|entry| !on_disk(entry)).count() as u64;
+            only_here.set(only_here.get() + count);
+        });
+        let (entries, bytes) = disk.map(Disk::clear).unwrap_or_default();
+        cleared.entries += only_here.get() + entries;
+        cleared.bytes += bytes;
+        cleared
+    }
+
+    /// Gauges and counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.0.counters.read();
+        stats.memory_entries = self.0.memory.keys();
+        stats.memory_bytes = self.0.memory.bytes();
+        stats.in_flight_bytes = self.0.flight.bytes();
+        if let Some(disk) = &self.0.disk {
+            disk.gauge(&mut stats);
+        }
+        stats
+    }
+
+    /// Waits until all queued work on disk is done: for a clean stop.
+    pub async fn flush(&self) {
+        if let Some(disk) = &self.0.disk {
+            disk.flush().await;
+        }
+    }
+}
+
+/// What fills use.
+impl<M: Meta> Store<M> {
+    pub(crate) fn largest_in_memory(&self) -> u64 {
+        self.0.largest_in_memory
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// A way to disk for a body that has reached `end`.
+    pub(crate) fn spill(&self, declared: Option<u64>, end: u64) -> Result<Spill<M>, Refused> {
+        let length = declared.unwrap_or(0).max(end);
+        match &self.0.disk {
+            None if length > self.0.largest_in_memory => Err(Refused::TooLarge),
+            None => Err(Refused::NoRoom),
+            Some(disk) if length > disk.largest => Err(Refused::TooLarge),
+            Some(disk) if disk.is_resting() => {
+                self.0.counters.resting_skips.add(1);
+                Err(Refused::DiskResting)
+            }
+            Some(disk) => Ok(Spill::new(disk)),
+        }
+    }
+
+    /// Stores an entry whose body is complete and in memory.
+    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry<M>>) -> Committed {
+        let mut shard = self.shard(key);
+        if entry.body().is_removed() {
+            return Committed::NotStored(NotStored::Removed);
+        }
+        shard.reads.remove(key);
+        let id = self.id(key);
+        let on_disk = match &self.0.disk {
+            Some(disk) => disk.store(key, id, entry),
+            None => Err(NotStored::NoRoom),
+        };
+        match (self.put(key, id, entry), on_disk) {
+            (false, Err(why)) => Committed::NotStored(why),
+            _ => Committed::Stored,
+        }
+    }
+
+    /// Stores an entry whose body is complete and in its file.
+    pub(crate) fn publish_file(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry<M>>,
+        tail: &[u8],
+        spill: &mut Spill<M>,
+        published: Published,
+    ) -> Committed {
+        let mut shard = self.shard(key);
+        let body = entry.body();
+        let file = Arc::clone(&published.file);
+        let why = match body.is_removed() {
+            true => NotStored::Removed,
+            false if spill.adopt(published) => {
+                shard.reads.remove(key);
+                entry.set_sequence(file.id.sequence);
+                body.finish_in_file(tail, file);
+                self.put(key, self.id(key), entry);
+                return Committed::Stored;
+            }
+            false => NotStored::NoRoom,
+        };
+        body.finish_nowhere(tail);
+        drop(shard);
+        self.supersede(key, entry);
+        Committed::NotStored(why)
+    }
+
+    pub(crate) fn end_fill(&self, key: &Key, body: &Arc<Body>) {
+        let mut shard = self.shard(key);
+        let Some(fills) = shard.fills.get_mut(key) else { return };
+        fills.retain(|other| !Arc::ptr_eq(other, body));
+        if fills.is_empty() {
+            shard.fills.remove(key);
+        }
+    }
+
+    /// Forgets what a complete body would have replaced, had it been stored: a look-up finds the
+    /// last answer or none.
+    pub(crate) fn supersede(&self, key: &Key, entry: &Arc<Entry<M>>) {
+        let mut shard = self.shard(key);
+        if entry.body().is_removed() {
+            return;
+        }
+        shard.reads.remove(key);
+        let id = self.id(key);
+        if let Some(disk) = &self.0.disk {
+            disk.remove_variant(&id, entry.variant());
+        }
+        self.install(key, id, self.others(key, entry));
+    }
+
+    /// Puts a new entry before the others of its key in memory. False if memory has no room.
+    fn put(&self, key: &Key, id: [u8; 32], entry: &Arc<Entry<M>>) -> bool {
+        let mut entries = self.others(key, entry);
+        let fits = entry.weight() <= self.0.memory.room(key);
+        if fits {
+            entries.insert(0, Arc::clone(entry));
+        }
+        entries.truncate(self.0.variants_per_key);
+        self.install(key, id, entries);
+        fits
+    }
+
+    /// The entries in memory that a new one leaves in place.
+    fn others(&self, key: &Key, entry: &Entry<M>) -> Entries<M> {
+        let mut entries = self.in_memory(key);
+        entries.retain(|old| {
+            let same = old.variant() == entry.variant() || Arc::ptr_eq(old.body(), entry.body());
+            !same && !old.is_gone()
+        });
+        entries
+    }
+
+    /// Makes these the entries of a key in memory, as many as fit.
+    fn install(&self, key: &Key, id: [u8; 32], mut entries: Entries<M>) {
+        let mut room = self.0.memory.room(key);
+        let fitting = entries.iter().take_while(|entry| {
+            let left = room.checked_sub(entry.weight());
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
+        entries.truncate(fitting.count());
+        if entries.is_empty() {
+            self.0.memory.remove(key);
+            return;
+        }
+        let partial = self.0.disk.as_ref().is_some_and(|disk| disk.has_others(&id, &entries));
+        for entry in &entries {
+            if let Some(Done { place: Place::Memory(_), .. }) = entry.body().done() {
+                entry.body().hand_over();
+            }
+        }
+        self.0.memory.insert(key, Arc::new(Variants::new(entries, partial, id)));
+    }
+
+    /// The key id, which only the disk needs.
+    fn id(&self, key: &Key) -> [u8; 32] {
+        if self.0.disk.is_some() { key.id() } else { [0; 32] }
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard<M>> {
+        // Other bits than those that choose a place in a hash table.
+        lock(&self.0.shards[(key.hash() >> 48) as usize % SHARDS])
+    }
+}
+
+/// Part in a read from disk; the first to leave ends it for those who come later.
+struct SharedRead<'a, M: Meta> {
+    store: &'a Store<M>,
+    key: &'a Key,
+    read: Arc<OnceCell<Found<M>>>,
+}
+
+impl<M: Meta> Drop for SharedRead<'_, M> {
+    fn drop(&mut self) {
+        let mut shard = self.store.shard(self.key);
+        if shard.reads.get(self.key).is_some_and(|current| Arc::ptr_eq(current, &self.read)) {
+            shard.reads.remove(self.key);
+        }
+    }
+}
+
+impl<M> Shard<M> {
+    fn new() -> Self {
+        Self { fills: HashMap::default(), reads: HashMap::default() }
+    }
+}
+
+impl<M: Meta> Clone for Store<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Meta> Drop for Inner<M> {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.io.close();
+        }
+    }
+}

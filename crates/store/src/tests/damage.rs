@@ -1,0 +1,139 @@
+//! Files that changed behind our back: the right bytes, or a miss, never wrong ones.
+
+use std::fs;
+
+use super::*;
+use crate::Damage;
+
+fn damaged(store: &Store<Label>) -> u64 {
+    store.stats().damaged.iter().map(|(_, count)| count).sum()
+}
+
+/// Writes `bytes` as the only stored file and looks it up.
+async fn serve(setup: &Setup, path: &Path, bytes: &[u8], right: &[u8], what: &str) {
+    fs::write(path, bytes).unwrap();
+    let store = setup.open();
+    if let Some((text, found)) = get(&store, &key("k"), "v").await {
+        assert!(text == "text" && found == right, "wrong bytes: {what}");
+        return;
+    }
+    assert_eq!(damaged(&store), 1, "{what}");
+    store.flush().await;
+    assert!(!path.exists(), "kept: {what}");
+}
+
+#[tokio::test]
+async fn no_single_changed_byte_of_a_file_gets_through() {
+    let setup = Setup::new(8 * MIB, 64 * MIB);
+    let right = body(1, 50);
+    stored(&setup.open(), &key("k"), label("v", "text"), &right).await;
+    let path = setup.objects().remove(0);
+    let good = fs::read(&path).unwrap();
+    for position in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[position] ^= 1 << (position % 8);
+        serve(&setup, &path, &bytes, &right, &format!("byte {position} changed")).await;
+        assert!(!path.exists(), "a change at {position} went unnoticed");
+    }
+    for length in 0..good.len() {
+        serve(&setup, &path, &good[..length], &right, &format!("cut to {length}")).await;
+        assert!(!path.exists(), "a cut to {length} went unnoticed");
+    }
+    let longer = [&good[..], b"\0"].concat();
+    serve(&setup, &path, &longer, &right, "one byte longer").await;
+    serve(&setup, &path, &good, &right, "as it was").await;
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_sound_file_in_the_wrong_place_is_dropped() {
+    let setup = Setup::new(8 * MIB, 64 * MIB);
+    let store = setup.open();
+    stored(&store, &key("a"), label("v", "a"), b"secret of a").await;
+    store.flush().await;
+    let a = setup.objects().remove(0);
+    stored(&store, &key("b"), label("v", "b"), b"of b").await;
+    store.flush().await;
+    let b = setup.objects().into_iter().find(|path| *path != a).unwrap();
+    drop(store);
+    fs::copy(&a, &b).unwrap();
+    let store = setup.open();
+    assert_eq!(get(&store, &key("b"), "v").await, None);
+    assert!(store.stats().damaged.contains(&(Damage::Identity, 1)));
+    assert_eq!(get(&store, &key("a"), "v").await.unwrap().1, b"secret of a");
+}
+
+#[tokio::test]
+async fn a_file_that_vanished_is_a_miss() {
+    let setup = Setup::new(8 * MIB, 64 * MIB);
+    stored(&setup.open(), &key("k"), label("v", ""), b"x").await;
+    let store = setup.open();
+    fs::remove_file(setup.objects().remove(0)).unwrap();
+    assert!(store.look_up(&key("k")).await.is_none());
+    assert!(store.stats().damaged.contains(&(Damage::Missing, 1)));
+    assert_eq!(store.stats().disk_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_large_body_is_cut_before_its_damaged_block() {
+    let setup = Setup::new(8 * KIB, 64 * MIB);
+    let right = body(1, 600_000);
+    stored(&setup.open(), &key("k"), label("v", "text"), &right).await;
+    let path = setup.objects().remove(0);
+    let good = fs::read(&path).unwrap();
+    for position in [0, 65_535, 65_536, 262_143, 262_144, 500_000, 599_999] {
+        let mut bytes = good.clone();
+        bytes[position] ^= 0x40;
+        fs::write(&path, bytes).unwrap();
+        let store = setup.open();
+        let mut reader = find(&store, &key("k"), "v").await.unwrap().reader();
+        let mut got = Vec::new();
+        let end = loop {
+            match reader.next().await {
+                Ok(Some(chunk)) => got.extend_from_slice(&chunk),
+                Ok(None) => panic!("{position} went unnoticed"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(end, ReadError::Damaged), "{end:?}");
+        assert!(got.len() <= position && got == right[..got.len()]);
+        assert!(store.stats().damaged.contains(&(Damage::Checksum, 1)));
+        assert!(store.look_up(&key("k")).await.is_none(), "dropped for good");
+        store.flush().await;
+        assert!(!path.exists());
+    }
+}
+
+#[tokio::test]
+async fn trouble_with_a_large_body_shows_before_its_first_byte_is_needed() {
+    let setup = Setup::new(8 * MIB, 64 * MIB);
+    stored(&setup.open(), &key("k"), label("v", ""), &body(1, 3 * MIB)).await;
+    let store = setup.open();
+    let mut reader = find(&store, &key("k"), "v").await.unwrap().reader();
+    fs::remove_file(setup.objects().remove(0)).unwrap();
+    assert!(matches!(reader.ready().await, Err(ReadError::Io(_))));
+    assert!(store.peek(b"k").is_none() && store.look_up(&key("k")).await.is_none());
+}
+
+#[tokio::test]
+async fn a_torn_change_of_metadata_is_a_miss() {
+    let setup = Setup::new(8 * KIB, 64 * MIB);
+    let right = body(1, 100_000);
+    let store = setup.open();
+    stored(&store, &key("k"), label("v", "old"), &right).await;
+    let path = setup.objects().remove(0);
+    let old = fs::read(&path).unwrap();
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    store.replace_meta(&key("k"), &entry, label("v", "new and longer")).unwrap();
+    drop((entry, store));
+    let new = fs::read(&path).unwrap();
+    for written in [1, 20, 60, new.len() - right.len() - 1] {
+        let torn = right.len() + written;
+        let bytes = [&new[..torn], old.get(torn..).unwrap_or_default()].concat();
+        fs::write(&path, bytes).unwrap();
+        let store = setup.open();
+        if let Some((text, found)) = get(&store, &key("k"), "v").await {
+            assert!(found == right && text == "old", "{written} of the new tail: {text}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Tests of the whole store: one contract for every set-up, then what is special to the disk.
+
+mod contract;
+mod damage;
+mod directory;
+mod faults;
+mod model;
+mod room;
+mod sharing;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use crate::disk::Files;
+use crate::{Committed, DiskOptions, Entry, Key, Meta, Options, ReadError, Reader, Store};
+
+pub(crate) const KIB: u64 = 1 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Metadata of tests: a variant and some text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) variant: String,
+    pub(crate) text: String,
+}
+
+impl Meta for Label {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("{}\n{}", self.variant, self.text).as_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (variant, text) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+        Some(label(variant, text))
+    }
+
+    fn weight(&self) -> usize {
+        self.variant.len() + self.text.len()
+    }
+
+    fn variant(&self) -> &[u8] {
+        self.variant.as_bytes()
+    }
+}
+
+pub(crate) fn label(variant: &str, text: &str) -> Label {
+    Label { variant: variant.to_owned(), text: text.to_owned() }
+}
+
+/// A store to be and the directory it may use.
+pub(crate) struct Setup {
+    pub(crate) options: Options,
+    pub(crate) files: Files,
+    pub(crate) millis: Arc<AtomicU64>,
+    directory: TempDir,
+}
+
+impl Setup {
+    /// A store of so many bytes of memory and of disk; no disk if that is 0.
+    pub(crate) fn new(memory: u64, capacity: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        let disk = (capacity > 0).then_some(DiskOptions { directory: path, capacity });
+        let millis = Arc::new(AtomicU64::new(0));
+        let now = Arc::clone(&millis);
+        let clock = Arc::new(move || Duration::from_millis(now.load(Ordering::SeqCst)));
+        let disk_patience = Duration::from_secs(30);
+        let options = Options { memory, disk, disk_patience, clock, ..Options::default() };
+        Self { options, files: Files::default(), millis, directory }
+    }
+
+    pub(crate) fn open(&self) -> Store<Label> {
+        Store::open_with(&self.options, self.files.clone()).unwrap()
+    }
+
+    pub(crate) fn has_disk(&self) -> bool {
+        self.options.disk.is_some()
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// All stored files.
+    pub(crate) fn objects(&self) -> Vec<PathBuf> {
+        files_below(&self.root().join("objects"))
+    }
+
+    pub(crate) fn temporaries(&self) -> Vec<PathBuf> {
+        files_below(&self.root().join("tmp"))
+    }
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Bytes that differ from place to place and from seed to seed.
+pub(crate) fn body(seed: u64, length: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut bytes = Vec::with_capacity(length as usize + 8);
+    while (bytes.len() as u64) < length {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(0x1405_7b7e_f767_814f);
+        bytes.extend_from_slice(&(state ^ (state >> 32)).to_le_bytes());
+    }
+    bytes.truncate(length as usize);
+    bytes
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::new(name.as_bytes())
+}
+
+/// Stores a body in chunks, with the trailers `trailers of <text>`.
+pub(crate) async fn put(
+    store: &Store<Label>,
+    key: &Key,
+    label: Label,
+    body: &[u8],
+) -> Result<Committed, crate::Refused> {
+    let tail = format!("trailers of {}", label.text);
+    let mut fill = store.begin(key.clone(), label, None)?;
+    for chunk in body.chunks(10_000) {
+        fill.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+    }
+    Ok(fill.commit(tail.as_bytes()).await)
+}
+
+pub(crate) async fn stored(store: &Store<Label>, key: &Key, label: Label, body: &[u8]) {
+    assert_eq!(put(store, key, label, body).await, Ok(Committed::Stored));
+}
+
+pub(crate) async fn read(mut reader: Reader<Label>) -> Result<Vec<u8>, ReadError> {
+    let mut all = Vec::new();
+    while let Some(chunk) = reader.next().await? {
+        assert!(!chunk.is_empty() && chunk.len() as u64 <= 256 * KIB);
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
+}
+
+pub(crate) async fn find(
+    store: &Store<Label>,
+    key: &Key,
+    variant: &str,
+) -> Option<Arc<Entry<Label>>> {
+    let found = store.look_up(key).await?;
+    found.iter().find(|entry| entry.meta().variant == variant).cloned()
+}
+
+/// Text and body of what is stored, after checking that all parts belong together.
+pub(crate) async fn get(
+    store: &Store<Label>,
+    key: &Key,
+    variant: &str,
+) -> Option<(String, Vec<u8>)> {
+    let entry = find(store, key, variant).await?;
+    let body = read(entry.reader()).await.unwrap();
+    assert!(entry.is_complete());
+    assert_eq!(entry.length(), Some(body.len() as u64));
+    assert_eq!(entry.in_memory().map_or_else(|| body.clone(), <[Bytes]>::concat), body);
+    Some((entry.meta().text.clone(), body))
+}
+
+/// A gate that operations wait at while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate {
+    shut: Mutex<bool>,
+    moved: Condvar,
+    arrived: AtomicBool,
+}
+
+impl Gate {
+    pub(crate) fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.moved.notify_all();
+    }
+
+    pub(crate) fn pass(&self) {
+        self.arrived.store(true, Ordering::SeqCst);
+        drop(self.moved.wait_while(self.shut.lock().unwrap(), |shut| *shut).unwrap());
+    }
+
+    /// Waits until somebody stands before it.
+    pub(crate) async fn reached(&self) {
+        while !self.arrived.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

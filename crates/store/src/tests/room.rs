@@ -1,0 +1,202 @@
+//! Both tiers keep to their limits, and a full one never fails a request.
+
+use super::*;
+use crate::{NotStored, Refused};
+
+#[tokio::test]
+async fn memory_keeps_to_its_limit() {
+    let setup = Setup::new(2 * MIB, 0);
+    let store = setup.open();
+    for number in 0..300_u64 {
+        stored(&store, &key(&number.to_string()), label("v", ""), &body(number, 20_000)).await;
+        assert!(store.stats().memory_bytes <= 2 * MIB);
+    }
+    let stats = store.stats();
+    assert!(stats.memory_bytes > MIB && stats.memory_evictions > 100, "{stats:?}");
+    assert!(get(&store, &key("299"), "v").await.is_some());
+}
+
+#[tokio::test]
+async fn the_disk_keeps_to_its_limit_and_the_first_in_goes_first() {
+    let setup = Setup::new(0, 2 * MIB);
+    let store = setup.open();
+    for number in 0..200_u64 {
+        stored(&store, &key(&number.to_string()), label("v", ""), &body(number, 20_000)).await;
+        assert!(store.stats().disk_bytes <= 2 * MIB);
+    }
+    store.flush().await;
+    let on_disk: u64 = setup.objects().iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert_eq!(store.stats().disk_bytes, on_disk);
+    assert!(on_disk > MIB && store.stats().disk_evictions > 90);
+    assert!(find(&store, &key("0"), "v").await.is_none());
+    assert!(get(&store, &key("199"), "v").await.is_some());
+}
+
+#[tokio::test]
+async fn what_is_hit_stays_longer() {
+    for memory in [0, 64 * MIB] {
+        let setup = Setup::new(memory, 2 * MIB);
+        let store = setup.open();
+        for number in 0..300_u64 {
+            stored(&store, &key(&number.to_string()), label("v", ""), &body(number, 20_000)).await;
+            assert!(find(&store, &key("0"), "v").await.is_some());
+        }
+        store.flush().await;
+        drop(store);
+        let store = setup.open();
+        assert!(find(&store, &key("0"), "v").await.is_some(), "with {memory} of memory");
+        assert!(find(&store, &key("1"), "v").await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_smaller_disk_after_a_restart_is_kept_to() {
+    let mut setup = Setup::new(0, 4 * MIB);
+    let store = setup.open();
+    for number in 0..100_u64 {
+        stored(&store, &key(&number.to_string()), label("v", ""), &body(number, 20_000)).await;
+    }
+    drop(store);
+    setup.options.disk.as_mut().unwrap().capacity = MIB;
+    let store = setup.open();
+    store.flush().await;
+    assert!(store.stats().disk_bytes <= MIB);
+    assert!(setup.objects().len() < 60);
+    assert!(find(&store, &key("99"), "v").await.is_some());
+}
+
+#[tokio::test]
+async fn a_body_too_large_for_memory_is_passed_along_to_who_is_there() {
+    let setup = Setup::new(4 * MIB, 0);
+    let store = setup.open();
+    let whole = body(1, 5 * MIB);
+    let mut fill = store.begin(key("k"), label("v", ""), None).unwrap();
+    let readers: Vec<_> = (0..3).map(|_| tokio::spawn(read(fill.entry().reader()))).collect();
+    let mut most = 0;
+    for chunk in whole.chunks(50_000) {
+        fill.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        most = most.max(store.stats().in_flight_bytes);
+    }
+    assert!(most <= MIB, "{most} bytes in flight");
+    assert_eq!(fill.commit(b"t").await, Committed::NotStored(NotStored::TooLarge));
+    for reader in readers {
+        assert!(reader.await.unwrap().unwrap() == whole);
+    }
+    assert_eq!((store.stats().in_flight_bytes, store.stats().passed_along), (0, 1));
+    assert!(store.look_up(&key("k")).await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_passed_along_without_waiting() {
+    let setup = Setup::new(MIB, 0);
+    let store = setup.open();
+    let committed = put(&store, &key("k"), label("v", ""), &body(1, 3 * MIB)).await;
+    assert_eq!(committed, Ok(Committed::NotStored(NotStored::TooLarge)));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_lets_the_writer_go_on() {
+    let setup = Setup::new(MIB, 0);
+    let store = setup.open();
+    let mut fill = store.begin(key("k"), label("v", ""), None).unwrap();
+    let mut slow = fill.entry().reader();
+    let writer = tokio::spawn(async move {
+        fill.write(body(1, 2 * MIB).into()).await.unwrap();
+        fill.abandoned_by_readers().await;
+        fill.commit(b"").await
+    });
+    assert!(slow.next().await.unwrap().is_some());
+    assert!(!writer.is_finished());
+    drop(slow);
+    assert_eq!(writer.await.unwrap(), Committed::NotStored(NotStored::TooLarge));
+    assert_eq!(store.stats().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_large_body_on_its_way_to_disk_takes_little_memory() {
+    let setup = Setup::new(8 * MIB, 64 * MIB);
+    let store = setup.open();
+    let whole = body(1, 12 * MIB);
+    let mut fill = store.begin(key("k"), label("v", ""), Some(12 * MIB)).unwrap();
+    // It reads nothing until the end: it must not slow the fill down.
+    let slow = fill.entry().reader();
+    let mut most = 0;
+    for chunk in whole.chunks(100_000) {
+        fill.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        most = most.max(store.stats().in_flight_bytes);
+    }
+    assert!(most <= 3 * MIB, "{most} bytes in flight");
+    let behind = tokio::spawn(read(fill.entry().reader()));
+    tokio::task::yield_now().await;
+    assert_eq!(fill.commit(b"").await, Committed::Stored);
+    assert!(read(slow).await.unwrap() == whole);
+    assert!(behind.await.unwrap().unwrap() == whole);
+    assert!(store.stats().memory_bytes < MIB);
+}
+
+#[tokio::test]
+async fn bodies_under_way_keep_to_their_share_of_memory() {
+    let setup = Setup::new(4 * MIB, 0);
+    let store = setup.open();
+    let mut fills = Vec::new();
+    for number in 0..4_u64 {
+        let name = number.to_string();
+        let mut fill = store.begin(key(&name), label("v", ""), None).unwrap();
+        fill.write(body(number, 300_000).into()).await.unwrap();
+        fills.push(fill);
+    }
+    assert!(store.stats().in_flight_bytes <= MIB);
+    assert_eq!(fills[3].passed_along(), Some(NotStored::NoRoom));
+    let refused = store.begin(key("one more"), label("v", ""), Some(300_000)).err();
+    assert_eq!(refused, Some(Refused::NoRoom));
+    drop(fills);
+    assert!(store.begin(key("one more"), label("v", ""), Some(300_000)).is_ok());
+}
+
+#[tokio::test]
+async fn bodies_over_their_share_of_memory_go_to_disk() {
+    let setup = Setup::new(4 * MIB, 64 * MIB);
+    let store = setup.open();
+    let mut fills = Vec::new();
+    for number in 0..12_u64 {
+        let mut fill = store.begin(key(&number.to_string()), label("v", ""), None).unwrap();
+        fill.write(body(number, 300_000).into()).await.unwrap();
+        fills.push(fill);
+    }
+    for fill in fills {
+        assert_eq!(fill.commit(b"").await, Committed::Stored);
+    }
+    for number in 0..12_u64 {
+        assert!(
+            get(&store, &key(&number.to_string()), "v").await.unwrap().1 == body(number, 300_000)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_memory_holds_is_its_own_and_no_read_buffer() {
+    let setup = Setup::new(8 * MIB, 0);
+    let store = setup.open();
+    let buffer = Bytes::from(body(1, MIB));
+    for length in [10_usize, 20_000, 300_000] {
+        let mut fill = store.begin(key("k"), label("v", ""), None).unwrap();
+        assert!(fill.try_write(&buffer.slice(..length)));
+        let Ok((entry, Committed::Stored)) = fill.commit_now(b"") else { panic!("not stored") };
+        let held = entry.in_memory().unwrap();
+        assert!(held.concat() == buffer[..length]);
+    }
+    assert!(buffer.is_unique(), "the store holds on to the read buffer");
+}
+
+#[tokio::test]
+async fn an_object_of_a_quarter_of_the_disk_and_more_can_be_stored_and_replaced() {
+    let setup = Setup::new(MIB, 8 * MIB);
+    let store = setup.open();
+    for round in 0..3 {
+        let whole = body(round, 5 * MIB);
+        stored(&store, &key("k"), label("v", ""), &whole).await;
+        assert!(get(&store, &key("k"), "v").await.unwrap().1 == whole);
+        store.flush().await;
+        assert_eq!(setup.objects().len(), 1);
+    }
+}
