@@ -1,1 +1,24 @@
-//! Under construction.
+//! The proxy itself: fronts, origin client, and the life of a request between them.
+//!
+//! The only crate that knows policy, codec, store and network. `request` lists the steps.
+
+pub mod clock;
+mod entry;
+mod error;
+pub mod events;
+mod front;
+mod head;
+mod ids;
+mod origin;
+mod request;
+mod server;
+mod settings;
+mod trouble;
+mod worker;
+
+pub use self::entry::StoredHead;
+pub use self::head::Scheme;
+pub use self::origin::tls::TlsSetupError;
+pub use self::origin::{OriginUrl, OriginUrlError};
+pub use self::server::{Drained, Handle, Running, StartError, start};
+pub use self::settings::{Limits, Settings};

@@ -1,0 +1,76 @@
+//! What is kept beside a stored body: the response head and the terms under which it may be reused.
+
+use http1::encode;
+use policy::{Fields, Terms};
+
+/// The version of the encoding below; entries of another version are treated as damaged.
+const FORMAT: u8 = 1;
+
+/// A stored response without its body, with its HTTP/1.1 head ready to send.
+#[derive(Debug)]
+pub struct StoredHead {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: Vec<u8>,
+    /// The end-to-end fields, without `Age` and without framing.
+    pub fields: Fields,
+    /// When and for whom the response may be reused.
+    pub terms: Terms,
+    /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
+    block: Vec<u8>,
+}
+
+impl StoredHead {
+    /// Prepares a head for the store.
+    pub fn new(status: u16, reason: Vec<u8>, fields: Fields, terms: Terms) -> Self {
+        let mut block = Vec::with_capacity(64 + fields.heap_bytes());
+        encode::status_line(&mut block, status, &reason);
+        for (name, value) in fields.iter() {
+            encode::field(&mut block, name, value);
+        }
+        block.shrink_to_fit();
+        Self { status, reason, fields, terms, block }
+    }
+
+    /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
+    pub fn http1_block(&self) -> &[u8] {
+        &self.block
+    }
+}
+
+impl store::Meta for StoredHead {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(FORMAT);
+        out.extend_from_slice(&self.status.to_le_bytes());
+        out.extend_from_slice(&u32::try_from(self.reason.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.reason);
+        self.fields.encode(out);
+        self.terms.encode(out);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&[FORMAT], rest) = bytes.split_first_chunk::<1>()? else { return None };
+        let (status, rest) = rest.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (reason, rest) =
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let (fields, rest) = Fields::decode(rest)?;
+        let (terms, rest) = Terms::decode(rest)?;
+        let status = u16::from_le_bytes(*status);
+        let sound = rest.is_empty() && (200..600).contains(&status);
+        sound.then(|| Self::new(status, reason.to_vec(), fields, terms))
+    }
+
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.block.capacity()
+            + self.reason.capacity()
+            + self.fields.heap_bytes()
+            + self.terms.variant().len()
+    }
+
+    fn variant(&self) -> &[u8] {
+        self.terms.variant()
+    }
+}

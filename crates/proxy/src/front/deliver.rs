@@ -1,0 +1,267 @@
+//! Step 12: head and content to an HTTP/1.1 client.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+use http1::{Version, encode};
+use policy::Fields;
+use smallvec::SmallVec;
+use store::{ReadError, Reader};
+
+use super::socket::Outbound;
+use crate::entry::StoredHead;
+use crate::error::FetchError;
+use crate::ids::RequestId;
+use crate::origin::content::Piece;
+use crate::origin::exchange::{Informational, ResponseContent};
+use crate::request::answer::{Answer, AnswerContent, AnswerHead};
+use crate::request::trailers;
+
+/// What the client's side of the connection asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) version: Version,
+    /// The client would reuse the connection.
+    pub(crate) persistent: bool,
+    /// The proxy will close it all the same.
+    pub(crate) closing: bool,
+}
+
+/// How the end of the content is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is none, or its length was announced.
+    Length,
+    Chunked,
+    UntilClose,
+}
+
+/// Why a response was not delivered to its end.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// The client did not take it.
+    Client,
+    /// Its source broke; the client must be able to see that.
+    Source {
+        /// Only a reset tells the client that the content is not complete.
+        reset: bool,
+        /// What happened.
+        broken: Broken,
+    },
+}
+
+impl From<io::Error> for Undelivered {
+    fn from(_: io::Error) -> Self {
+        Self::Client
+    }
+}
+
+/// Sends a response. `Ok(true)` if the connection can carry another one.
+pub(crate) async fn deliver(
+    outbound: &mut Outbound<'_>,
+    answer: Answer,
+    id: &RequestId,
+    terms: Terms,
+) -> Result<bool, Undelivered> {
+    let framing = framing(&answer, terms.version);
+    let keep = terms.persistent && !terms.closing && framing != Framing::UntilClose;
+    write_head(&mut outbound.head, &answer, id, framing);
+    write_connection(&mut outbound.head, terms, keep);
+    encode::end_of_head(&mut outbound.head);
+    let source = match answer.content {
+        AnswerContent::None => {
+            outbound.write(&[]).await?;
+            return Ok(keep);
+        }
+        AnswerContent::Text(text) => {
+            outbound.write(&[&text]).await?;
+            return Ok(keep);
+        }
+        AnswerContent::Memory(entry) => {
+            let chunks = entry.in_memory().unwrap_or_default();
+            let parts: SmallVec<[&[u8]; 4]> = chunks.iter().map(|chunk| &chunk[..]).collect();
+            outbound.write(&parts).await?;
+            return Ok(keep);
+        }
+        AnswerContent::Stored(reader) => Source::Stored { reader, ended: false },
+        AnswerContent::Origin(content) => Source::Origin(content),
+    };
+    stream(outbound, source, framing).await.map(|()| keep)
+}
+
+/// Sends an informational response.
+pub(crate) async fn informational(
+    outbound: &mut Outbound<'_>,
+    version: Version,
+    response: &Informational,
+) -> io::Result<()> {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15.2
+    //# a server MUST NOT send a 1xx response to an HTTP/1.0 client
+    if version == Version::Http10 {
+        return Ok(());
+    }
+    let phrase = encode::reason_phrase(response.status);
+    encode::status_line(&mut outbound.head, response.status, phrase.as_bytes());
+    for (name, value) in response.fields.iter() {
+        encode::field(&mut outbound.head, name, value);
+    }
+    encode::end_of_head(&mut outbound.head);
+    outbound.write(&[]).await
+}
+
+fn framing(answer: &Answer, version: Version) -> Framing {
+    match (&answer.content, answer.length) {
+        (AnswerContent::None, _) | (_, Some(_)) => Framing::Length,
+        (_, None) if version == Version::Http11 => Framing::Chunked,
+        (_, None) => Framing::UntilClose,
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, answer: &Answer, id: &RequestId, framing: Framing) {
+    match &answer.head {
+        AnswerHead::Stored(entry) => out.extend_from_slice(entry.meta().http1_block()),
+        AnswerHead::Own(head) => {
+            encode::status_line(out, head.status, &head.reason);
+            for (name, value) in head.fields.iter() {
+                // The framing is computed for this hop, below.
+                if !name.eq_ignore_ascii_case(b"Content-Length") {
+                    encode::field(out, name, value);
+                }
+            }
+        }
+    }
+    if let Some(age) = answer.age {
+        encode::field_u64(out, b"Age", u64::from(age.as_field()));
+    }
+    let report = &answer.report;
+    out.extend_from_slice(if report.is_hit() { b"X-Cache: HIT\r\n" } else { b"X-Cache: MISS\r\n" });
+    report.write_cache_status(out);
+    report.write_proxy_status(out);
+    encode::field(out, b"X-Request-Id", id.as_bytes());
+    write_framing(out, answer, framing);
+}
+
+fn write_framing(out: &mut Vec<u8>, answer: &Answer, framing: Framing) {
+    match (framing, answer.length) {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+        //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
+        (Framing::Length, Some(length)) if answer.status() != 204 => {
+            encode::field_u64(out, b"Content-Length", length);
+        }
+        (Framing::Chunked, _) => encode::field(out, b"Transfer-Encoding", b"chunked"),
+        _ => {}
+    }
+}
+
+fn write_connection(out: &mut Vec<u8>, terms: Terms, keep: bool) {
+    match (keep, terms.version) {
+        (false, _) => encode::field(out, b"Connection", b"close"),
+        (true, Version::Http10) => encode::field(out, b"Connection", b"keep-alive"),
+        (true, Version::Http11) => {}
+    }
+}
+
+/// Content that arrives piece by piece.
+enum Source {
+    Stored { reader: Box<Reader<StoredHead>>, ended: bool },
+    Origin(Box<ResponseContent>),
+}
+
+/// Why a source broke.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// A stored body could not be read to its end, or its fill broke.
+    Store(ReadError),
+    /// The origin broke it off.
+    Origin(FetchError),
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Piece>, Broken> {
+        match self {
+            Self::Origin(content) => content.next().await.map_err(Broken::Origin),
+            Self::Stored { ended: true, .. } => Ok(None),
+            Self::Stored { reader, ended } => {
+                if let Some(data) = reader.next().await.map_err(Broken::Store)? {
+                    return Ok(Some(Piece::Data(data)));
+                }
+                *ended = true;
+                Ok(reader.entry().tail().and_then(trailers).map(Piece::Trailers))
+            }
+        }
+    }
+}
+
+/// Sends head and content; the head at once, together with what of the content is there already.
+async fn stream(
+    outbound: &mut Outbound<'_>,
+    mut source: Source,
+    framing: Framing,
+) -> Result<(), Undelivered> {
+    let cut =
+        |broken: Broken| Undelivered::Source { reset: framing == Framing::UntilClose, broken };
+    let first = {
+        let mut next = pin!(source.next());
+        match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+            Poll::Ready(first) => first,
+            Poll::Pending => {
+                outbound.write(&[]).await?;
+                unless_gone(outbound, next).await?
+            }
+        }
+    };
+    let mut piece = match first {
+        Ok(piece) => piece,
+        Err(error) => {
+            // The head was promised; what breaks is the content.
+            outbound.write(&[]).await?;
+            return Err(cut(error));
+        }
+    };
+    loop {
+        match piece {
+            Some(Piece::Data(data)) => write_data(outbound, &data, framing).await?,
+            Some(Piece::Trailers(trailers)) if framing == Framing::Chunked => {
+                return Ok(end_chunked(outbound, Some(&trailers)).await?);
+            }
+            Some(Piece::Trailers(_)) => {}
+            None if framing == Framing::Chunked => return Ok(end_chunked(outbound, None).await?),
+            None => return Ok(outbound.write(&[]).await?),
+        }
+        piece = unless_gone(outbound, source.next()).await?.map_err(cut)?;
+    }
+}
+
+/// Waits for `next`, but not for a client that has left.
+async fn unless_gone<T>(
+    outbound: &Outbound<'_>,
+    next: impl Future<Output = T>,
+) -> Result<T, Undelivered> {
+    tokio::select! {
+        biased;
+        next = next => Ok(next),
+        () = outbound.gone() => Err(Undelivered::Client),
+    }
+}
+
+async fn write_data(outbound: &mut Outbound<'_>, data: &[u8], framing: Framing) -> io::Result<()> {
+    if framing != Framing::Chunked {
+        return outbound.write(&[data]).await;
+    }
+    // An empty chunk would end the content.
+    if data.is_empty() {
+        return Ok(());
+    }
+    encode::chunk_start(&mut outbound.head, data.len());
+    outbound.write(&[data, encode::CHUNK_END]).await
+}
+
+async fn end_chunked(outbound: &mut Outbound<'_>, trailers: Option<&Fields>) -> io::Result<()> {
+    match trailers {
+        Some(trailers) => encode::last_chunk(&mut outbound.head, trailers.iter()),
+        None => encode::last_chunk(&mut outbound.head, std::iter::empty()),
+    }
+    outbound.write(&[]).await
+}

@@ -1,0 +1,368 @@
+//! The life of an HTTP/1.1 client connection: one request after the other.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use http1::{FieldSpan, Framing, Progress, Version};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::content::{Consumed, Intake};
+use super::deliver::{self, Terms, Undelivered};
+use super::socket::{Inbound, Outbound};
+use crate::clock::{self, ticks};
+use crate::error::Refusal;
+use crate::head::RequestHead;
+use crate::origin::content::RequestContent;
+use crate::origin::exchange::Informational;
+use crate::request::answer::Report;
+use crate::request::record::{self, Delivered};
+use crate::request::{self, Answer, Next, Request, Started};
+use crate::worker::Worker;
+
+/// How long a closing connection still takes what the client sends, so that the client gets to read
+/// the response instead of a reset.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much it takes.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// What follows a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Another one may.
+    Again,
+    /// The end, all said.
+    Close,
+    /// The end, while the client may still be sending.
+    Linger,
+    /// The end, and the client must see that something is missing.
+    Reset,
+}
+
+/// A head, and what the codec said of it.
+struct Received {
+    version: Version,
+    persistent: bool,
+    expects_continue: bool,
+    framing: Framing,
+}
+
+struct Client<'a> {
+    worker: &'a Arc<Worker>,
+    peer: SocketAddr,
+    inbound: Inbound<'a>,
+    outbound: Outbound<'a>,
+    /// The head of the request at hand; its buffers are used again if nobody else holds it.
+    head: Arc<RequestHead>,
+    /// Scratch space.
+    spans: Vec<FieldSpan>,
+    key: Vec<u8>,
+    served: u64,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(worker: &Arc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
+    // Registered once: the task's waker stays the same, so a notification wakes whatever waits.
+    let mut draining = pin!(worker.wake_idle.notified());
+    poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
+    let (read, write) = stream.split();
+    let mut client = Client {
+        worker,
+        peer,
+        inbound: Inbound::new(read),
+        outbound: Outbound::new(write, worker.shared.limits.write_timeout),
+        head: Arc::default(),
+        spans: Vec::with_capacity(32),
+        key: Vec::with_capacity(128),
+        served: 0,
+    };
+    let last = loop {
+        match client.turn().await {
+            Turn::Again => {}
+            last => break last,
+        }
+    };
+    if last == Turn::Linger {
+        client.linger().await;
+    }
+    if last == Turn::Reset {
+        let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Client<'_> {
+    /// One request and its response.
+    async fn turn(&mut self) -> Turn {
+        let received = match self.receive().await {
+            Ok(Some(received)) => received,
+            Ok(None) => return Turn::Close,
+            Err(refusal) => return self.refuse(&refusal).await,
+        };
+        let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
+        self.served += 1;
+        let request = Request {
+            head: Arc::clone(&self.head),
+            client: self.peer.ip(),
+            id: self.worker.ids.adopt(self.head.fields.get("X-Request-Id")),
+        };
+        let has_content = !matches!(received.framing, Framing::None | Framing::Length(0));
+        match request::start(self.worker, &request, has_content, &mut self.key) {
+            Ok(Started::Answered(answer)) if !has_content => {
+                self.deliver(&request, answer, &received, began).await
+            }
+            // Without a look at its content the connection cannot go on.
+            Ok(Started::Answered(answer)) => self.last(&request, answer, &received, began).await,
+            Ok(Started::Waiting(next)) if has_content => {
+                Box::pin(self.exchange(&request, next, &received, began)).await
+            }
+            Ok(Started::Waiting(next)) => {
+                Box::pin(self.wait(&request, next, &received, began)).await
+            }
+            Err(refusal) => {
+                let answer = request::refusal(&request.head.method, &refusal);
+                if has_content {
+                    return self.last(&request, answer, &received, began).await;
+                }
+                self.deliver(&request, answer, &received, began).await
+            }
+        }
+    }
+
+    /// Step 1: a request head off the wire. `None` is the orderly end.
+    async fn receive(&mut self) -> Result<Option<Received>, Refusal> {
+        let limits = &self.worker.shared.limits;
+        let mut began = None;
+        loop {
+            match http1::decode_request(&self.inbound.buf, &limits.http1, &mut self.spans)? {
+                Progress::Complete(head) => {
+                    self.adopt(&head);
+                    self.inbound.buf.advance(head.len);
+                    return Ok(Some(Received {
+                        version: head.version,
+                        persistent: head.persistent,
+                        expects_continue: head.expects_continue,
+                        framing: head.framing,
+                    }));
+                }
+                Progress::Partial => {}
+            }
+            let idle = self.inbound.buf.is_empty();
+            let limit = if idle {
+                limits.idle_timeout
+            } else {
+                // From the first byte to the last, however they drip.
+                let began = *began.get_or_insert_with(ticks);
+                let spent = Duration::from_millis(ticks().saturating_sub(began));
+                limits.head_timeout.saturating_sub(spent)
+            };
+            let interrupted = || idle && self.worker.is_draining();
+            if interrupted() {
+                return Ok(None);
+            }
+            match self.inbound.fill(limit, interrupted).await {
+                Ok(Ok(count)) if count > 0 => {}
+                Ok(_) => return Ok(None),
+                Err(_) if idle => return Ok(None),
+                Err(_) => return Err(Refusal::HeadTimeout { limit: limits.head_timeout }),
+            }
+        }
+    }
+
+    fn adopt(&mut self, head: &http1::RequestHead) {
+        if Arc::get_mut(&mut self.head).is_none() {
+            self.head = Arc::default();
+        }
+        if let Some(own) = Arc::get_mut(&mut self.head) {
+            own.adopt(&self.inbound.buf, head, &self.spans);
+        }
+    }
+
+    /// A message that cannot be understood: whatever follows it cannot be either.
+    async fn refuse(&mut self, refusal: &Refusal) -> Turn {
+        self.head = Arc::default();
+        let request = Request {
+            head: Arc::clone(&self.head),
+            client: self.peer.ip(),
+            id: self.worker.ids.adopt(None),
+        };
+        let answer = request::refusal(&request.head.method, refusal);
+        let received = Received {
+            version: Version::Http11,
+            persistent: false,
+            expects_continue: false,
+            framing: Framing::None,
+        };
+        let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
+        self.last(&request, answer, &received, began).await
+    }
+
+    fn terms(&self, received: &Received) -> Terms {
+        let limits = &self.worker.shared.limits;
+        let closing = self.served >= limits.requests_per_connection || self.worker.is_draining();
+        Terms { version: received.version, persistent: received.persistent, closing }
+    }
+
+    async fn deliver(
+        &mut self,
+        request: &Request,
+        answer: Answer,
+        received: &Received,
+        began: Option<Instant>,
+    ) -> Turn {
+        let terms = self.terms(received);
+        send(self.worker, &mut self.outbound, request, answer, terms, began).await
+    }
+
+    /// Delivers a response after which the connection is closed.
+    async fn last(
+        &mut self,
+        request: &Request,
+        answer: Answer,
+        received: &Received,
+        began: Option<Instant>,
+    ) -> Turn {
+        let terms = Terms { closing: true, ..self.terms(received) };
+        match send(self.worker, &mut self.outbound, request, answer, terms, began).await {
+            Turn::Close => Turn::Linger,
+            turn => turn,
+        }
+    }
+
+    /// A request without content that needs disk or origin.
+    async fn wait(
+        &mut self,
+        request: &Request,
+        next: Next,
+        received: &Received,
+        began: Option<Instant>,
+    ) -> Turn {
+        let most = self.worker.shared.limits.informational;
+        let (interim, hints) = mpsc::channel(most);
+        let finish = request::finish(self.worker, request, next, None, interim);
+        let answer = answer(&mut self.outbound, request, received, finish, hints).await;
+        match answer {
+            Ok(answer) => self.deliver(request, answer, received, began).await,
+            Err(_) => Turn::Close,
+        }
+    }
+
+    /// A request with content: it is handed on while the response may already be on its way.
+    async fn exchange(
+        &mut self,
+        request: &Request,
+        next: Next,
+        received: &Received,
+        began: Option<Instant>,
+    ) -> Turn {
+        let terms = self.terms(received);
+        let limits = &self.worker.shared.limits;
+        let length = match received.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let (sender, content) = RequestContent::channel(length);
+        let (interim, hints) = mpsc::channel(limits.informational);
+        let to_continue = received.expects_continue.then(|| interim.clone());
+        let whole = AtomicBool::new(false);
+        let intake = Intake::new(&mut self.inbound, received.framing, limits);
+        let mut intake = pin!(async {
+            let consumed = intake.run(sender, to_continue).await;
+            whole.store(consumed == Consumed::Whole, Ordering::Relaxed);
+        });
+        let (worker, outbound) = (self.worker, &mut self.outbound);
+        let mut respond = pin!(async {
+            let finish = request::finish(worker, request, next, Some(content), interim);
+            let Ok(answer) = answer(outbound, request, received, finish, hints).await else {
+                return Turn::Close;
+            };
+            // Content that is still on its way may never come to its end.
+            let closing = terms.closing || !whole.load(Ordering::Relaxed);
+            send(worker, outbound, request, answer, Terms { closing, ..terms }, began).await
+        });
+        let turn = tokio::select! {
+            biased;
+            () = &mut intake => respond.await,
+            turn = &mut respond => {
+                // What has arrived may be all there is.
+                poll_fn(|cx| Poll::Ready(intake.as_mut().poll(cx).is_ready())).await;
+                turn
+            }
+        };
+        match turn {
+            Turn::Again | Turn::Close if !whole.load(Ordering::Relaxed) => Turn::Linger,
+            turn => turn,
+        }
+    }
+
+    /// Says that nothing more will be sent, and takes what is still coming for a while.
+    async fn linger(&mut self) {
+        self.outbound.shut_down().await;
+        let until = ticks() + u64::try_from(LINGER.as_millis()).unwrap_or(0);
+        let mut taken = 0;
+        while taken < LINGER_BYTES {
+            self.inbound.buf.clear();
+            let left = Duration::from_millis(until.saturating_sub(ticks()));
+            match self.inbound.fill(left, || false).await {
+                Ok(Ok(count)) if count > 0 => taken += count,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Waits for the answer, and passes on the informational responses that come before it.
+async fn answer(
+    outbound: &mut Outbound<'_>,
+    request: &Request,
+    received: &Received,
+    finish: impl Future<Output = Result<Answer, Refusal>>,
+    mut hints: mpsc::Receiver<Informational>,
+) -> io::Result<Answer> {
+    let mut finish = pin!(finish);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(hint) = hints.recv() => {
+                deliver::informational(outbound, received.version, &hint).await?;
+            }
+            outcome = &mut finish => break outcome,
+            () = outbound.gone() => return Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    };
+    while let Ok(hint) = hints.try_recv() {
+        deliver::informational(outbound, received.version, &hint).await?;
+    }
+    Ok(outcome.unwrap_or_else(|refusal| request::refusal(&request.head.method, &refusal)))
+}
+
+/// Steps 12 and 13.
+async fn send(
+    worker: &Worker,
+    outbound: &mut Outbound<'_>,
+    request: &Request,
+    answer: Answer,
+    terms: Terms,
+    began: Option<Instant>,
+) -> Turn {
+    let written = outbound.written;
+    let status = answer.status();
+    let report: Report = answer.report.clone();
+    let outcome = deliver::deliver(outbound, answer, &request.id, terms).await;
+    let delivered = Delivered { status, bytes: outbound.written - written, cut: outcome.is_err() };
+    record::record(worker, request, &report, delivered, began);
+    match outcome {
+        Ok(true) => Turn::Again,
+        Ok(false) | Err(Undelivered::Client) => Turn::Close,
+        Err(Undelivered::Source { reset, broken }) => {
+            worker.broke(&broken);
+            if reset { Turn::Reset } else { Turn::Close }
+        }
+    }
+}

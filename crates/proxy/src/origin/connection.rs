@@ -1,0 +1,123 @@
+//! One connection to the origin: a socket and what has been read from it.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Origin;
+use super::tls::TlsStream;
+use crate::clock::ticks;
+use crate::error::FetchError;
+
+/// How much is read at once while little is expected, and once a body turns out to be large.
+const SMALL_READ: usize = 8 << 10;
+const LARGE_READ: usize = 64 << 10;
+
+pub(crate) struct Connection {
+    io: Io,
+    /// Bytes that have arrived and are not decoded yet.
+    pub(crate) buf: BytesMut,
+    /// When it was last given back, in ticks.
+    pub(super) idle_since: u64,
+    read_size: usize,
+}
+
+enum Io {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// Connects to the first address that answers.
+    pub(super) async fn open(origin: &Origin) -> Result<Self, FetchError> {
+        let addresses = origin.shared.resolver.addresses().await?;
+        let mut failure = None;
+        for &address in addresses.iter() {
+            match connect(origin, address).await {
+                Ok(stream) => return secure(origin, stream).await,
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| FetchError::Resolve {
+            host: origin.shared.url.host().to_owned(),
+            source: io::Error::other("the name has no address"),
+        }))
+    }
+
+    fn new(io: Io) -> Self {
+        Self { io, buf: BytesMut::new(), idle_since: ticks(), read_size: SMALL_READ }
+    }
+
+    /// Whether an idle connection can carry another request: the peer has neither closed it nor
+    /// sent anything unasked. Costs no system call unless something did happen.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let stream = match &self.io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.buf.is_empty() && stream.try_read(&mut byte).is_err_and(silent)
+    }
+
+    /// Reads what is there into the buffer; 0 is the end of the stream.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.buf.reserve(self.read_size);
+        let read = match &mut self.io {
+            Io::Tcp(stream) => pin!(stream.read_buf(&mut self.buf)).poll(cx),
+            Io::Tls(stream) => pin!(stream.read_buf(&mut self.buf)).poll(cx),
+        };
+        if let Poll::Ready(Ok(count)) = read {
+            self.read_size = if count >= SMALL_READ { LARGE_READ } else { SMALL_READ };
+        }
+        read
+    }
+
+    /// Writes some of `out`.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut impl Buf,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(stream) => pin!(stream.write_buf(out)).poll(cx),
+            Io::Tls(stream) => pin!(stream.write_buf(out)).poll(cx),
+        }
+    }
+
+    /// Pushes out what the TLS layer still holds.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(_) => Poll::Ready(Ok(())),
+            Io::Tls(stream) => pin!(stream.flush()).poll(cx),
+        }
+    }
+}
+
+async fn connect(origin: &Origin, address: SocketAddr) -> Result<TcpStream, FetchError> {
+    let limit = origin.shared.limits.connect_timeout;
+    let stream = timeout(limit, TcpStream::connect(address))
+        .await
+        .map_err(|_| FetchError::ConnectTimeout { address, limit })?
+        .map_err(|source| FetchError::Connect { address, source })?;
+    stream.set_nodelay(true).map_err(|source| FetchError::Connect { address, source })?;
+    Ok(stream)
+}
+
+async fn secure(origin: &Origin, stream: TcpStream) -> Result<Connection, FetchError> {
+    let Some(tls) = &origin.shared.tls else { return Ok(Connection::new(Io::Tcp(stream))) };
+    let host = || origin.shared.url.host().to_owned();
+    let limit = origin.shared.limits.tls_timeout;
+    let stream = timeout(limit, tls.connect(stream))
+        .await
+        .map_err(|_| FetchError::TlsTimeout { host: host(), limit })?
+        .map_err(|source| FetchError::Tls { host: host(), source })?;
+    Ok(Connection::new(Io::Tls(Box::new(stream))))
+}

@@ -1,0 +1,97 @@
+//! A request's content on its way from a front to the origin.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use policy::Fields;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::ContentError;
+
+/// A part of a message's content, in order.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Some bytes of it.
+    Data(Bytes),
+    /// The trailer section, after all data.
+    Trailers(Fields),
+}
+
+/// The receiving end of a request's content. Nothing is read from the client before the first
+/// piece is asked for, so that an `Expect: 100-continue` is answered only if the origin is reached.
+#[derive(Debug)]
+pub(crate) struct RequestContent {
+    /// The announced length; unknown for chunked content.
+    pub(crate) length: Option<u64>,
+    pieces: mpsc::Receiver<Result<Sent, ContentError>>,
+    wanted: Option<oneshot::Sender<()>>,
+}
+
+/// The sending end, held by the front.
+#[derive(Debug)]
+pub(crate) struct ContentSender {
+    pieces: mpsc::Sender<Result<Sent, ContentError>>,
+    wanted: Option<oneshot::Receiver<()>>,
+}
+
+#[derive(Debug)]
+enum Sent {
+    Piece(Piece),
+    End,
+}
+
+/// The receiver has lost interest: the rest of the content need not be read.
+#[derive(Debug)]
+pub(crate) struct Unwanted;
+
+impl RequestContent {
+    /// Both ends; at most one piece waits between them.
+    pub(crate) fn channel(length: Option<u64>) -> (ContentSender, Self) {
+        let (sender, pieces) = mpsc::channel(1);
+        let (want, wanted) = oneshot::channel();
+        let sender = ContentSender { pieces: sender, wanted: Some(wanted) };
+        (sender, Self { length, pieces, wanted: Some(want) })
+    }
+
+    /// The next piece; `None` at the orderly end.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Piece>, ContentError>> {
+        if let Some(wanted) = self.wanted.take() {
+            // A front that is gone shows as a closed channel below.
+            let _ = wanted.send(());
+        }
+        self.pieces.poll_recv(cx).map(|received| match received {
+            Some(Ok(Sent::Piece(piece))) => Ok(Some(piece)),
+            Some(Ok(Sent::End)) => Ok(None),
+            Some(Err(error)) => Err(error),
+            None => Err(ContentError::Cut),
+        })
+    }
+}
+
+impl ContentSender {
+    /// Waits until the content is asked for.
+    pub(crate) async fn wanted(&mut self) -> Result<(), Unwanted> {
+        match self.wanted.take() {
+            Some(wanted) => wanted.await.map_err(|_| Unwanted),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands over the next piece.
+    pub(crate) async fn send(&self, piece: Piece) -> Result<(), Unwanted> {
+        self.pieces.send(Ok(Sent::Piece(piece))).await.map_err(|_| Unwanted)
+    }
+
+    /// Says that the content is complete.
+    pub(crate) async fn end(&self) -> Result<(), Unwanted> {
+        self.pieces.send(Ok(Sent::End)).await.map_err(|_| Unwanted)
+    }
+
+    /// Says that the content broke.
+    pub(crate) async fn fail(&self, error: ContentError) -> Result<(), Unwanted> {
+        self.pieces.send(Err(error)).await.map_err(|_| Unwanted)
+    }
+}

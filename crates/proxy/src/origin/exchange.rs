@@ -1,0 +1,289 @@
+//! One request and its response over a connection to the origin.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http1::{Answered, BodyDecoder, BodyEvent, FieldSpan, Framing, Progress};
+use policy::{Fields, Method};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::content::{Piece, RequestContent};
+use super::upload::Upload;
+use super::{Obtained, Origin};
+use crate::error::FetchError;
+use crate::head::{self, ResponseHead};
+
+/// An informational response on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Informational {
+    /// 102 to 199; 100 is answered by the proxy itself, 101 is never asked for.
+    pub(crate) status: u16,
+    /// Its field lines.
+    pub(crate) fields: Fields,
+}
+
+/// What is sent to the origin.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    /// The head, ready to send.
+    pub(crate) head: Bytes,
+    pub(crate) content: Option<RequestContent>,
+    /// Where informational responses go, if anyone waits for them.
+    pub(crate) informational: Option<mpsc::Sender<Informational>>,
+}
+
+/// A response whose content is still on its way.
+pub(crate) struct Response {
+    pub(crate) head: ResponseHead,
+    pub(crate) content: ResponseContent,
+}
+
+/// The content of a response, read from its connection piece by piece.
+pub(crate) struct ResponseContent {
+    origin: Arc<Origin>,
+    connection: Option<Connection>,
+    upload: Upload,
+    decoder: BodyDecoder,
+    framing: Framing,
+    persistent: bool,
+    /// Held as long as the connection is in use.
+    _slot: OwnedSemaphorePermit,
+}
+
+/// What can be had of the content without waiting.
+pub(crate) enum Arrived {
+    /// The next piece; `None` at the orderly end.
+    Next(Option<Piece>),
+    /// More has to be read first.
+    Waiting,
+}
+
+/// Sends a request and waits for the head of its final response. A request that was sent on a kept
+/// connection which turns out to be closed is sent once more on a new one, if that is safe.
+pub(crate) async fn exchange(
+    origin: &Arc<Origin>,
+    request: Request,
+) -> Result<Response, FetchError> {
+    let slot = origin.admit().await?;
+    let Request { method, head, content, informational } = request;
+    let retriable = method.is_idempotent() && content.is_none();
+    let once = Once { origin, method: &method, informational: informational.as_ref() };
+    match origin.obtain().await? {
+        Obtained::Opened(connection) => once.send(connection, head, content, slot).await,
+        Obtained::Reused(connection) if !retriable => {
+            once.send(connection, head, content, slot).await
+        }
+        Obtained::Reused(connection) => {
+            let again = head.clone();
+            match once.send(connection, head, None, slot).await {
+                //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
+                //# A proxy MUST NOT automatically retry non-idempotent requests.
+                Err(error) if error.was_unanswered() => {
+                    let slot = origin.admit().await?;
+                    once.send(origin.open().await?, again, None, slot).await
+                }
+                outcome => outcome,
+            }
+        }
+    }
+}
+
+/// One attempt.
+struct Once<'a> {
+    origin: &'a Arc<Origin>,
+    method: &'a Method,
+    informational: Option<&'a mpsc::Sender<Informational>>,
+}
+
+impl Once<'_> {
+    async fn send(
+        &self,
+        mut connection: Connection,
+        head: Bytes,
+        content: Option<RequestContent>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Response, FetchError> {
+        let limits = &self.origin.shared.limits;
+        let mut upload = Upload::new(head, content);
+        let mut spans = Vec::new();
+        let mut informational = 0;
+        let decoded = loop {
+            let buf = &connection.buf;
+            match http1::decode_response(buf, &limits.http1, self.answered(), &mut spans)? {
+                Progress::Partial => {
+                    self.fill(&mut connection, &mut upload, informational == 0).await?;
+                }
+                Progress::Complete(head) if head.status >= 200 => break head,
+                Progress::Complete(head) => {
+                    informational += 1;
+                    if informational > limits.informational {
+                        let limit = limits.informational;
+                        return Err(FetchError::EndlessInformational { limit });
+                    }
+                    self.pass_on(&connection, &head, &spans)?;
+                    connection.buf.advance(head.len);
+                }
+            }
+        };
+        let head = ResponseHead::adopt(&connection.buf, &decoded, &spans);
+        connection.buf.advance(decoded.len);
+        let content = ResponseContent {
+            origin: Arc::clone(self.origin),
+            connection: Some(connection),
+            upload,
+            decoder: BodyDecoder::new(decoded.framing, &limits.http1),
+            framing: decoded.framing,
+            persistent: decoded.persistent,
+            _slot: slot,
+        };
+        Ok(Response { head, content })
+    }
+
+    fn answered(&self) -> Answered {
+        if self.method == &Method::Head { Answered::Head } else { Answered::Other }
+    }
+
+    /// Sends and reads until some bytes of the response arrive.
+    async fn fill(
+        &self,
+        connection: &mut Connection,
+        upload: &mut Upload,
+        first: bool,
+    ) -> Result<(), FetchError> {
+        let limit = self.origin.shared.limits.first_byte_timeout;
+        let timed_out = || FetchError::HeadTimeout { limit };
+        let read = send_and_fill(connection, upload, limit).await?.ok_or_else(timed_out)?;
+        let unanswered = first && connection.buf.is_empty();
+        let closed = |source| FetchError::Closed { source, unanswered };
+        match read {
+            Ok(0) => Err(closed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(()),
+            Err(source) => Err(closed(source)),
+        }
+    }
+
+    /// Forwards an informational response if the client can still take it.
+    fn pass_on(
+        &self,
+        connection: &Connection,
+        head: &http1::ResponseHead,
+        spans: &[FieldSpan],
+    ) -> Result<(), FetchError> {
+        if head.status == 101 {
+            return Err(FetchError::Unasked { status: 101 });
+        }
+        // `Expect: 100-continue` is answered by the front and never forwarded.
+        let Some(client) = self.informational.filter(|_| head.status != 100) else { return Ok(()) };
+        let mut fields = Fields::new();
+        head::load(&mut fields, connection.buf.get(..head.len).unwrap_or_default(), spans);
+        policy::strip::strip_hop_by_hop(&mut fields);
+        // A client that is slow to take them or gone loses them: they are hints.
+        let _ = client.try_send(Informational { status: head.status, fields });
+        Ok(())
+    }
+}
+
+/// Drives the upload and reads at the same time; `None` if nothing moved for `limit`.
+async fn send_and_fill(
+    connection: &mut Connection,
+    upload: &mut Upload,
+    limit: Duration,
+) -> Result<Option<io::Result<usize>>, FetchError> {
+    loop {
+        let sent_before = upload.sent;
+        let both = poll_fn(|cx| {
+            if !upload.is_done()
+                && let Err(error) = upload.poll(cx, connection)
+            {
+                return Poll::Ready(Err(error));
+            }
+            connection.poll_fill(cx).map(Ok)
+        });
+        match timeout(limit, both).await {
+            Ok(outcome) => return outcome.map(Some),
+            Err(_) if upload.sent > sent_before => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+impl ResponseContent {
+    /// The next piece; `None` at the orderly end, after which the connection is kept if it can be.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
+        loop {
+            if let Arrived::Next(piece) = self.try_next()? {
+                return Ok(piece);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// What has arrived already.
+    pub(crate) fn try_next(&mut self) -> Result<Arrived, FetchError> {
+        let Some(connection) = &mut self.connection else { return Ok(Arrived::Next(None)) };
+        match self.decoder.decode(&mut connection.buf)? {
+            BodyEvent::NeedMore => Ok(Arrived::Waiting),
+            BodyEvent::Data(data) => Ok(Arrived::Next(Some(Piece::Data(data)))),
+            BodyEvent::Trailers(trailers) => {
+                let mut fields = Fields::new();
+                head::load(&mut fields, &trailers.block, &trailers.fields);
+                policy::strip::strip_hop_by_hop(&mut fields);
+                Ok(Arrived::Next(Some(Piece::Trailers(fields))))
+            }
+            BodyEvent::End => {
+                self.finish();
+                Ok(Arrived::Next(None))
+            }
+        }
+    }
+
+    /// The announced length of the content; `None` if only its end will tell.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), FetchError> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let limit = self.origin.shared.limits.between_bytes_timeout;
+        let read = send_and_fill(connection, &mut self.upload, limit).await?;
+        match read.ok_or(FetchError::Stalled { limit })? {
+            Ok(0) => {
+                self.decoder
+                    .end_of_input()
+                    .map_err(|_| truncated(io::ErrorKind::UnexpectedEof.into()))?;
+                // Delimited by the end of the connection, which therefore cannot be kept.
+                self.connection = None;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(source) => Err(truncated(source)),
+        }
+    }
+
+    /// Gives the connection back, but only from the clean state: everything sent, everything read,
+    /// nothing unexpected behind it.
+    fn finish(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let clean = self.persistent
+            && self.framing != Framing::UntilClose
+            && self.upload.is_done()
+            && connection.buf.is_empty();
+        if clean {
+            self.origin.keep(connection);
+        }
+    }
+}
+
+fn truncated(source: io::Error) -> FetchError {
+    FetchError::Truncated { source }
+}

@@ -1,0 +1,105 @@
+//! The head of a request as the origin gets it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http1::encode;
+use policy::Fields;
+
+use super::Shared;
+use crate::error::FetchError;
+use crate::head::RequestHead;
+
+/// How this proxy names itself in `Via`, `Cache-Status` and `Proxy-Status`.
+pub(crate) const PSEUDONYM: &str = "caching-proxy";
+
+/// A request may come by proxies of this name so often; more is taken for a loop.
+const MOST_HOPS: usize = 16;
+
+/// Fields from the client that the proxy writes itself, or that only concern this hop.
+///
+/// A client must not be able to tell the origin where it comes from: what it claims is replaced.
+const REPLACED: [&str; 9] = [
+    "Host",
+    "Expect",
+    "Content-Length",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "X-Request-Id",
+];
+
+/// Who asked, and by what name the request is known in logs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender<'a> {
+    pub(crate) client: IpAddr,
+    pub(crate) request_id: &'a str,
+}
+
+/// The framing of the content that will follow the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutgoingFraming {
+    /// No content.
+    None,
+    /// `Content-Length`.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// Writes the head of `request` with `fields` in place of its own.
+pub(crate) fn head(
+    origin: &Shared,
+    request: &RequestHead,
+    mut fields: Fields,
+    framing: OutgoingFraming,
+    sender: Sender<'_>,
+) -> Result<Bytes, FetchError> {
+    refuse_loops(&fields)?;
+    policy::strip::strip_hop_by_hop(&mut fields);
+    let mut out = Vec::with_capacity(512);
+    encode::request_line(&mut out, request.method.as_bytes(), &target(origin, &request.target));
+    encode::field(&mut out, b"Host", origin.authority.as_bytes());
+    for (name, value) in fields.iter() {
+        if !REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced.as_bytes())) {
+            encode::field(&mut out, name, value);
+        }
+    }
+    encode::field(&mut out, b"Via", b"1.1 caching-proxy");
+    encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());
+    encode::field(&mut out, b"X-Forwarded-Host", &request.authority);
+    encode::field(&mut out, b"X-Forwarded-Proto", request.scheme.as_str().as_bytes());
+    encode::field(&mut out, b"X-Request-Id", sender.request_id.as_bytes());
+    match framing {
+        OutgoingFraming::None => {}
+        OutgoingFraming::Length(length) => encode::field_u64(&mut out, b"Content-Length", length),
+        OutgoingFraming::Chunked => encode::field(&mut out, b"Transfer-Encoding", b"chunked"),
+    }
+    encode::end_of_head(&mut out);
+    Ok(out.into())
+}
+
+/// Path prefix of the origin and the client's path and query, byte for byte.
+fn target(origin: &Shared, target: &[u8]) -> Vec<u8> {
+    // The asterisk of `OPTIONS *` has no path that a prefix could stand before.
+    if target == b"*" {
+        return target.to_vec();
+    }
+    [origin.url.prefix().as_bytes(), target].concat()
+}
+
+/// RFC 9110 §7.6.3 lets a recipient find loops by the names in `Via`.
+fn refuse_loops(fields: &Fields) -> Result<(), FetchError> {
+    let names_us = |member: &&[u8]| {
+        let mut words = member.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+        words.nth(1) == Some(PSEUDONYM.as_bytes())
+    };
+    let times = fields
+        .all("Via")
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .filter(names_us)
+        .count();
+    if times > MOST_HOPS { Err(FetchError::Loop { times }) } else { Ok(()) }
+}

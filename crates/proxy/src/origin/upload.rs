@@ -1,0 +1,127 @@
+//! Sends a request to the origin, while the response may already be arriving.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http1::encode;
+
+use super::connection::Connection;
+use super::content::{Piece, RequestContent};
+use crate::error::{ContentError, FetchError};
+
+/// A request on its way out: its head, then its content if it has any.
+pub(crate) struct Upload {
+    /// Bytes ready to be written.
+    out: Bytes,
+    content: Option<RequestContent>,
+    state: State,
+    /// Bytes written so far: progress keeps the patience for a response fresh.
+    pub(crate) sent: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sending,
+    Flushing,
+    Done,
+    /// The origin takes no more; it may still answer why.
+    Refused,
+}
+
+/// Why the request could not be sent to its end.
+enum UploadError {
+    /// The origin takes no more of it.
+    Refused,
+    /// The client broke its content.
+    Content(ContentError),
+}
+
+impl Upload {
+    pub(crate) fn new(head: Bytes, content: Option<RequestContent>) -> Self {
+        Self { out: head, content, state: State::Sending, sent: 0 }
+    }
+
+    /// Whether every byte of the request has been handed to the system.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Sends what can be sent. An origin that stops taking the request is no error here: its
+    /// response, or the end of the connection, tells more. A client that breaks its content is.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Result<(), FetchError> {
+        match self.poll_send(cx, connection) {
+            Poll::Pending | Poll::Ready(Ok(())) => Ok(()),
+            Poll::Ready(Err(UploadError::Refused)) => {
+                self.state = State::Refused;
+                self.content = None;
+                Ok(())
+            }
+            Poll::Ready(Err(UploadError::Content(error))) => Err(FetchError::Client(error)),
+        }
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+    ) -> Poll<Result<(), UploadError>> {
+        while self.state == State::Sending {
+            while self.out.has_remaining() {
+                let written = ready!(connection.poll_write(cx, &mut self.out));
+                match written.map_err(|_| UploadError::Refused)? {
+                    0 => return Poll::Ready(Err(UploadError::Refused)),
+                    count => self.sent += count as u64,
+                }
+            }
+            match &mut self.content {
+                None => self.state = State::Flushing,
+                Some(content) => {
+                    let next = ready!(content.poll_next(cx)).map_err(UploadError::Content)?;
+                    self.queue(next);
+                }
+            }
+        }
+        if self.state == State::Flushing {
+            ready!(connection.poll_flush(cx)).map_err(|_| UploadError::Refused)?;
+            self.state = State::Done;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Frames the next piece; after the last one nothing more is awaited.
+    fn queue(&mut self, next: Option<Piece>) {
+        let chunked = self.content.as_ref().is_some_and(|content| content.length.is_none());
+        if next.is_none() {
+            self.content = None;
+        }
+        self.out = match (next, chunked) {
+            (Some(Piece::Data(data)), false) => data,
+            (Some(Piece::Data(data)), true) => chunk(&data),
+            (Some(Piece::Trailers(trailers)), true) => {
+                self.content = None;
+                let mut out = Vec::new();
+                encode::last_chunk(&mut out, trailers.iter());
+                out.into()
+            }
+            (None, true) => {
+                let mut out = Vec::new();
+                encode::last_chunk(&mut out, std::iter::empty());
+                out.into()
+            }
+            // Content of a known length has no room for trailers.
+            (Some(Piece::Trailers(_)) | None, false) => Bytes::new(),
+        };
+    }
+}
+
+fn chunk(data: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(data.len() + 20);
+    encode::chunk_start(&mut out, data.len());
+    out.extend_from_slice(data);
+    out.extend_from_slice(encode::CHUNK_END);
+    out.into()
+}

@@ -1,0 +1,154 @@
+//! What a client is going to get.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use policy::reason::Hit;
+use policy::{Age, Fwd, Outcome, Reason};
+use store::Reader;
+
+use super::Entry;
+use crate::entry::StoredHead;
+use crate::head::ResponseHead;
+use crate::origin::exchange::ResponseContent;
+use crate::origin::outgoing::PSEUDONYM;
+
+/// A response on its way to a client.
+pub(crate) struct Answer {
+    pub(crate) head: AnswerHead,
+    /// `Age` in whole seconds, if the response comes from the store.
+    pub(crate) age: Option<Age>,
+    pub(crate) content: AnswerContent,
+    /// The length of the content, also of one that HEAD leaves out; `None` if unknown.
+    pub(crate) length: Option<u64>,
+    pub(crate) report: Report,
+}
+
+/// Status and fields.
+pub(crate) enum AnswerHead {
+    /// Those of a stored response, as they are.
+    Stored(Arc<Entry>),
+    /// Others.
+    Own(ResponseHead),
+}
+
+/// Where the content comes from.
+pub(crate) enum AnswerContent {
+    /// There is none.
+    None,
+    /// A text of the proxy's own.
+    Text(Bytes),
+    /// A stored body that lies in memory, complete.
+    Memory(Arc<Entry>),
+    /// A stored body that is read from disk or still being filled.
+    Stored(Box<Reader<StoredHead>>),
+    /// The origin, for this client alone.
+    Origin(Box<ResponseContent>),
+}
+
+/// Why the response is what it is: for `X-Cache`, `Cache-Status`, logs and counters alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    /// What decided, as a stable code.
+    pub(crate) code: &'static str,
+    /// Where the content came from.
+    pub(crate) source: Source,
+    /// The error type of RFC 9209, if the proxy made the response because something failed.
+    pub(crate) proxy_error: Option<&'static str>,
+}
+
+/// Where a response came from, with what RFC 9211 wants to know about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The store; fresh for so many seconds more, or stale since so many if negative.
+    Store {
+        /// Remaining freshness in seconds.
+        ttl: i64,
+        /// Why it could be used.
+        why: Hit,
+    },
+    /// The origin was asked.
+    Origin(Forwarded),
+    /// The proxy itself, before store or origin were asked.
+    Proxy,
+}
+
+/// How a request was forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forwarded {
+    /// The reason to forward, in the words of RFC 9211 §2.2.
+    pub(crate) fwd: Fwd,
+    /// The origin's status, if it gave one.
+    pub(crate) status: Option<u16>,
+    /// The response was stored.
+    pub(crate) stored: bool,
+    /// The origin was asked by another request.
+    pub(crate) collapsed: bool,
+    /// The origin confirmed a stored response, whose content was used.
+    pub(crate) validated: bool,
+    /// The lifetime that the response has here, in seconds.
+    pub(crate) ttl: Option<i64>,
+}
+
+impl Answer {
+    /// Status code of the response.
+    pub(crate) fn status(&self) -> u16 {
+        match &self.head {
+            AnswerHead::Stored(entry) => entry.meta().status,
+            AnswerHead::Own(head) => head.status,
+        }
+    }
+}
+
+impl Report {
+    /// `X-Cache: HIT` is the promise that the content came from the cache.
+    pub(crate) fn is_hit(&self) -> bool {
+        match self.source {
+            Source::Store { .. } => true,
+            Source::Origin(forwarded) => forwarded.validated,
+            Source::Proxy => false,
+        }
+    }
+
+    /// Writes the `Cache-Status` line (RFC 9211).
+    pub(crate) fn write_cache_status(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"Cache-Status: ");
+        match self.source {
+            Source::Store { ttl, why } => policy::cache_status(out, &Outcome::Hit { ttl, why }),
+            Source::Origin(Forwarded { fwd, status, stored, collapsed, ttl, .. }) => {
+                let why = &Code(self.code);
+                let outcome = Outcome::Forwarded { fwd, why, status, stored, collapsed, ttl };
+                policy::cache_status(out, &outcome);
+            }
+            Source::Proxy => {
+                out.extend_from_slice(PSEUDONYM.as_bytes());
+                out.extend_from_slice(b"; detail=");
+                out.extend_from_slice(self.code.as_bytes());
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the `Proxy-Status` line (RFC 9209), if something failed.
+    pub(crate) fn write_proxy_status(&self, out: &mut Vec<u8>) {
+        let Some(error) = self.proxy_error else { return };
+        let parts =
+            ["Proxy-Status: ", PSEUDONYM, "; error=", error, "; details=\"", self.code, "\"\r\n"];
+        for part in parts {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+/// A reason of which only the code is left.
+struct Code(&'static str);
+
+impl Reason for Code {
+    fn code(&self) -> &'static str {
+        self.0
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        None
+    }
+}

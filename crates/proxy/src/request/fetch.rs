@@ -1,0 +1,70 @@
+//! Step 8: ask the origin.
+
+use std::sync::Arc;
+
+use policy::{Fields, Method};
+use tokio::sync::mpsc;
+
+use super::{Entry, Request};
+use crate::error::FetchError;
+use crate::origin::content::RequestContent;
+use crate::origin::exchange::{self, Informational, Response};
+use crate::origin::outgoing::{self, OutgoingFraming, Sender};
+use crate::worker::Worker;
+
+/// Which conditions the origin is asked under.
+pub(crate) enum Conditions<'a> {
+    /// Those of the client: the response is for it alone.
+    AsTheClientHasThem,
+    /// None: the response is to be stored whole.
+    None,
+    /// Those that validate a stored response (RFC 9111 §4.3.1).
+    Validating(&'a Entry),
+}
+
+impl Conditions<'_> {
+    /// The request's fields under these conditions.
+    fn apply(&self, mut fields: Fields) -> Fields {
+        match self {
+            Self::AsTheClientHasThem => {}
+            Self::None => policy::validate::strip_conditionals(&mut fields),
+            Self::Validating(entry) => {
+                policy::validate::strip_conditionals(&mut fields);
+                // Without a validator the request stays unconditional and brings a new response.
+                let _ = policy::validate::conditional_fields(&entry.meta().fields, &mut fields);
+            }
+        }
+        fields
+    }
+}
+
+/// Sends the request and waits for the head of the response.
+pub(crate) async fn fetch(
+    worker: &Arc<Worker>,
+    request: &Request,
+    conditions: &Conditions<'_>,
+    content: Option<RequestContent>,
+    informational: Option<mpsc::Sender<Informational>>,
+) -> Result<Response, FetchError> {
+    let method = request.head.method.clone();
+    let framing = framing(&method, content.as_ref());
+    let fields = conditions.apply(request.head.fields.clone());
+    let sender = Sender { client: request.client, request_id: request.id.as_str() };
+    let head = outgoing::head(&worker.origin.shared, &request.head, fields, framing, sender)?;
+    let outgoing = exchange::Request { method, head, content, informational };
+    exchange::exchange(&worker.origin, outgoing).await
+}
+
+fn framing(method: &Method, content: Option<&RequestContent>) -> OutgoingFraming {
+    match content {
+        Some(RequestContent { length: Some(length), .. }) => OutgoingFraming::Length(*length),
+        Some(RequestContent { length: None, .. }) => OutgoingFraming::Chunked,
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+        //# For example, a user agent normally sends Content-Length in a
+        //# POST request even when the value is 0 (indicating empty content).
+        None if matches!(method, Method::Post | Method::Put | Method::Patch) => {
+            OutgoingFraming::Length(0)
+        }
+        None => OutgoingFraming::None,
+    }
+}

@@ -1,0 +1,361 @@
+//! Step 7: fetch a response, or wait for another request that does.
+//!
+//! A fetch that others may wait for is a task of its own: no client that leaves can stop it or leave
+//! it half done. The table of flights knows one task for each key. Those who wait learn as soon as
+//! the head is there whether the response can be shared, and read the body behind the fill.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use policy::reason::{Hit, Refetch};
+use policy::{Asked, OriginFailure, Reason, Verdict};
+use store::{Key, Reader};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::answer::{Answer, Forwarded, Report, Source};
+use super::lead::{Lead, Led};
+use super::reuse::{self, Choice};
+use super::{Entry, Found, Request, Wanted, respond};
+use crate::entry::StoredHead;
+use crate::error::{FetchError, Refusal};
+use crate::origin::exchange::Informational;
+use crate::worker::Worker;
+
+/// How many independent parts the table has; requests for different keys rarely meet.
+const SHARDS: usize = 64;
+
+/// The fetches under way, by primary key.
+pub(crate) struct Flights {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+type Shard = HashMap<Key, Arc<Flight>>;
+
+/// One fetch that others may wait for.
+struct Flight {
+    state: watch::Sender<State>,
+    waiting: AtomicUsize,
+}
+
+/// What those who wait need to know.
+#[derive(Clone)]
+enum State {
+    /// No head yet.
+    Fetching,
+    /// A response that can be read, complete or while it arrives.
+    Shared(Arc<Entry>),
+    /// Nothing to share; the status tells if the origin answered with an error.
+    Private(Option<u16>),
+    /// No response.
+    Failed(Arc<FetchError>),
+}
+
+/// The duty to fetch for all who wait. Dropping it lets them go.
+pub(crate) struct Permit {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+    key: Key,
+}
+
+enum Joined {
+    Lead(Permit),
+    Follow(Arc<Flight>),
+    Crowded,
+}
+
+impl Flights {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() })
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[key.hash() as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(self: &Arc<Self>, key: &Key, most_waiting: usize) -> Joined {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key) {
+            if flight.waiting.fetch_add(1, Ordering::Relaxed) >= most_waiting {
+                flight.waiting.fetch_sub(1, Ordering::Relaxed);
+                return Joined::Crowded;
+            }
+            return Joined::Follow(Arc::clone(flight));
+        }
+        let (state, _) = watch::channel(State::Fetching);
+        let flight = Arc::new(Flight { state, waiting: AtomicUsize::new(0) });
+        shard.insert(key.clone(), Arc::clone(&flight));
+        Joined::Lead(Permit { flights: Arc::clone(self), flight, key: key.clone() })
+    }
+
+    /// Makes later requests for a key fetch anew; those who wait already are served as before.
+    pub(crate) fn detach(&self, key: &Key) {
+        self.shard(key).remove(key);
+    }
+
+    /// Makes all later requests fetch anew.
+    pub(crate) fn detach_all(&self) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+}
+
+impl Permit {
+    /// There is a response to share.
+    pub(crate) fn share(&self, entry: Arc<Entry>) {
+        self.flight.state.send_replace(State::Shared(entry));
+    }
+
+    /// The response is for the one who asked.
+    pub(crate) fn release(&self, status: Option<u16>) {
+        self.flight.state.send_replace(State::Private(status));
+    }
+
+    /// There is no response.
+    pub(crate) fn fail(&self, error: Arc<FetchError>) {
+        self.flight.state.send_replace(State::Failed(error));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut shard = self.flights.shard(&self.key);
+        // A flight that was detached may have been followed by another one for the same key.
+        if shard.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            shard.remove(&self.key);
+        }
+        drop(shard);
+        self.flight.state.send_if_modified(|state| {
+            let unfinished = matches!(state, State::Fetching);
+            if unfinished {
+                *state = State::Private(None);
+            }
+            unfinished
+        });
+    }
+}
+
+/// A response for `wanted`, fetched by this request or by another.
+pub(crate) async fn obtain(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: Wanted,
+    interim: mpsc::Sender<Informational>,
+) -> Result<Answer, Refusal> {
+    let shared = &worker.shared;
+    // A key whose responses could not be shared lately would make requests wait for nothing.
+    if shared.unshareable.contains(&wanted.key) {
+        return Ok(lead(worker, request, wanted, None, Some(interim)).await);
+    }
+    match shared.flights.join(&wanted.key, shared.limits.collapse_waiters) {
+        Joined::Crowded => {
+            let error = FetchError::Crowded { limit: shared.limits.collapse_waiters };
+            Ok(failed(worker, request, &wanted, &error, true))
+        }
+        Joined::Follow(flight) => follow(worker, request, wanted, &flight, interim).await,
+        Joined::Lead(permit) => {
+            // The one who led before may have ended between our look-up and here.
+            if let Some(variants) = shared.store.peek(wanted.key.as_bytes())
+                && !matches!(wanted.found, Found::Unusable(..))
+                && let Choice::Answer(answer) =
+                    reuse::choose(worker, request, &wanted.asked, &variants)?
+            {
+                return Ok(answer);
+            }
+            Ok(lead(worker, request, wanted, Some(permit), Some(interim)).await)
+        }
+    }
+}
+
+/// Renews a stale response with no client waiting for it, unless that is under way.
+pub(crate) fn refresh(worker: &Worker, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
+    let Some(worker) = worker.me() else { return };
+    let mut key = Vec::new();
+    super::look_up::primary_key(&worker, &request.head, &mut key);
+    let key = Key::new(&key);
+    let Joined::Lead(permit) = worker.shared.flights.join(&key, 0) else { return };
+    let found = Found::Unusable(Arc::clone(entry), Refetch::Stale);
+    let wanted = Wanted { key, asked: *asked, found };
+    let lead =
+        Lead { worker, request: request.clone(), wanted, permit: Some(permit), interim: None };
+    tokio::spawn(lead.run(None));
+}
+
+/// Starts the fetch and waits for what it brings.
+async fn lead(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: Wanted,
+    permit: Option<Permit>,
+    interim: Option<mpsc::Sender<Informational>>,
+) -> Answer {
+    let (sender, outcome) = oneshot::channel();
+    let lead = Lead {
+        worker: Arc::clone(worker),
+        request: request.clone(),
+        wanted: wanted.clone(),
+        permit,
+        interim,
+    };
+    tokio::spawn(lead.run(Some(sender)));
+    if let Ok(led) = outcome.await {
+        return answer(worker, request, &wanted, led);
+    }
+    // The task can only end without a word if it panicked.
+    let source = std::io::Error::other("the fetch ended without a result");
+    let error = FetchError::Closed { source, unanswered: false };
+    failed(worker, request, &wanted, &error, false)
+}
+
+fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answer {
+    let forwarded = forwarded(wanted, false);
+    match led {
+        Led::Stored { entry, status, reader } => {
+            let forwarded = Forwarded { status: Some(status), stored: true, ..forwarded };
+            from_fetched(worker, request, wanted, &entry, reader, refetch_code(wanted), forwarded)
+        }
+        Led::Validated { entry, kept } => {
+            let forwarded =
+                Forwarded { status: Some(304), stored: kept, validated: true, ..forwarded };
+            let code = Hit::Validated.code();
+            from_fetched(worker, request, wanted, &entry, None, code, forwarded)
+        }
+        Led::Private { response, why } => {
+            let status = response.head.status;
+            match stale(worker, request, wanted, OriginFailure::Status(status)) {
+                Some(answer) => answer,
+                None => respond::from_origin(request, *response, why, forwarded),
+            }
+        }
+        Led::Failed(error) => failed(worker, request, wanted, &error, false),
+    }
+}
+
+/// An answer from a response that was fetched just now.
+fn from_fetched(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    entry: &Arc<Entry>,
+    reader: Option<Reader<StoredHead>>,
+    code: &'static str,
+    forwarded: Forwarded,
+) -> Answer {
+    let now = worker.shared.clock.now();
+    let terms = &entry.meta().terms;
+    let (age, ttl) = (terms.age(now), Some(terms.ttl(now)));
+    let forwarded = Forwarded { ttl, ..forwarded };
+    let report = Report { code, source: Source::Origin(forwarded), proxy_error: None };
+    respond::stored(request, &wanted.asked, entry, reader, age, report)
+}
+
+/// Waits for another request's fetch, and goes alone if that does not help.
+async fn follow(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: Wanted,
+    flight: &Arc<Flight>,
+    interim: mpsc::Sender<Informational>,
+) -> Result<Answer, Refusal> {
+    let mut watched = flight.state.subscribe();
+    let _waiting = Waiting(flight);
+    let patience = worker.shared.limits.collapse_wait;
+    let state = timeout(patience, watched.wait_for(|state| !matches!(state, State::Fetching)));
+    let state = match state.await {
+        Ok(Ok(state)) => state.clone(),
+        Ok(Err(_)) | Err(_) => State::Private(None),
+    };
+    match state {
+        State::Shared(entry) => {
+            if let Some(answer) = share(worker, request, &wanted, &entry) {
+                return Ok(answer);
+            }
+        }
+        State::Failed(error) => return Ok(failed(worker, request, &wanted, &error, true)),
+        State::Private(status) => {
+            let failure = status.map(OriginFailure::Status);
+            let answer = failure.and_then(|failure| stale(worker, request, &wanted, failure));
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+        }
+        State::Fetching => {}
+    }
+    Ok(lead(worker, request, wanted, None, Some(interim)).await)
+}
+
+/// Counts those who wait for a flight.
+struct Waiting<'f>(&'f Flight);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Another request's response, if this request selects it and may use it without asking again.
+fn share(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    entry: &Arc<Entry>,
+) -> Option<Answer> {
+    let terms = &entry.meta().terms;
+    let now = worker.shared.clock.now();
+    let usable = terms.vary().matches(&request.head.fields)
+        && matches!(
+            policy::reuse(&wanted.asked, terms, &worker.shared.site.rules, now),
+            Verdict::Fresh { .. }
+        );
+    // One that is only passed along has a beginning that is gone.
+    let reader = entry.try_reader().filter(|_| usable)?;
+    let forwarded = Forwarded { stored: true, ..forwarded(wanted, true) };
+    let code = refetch_code(wanted);
+    Some(from_fetched(worker, request, wanted, entry, Some(reader), code, forwarded))
+}
+
+/// The stored response, if it may stand in for an origin that failed (RFC 5861 §4).
+fn stale(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    failure: OriginFailure,
+) -> Option<Answer> {
+    let Found::Unusable(entry, _) = &wanted.found else { return None };
+    let now = worker.shared.clock.now();
+    let rules = &worker.shared.site.rules;
+    let (age, ttl, why) =
+        policy::stale_on_error(&wanted.asked, &entry.meta().terms, rules, failure, now)?;
+    Some(respond::from_store(request, &wanted.asked, entry, age, ttl, why))
+}
+
+/// No response: what is stored if that is allowed, else an error.
+fn failed(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    error: &FetchError,
+    collapsed: bool,
+) -> Answer {
+    stale(worker, request, wanted, OriginFailure::Unreachable)
+        .unwrap_or_else(|| respond::failed(request, error, forwarded(wanted, collapsed)))
+}
+
+fn refetch(wanted: &Wanted) -> Refetch {
+    match &wanted.found {
+        Found::NotInMemory => Refetch::Absent,
+        Found::Unusable(_, why) | Found::Nothing(why) => *why,
+    }
+}
+
+fn refetch_code(wanted: &Wanted) -> &'static str {
+    refetch(wanted).code()
+}
+
+fn forwarded(wanted: &Wanted, collapsed: bool) -> Forwarded {
+    let fwd = refetch(wanted).fwd();
+    Forwarded { fwd, status: None, stored: false, collapsed, validated: false, ttl: None }
+}

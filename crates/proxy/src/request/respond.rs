@@ -1,0 +1,175 @@
+//! Step 11: the final head.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use policy::reason::Hit;
+use policy::{Age, Asked, Fields, Method, Reason, Reply, Timestamp};
+use store::Reader;
+
+use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
+use super::{Entry, Request};
+use crate::clock;
+use crate::entry::StoredHead;
+use crate::error::{FetchError, Refusal};
+use crate::head::ResponseHead;
+use crate::origin::exchange::{Response, ResponseContent};
+
+/// How this proxy shows in `Via` (RFC 9110 §7.6.3).
+const VIA: &[u8] = b"1.1 caching-proxy";
+
+/// An answer from a stored response that may be used as it is.
+pub(crate) fn from_store(
+    request: &Request,
+    asked: &Asked,
+    entry: &Arc<Entry>,
+    age: Age,
+    ttl: i64,
+    why: Hit,
+) -> Answer {
+    let report = Report { code: why.code(), source: Source::Store { ttl, why }, proxy_error: None };
+    stored(request, asked, entry, None, age, report)
+}
+
+/// An answer from a stored response: the whole of it, or what the request's conditions make of it.
+/// `reader` is given for a body that is still being filled.
+pub(crate) fn stored(
+    request: &Request,
+    asked: &Asked,
+    entry: &Arc<Entry>,
+    reader: Option<Reader<StoredHead>>,
+    age: Age,
+    report: Report,
+) -> Answer {
+    let head = &*request.head;
+    let meta = entry.meta();
+    let reply = if asked.conditional {
+        policy::respond(&head.method, &head.fields, meta.status, &meta.fields)
+    } else {
+        Reply::Full
+    };
+    let (answer_head, content, length) = match reply {
+        Reply::Full => {
+            let content = stored_content(&head.method, meta.status, entry, reader);
+            // Only chunked content has room for trailers.
+            let length = entry.length().filter(|_| !has_trailers(entry));
+            (AnswerHead::Stored(Arc::clone(entry)), content, length)
+        }
+        Reply::NotModified => {
+            let mut not_modified = ResponseHead::with_status(304);
+            policy::respond::not_modified_fields(&meta.fields, &mut not_modified.fields);
+            (AnswerHead::Own(not_modified), AnswerContent::None, None)
+        }
+        Reply::PreconditionFailed => {
+            (AnswerHead::Own(ResponseHead::with_status(412)), AnswerContent::None, Some(0))
+        }
+    };
+    Answer { head: answer_head, age: Some(age), content, length, report }
+}
+
+fn stored_content(
+    method: &Method,
+    status: u16,
+    entry: &Arc<Entry>,
+    reader: Option<Reader<StoredHead>>,
+) -> AnswerContent {
+    if !has_content(method, status) {
+        return AnswerContent::None;
+    }
+    match entry.in_memory() {
+        Some(_) if !has_trailers(entry) => AnswerContent::Memory(Arc::clone(entry)),
+        _ => AnswerContent::Stored(Box::new(reader.unwrap_or_else(|| entry.reader()))),
+    }
+}
+
+fn has_trailers(entry: &Entry) -> bool {
+    entry.tail().is_some_and(|tail| !tail.is_empty())
+}
+
+/// RFC 9110 §6.4.1: responses to HEAD, and those with 204 and 304, have no content.
+fn has_content(method: &Method, status: u16) -> bool {
+    *method != Method::Head && !matches!(status, 204 | 304)
+}
+
+/// An answer that goes from the origin to this client alone.
+pub(crate) fn from_origin(
+    request: &Request,
+    response: Response,
+    code: &'static str,
+    forwarded: Forwarded,
+) -> Answer {
+    let Response { head, content } = response;
+    let length = announced_length(&request.head.method, &head, &content);
+    let status = head.status;
+    let content = match content.length() {
+        _ if !has_content(&request.head.method, status) => {
+            settle(content);
+            AnswerContent::None
+        }
+        _ => AnswerContent::Origin(Box::new(content)),
+    };
+    let source = Source::Origin(Forwarded { status: Some(status), ..forwarded });
+    let report = Report { code, source, proxy_error: None };
+    Answer { head: AnswerHead::Own(head), age: None, content, length, report }
+}
+
+/// Lets a response without content give its connection back.
+fn settle(mut content: ResponseContent) {
+    // Without content the end is there already; anything else closes the connection, as it should.
+    let _ = content.try_next();
+}
+
+/// What `Content-Length` should say. For HEAD it tells what GET would have brought.
+fn announced_length(
+    method: &Method,
+    head: &ResponseHead,
+    content: &ResponseContent,
+) -> Option<u64> {
+    if *method == Method::Head || head.status == 304 {
+        let announced = head.fields.get("Content-Length")?;
+        return std::str::from_utf8(announced).ok()?.parse().ok();
+    }
+    content.length()
+}
+
+/// Makes an origin's head ready for the next hop: what concerns only the last one is removed, and
+/// what a recipient with a clock has to add is added.
+pub(crate) fn for_next_hop(fields: &mut Fields, now: Timestamp) {
+    policy::strip::strip_hop_by_hop(fields);
+    fields.remove("X-Cache");
+    fields.remove("X-Request-Id");
+    policy::date::stamp(fields, now);
+    fields.push(b"Via", VIA);
+}
+
+/// The answer when the origin gave none that can be used.
+pub(crate) fn failed(request: &Request, error: &FetchError, forwarded: Forwarded) -> Answer {
+    let report = Report {
+        code: error.code(),
+        source: Source::Origin(forwarded),
+        proxy_error: Some(error.proxy_error()),
+    };
+    text(&request.head.method, error.status(), &format!("{error}\n"), report)
+}
+
+/// The answer to a request that is not served.
+pub(crate) fn refusal(method: &Method, refusal: &Refusal) -> Answer {
+    let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error: None };
+    text(method, refusal.status(), &format!("{refusal}\n"), report)
+}
+
+/// A short plain text of the proxy's own.
+fn text(method: &Method, status: u16, text: &str, report: Report) -> Answer {
+    let mut head = ResponseHead::with_status(status);
+    head.fields.push(b"Date", policy::date::format(clock::Clock::System.now()).as_bytes());
+    head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
+    head.fields.push(b"Cache-Control", b"no-store");
+    if status == 503 {
+        head.fields.push(b"Retry-After", b"1");
+    }
+    let text = Bytes::copy_from_slice(text.as_bytes());
+    let length = Some(text.len() as u64);
+    let has_content = *method != Method::Head;
+    let content = if has_content { AnswerContent::Text(text) } else { AnswerContent::None };
+    Answer { head: AnswerHead::Own(head), age: None, content, length, report }
+}

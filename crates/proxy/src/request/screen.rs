@@ -1,0 +1,15 @@
+//! Step 2: may this request be served at all?
+
+use policy::Method;
+
+use crate::error::Refusal;
+use crate::head::RequestHead;
+
+/// Refuses what a reverse proxy does not do. Framing and `Host` were checked by the codec.
+pub(crate) fn screen(head: &RequestHead) -> Result<(), Refusal> {
+    match head.method {
+        // RFC 9110 §9.3.6: CONNECT asks a forward proxy for a tunnel.
+        Method::Connect => Err(Refusal::Connect),
+        _ => Ok(()),
+    }
+}

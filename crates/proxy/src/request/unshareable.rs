@@ -1,0 +1,80 @@
+//! Keys whose responses could not be shared lately ("hit for miss").
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use store::Key;
+
+use crate::clock::ticks;
+
+/// Keys remembered at once; one that is pushed out costs its next requests a wait.
+const SLOTS: usize = 1 << 16;
+/// Locks over the slots.
+const SHARDS: usize = 16;
+
+/// Remembers keys for a while, in fixed space: a slot a hash, the last one wins.
+pub(crate) struct Unshareable {
+    shards: Box<[Mutex<Box<[Slot]>>]>,
+    memory: u64,
+}
+
+/// The hash of a key and until when it is remembered, in ticks.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    hash: u64,
+    until: u64,
+}
+
+impl Unshareable {
+    pub(crate) fn new(memory: Duration) -> Self {
+        let shard = || Mutex::new(vec![Slot::default(); SLOTS / SHARDS].into_boxed_slice());
+        let memory = u64::try_from(memory.as_millis()).unwrap_or(u64::MAX);
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), memory }
+    }
+
+    /// Whether requests for `key` had better not wait for each other. Another key with the same
+    /// hash is mistaken for it; the only harm is a fetch more.
+    pub(crate) fn contains(&self, key: &Key) -> bool {
+        self.with(key, |slot| slot.hash == key.hash() && slot.until > ticks())
+    }
+
+    pub(crate) fn remember(&self, key: &Key) {
+        let until = ticks().saturating_add(self.memory);
+        self.with(key, |slot| *slot = Slot { hash: key.hash(), until });
+    }
+
+    pub(crate) fn remove(&self, key: &Key) {
+        self.with(key, |slot| {
+            if slot.hash == key.hash() {
+                *slot = Slot::default();
+            }
+        });
+    }
+
+    fn with<T>(&self, key: &Key, act: impl FnOnce(&mut Slot) -> T) -> T {
+        let hash = key.hash() as usize;
+        let mut shard = self.shards[hash % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (hash / SHARDS) % shard.len();
+        act(&mut shard[place])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_remembered_until_it_is_shared_or_time_has_passed() {
+        let keys = Unshareable::new(Duration::from_mins(1));
+        let (key, other) = (Key::new(b"a"), Key::new(b"b"));
+        keys.remember(&key);
+        assert!(keys.contains(&key));
+        assert!(!keys.contains(&other));
+        keys.remove(&key);
+        assert!(!keys.contains(&key));
+        let forgetful = Unshareable::new(Duration::ZERO);
+        forgetful.remember(&key);
+        assert!(!forgetful.contains(&key));
+    }
+}

@@ -1,0 +1,173 @@
+//! Starts and stops a proxy, and the handle by which it is steered.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use store::{Cleared, OpenError, Stats, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use crate::entry::StoredHead;
+use crate::events::{Counters, Counts, Recorder};
+use crate::front::listener;
+use crate::origin::tls::TlsSetupError;
+use crate::origin::{self, Origin};
+use crate::request::invalidations::Invalidations;
+use crate::request::join::Flights;
+use crate::request::unshareable::Unshareable;
+use crate::settings::Settings;
+use crate::trouble::Troubles;
+use crate::worker::{self, Shared, Site, Worker};
+
+/// Why a proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listening socket could not be had.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// The system's complaint.
+        source: io::Error,
+    },
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// TLS to the origin cannot work.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// A thread could not be started.
+    #[error("starting a worker: {0}")]
+    Thread(io::Error),
+}
+
+/// A running proxy. Dropping it without [`Running::stop`] leaves its threads to the process.
+pub struct Running {
+    address: SocketAddr,
+    handle: Handle,
+    stops: Vec<Arc<Notify>>,
+    alive: mpsc::Receiver<()>,
+}
+
+/// Steers a running proxy from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    counters: Arc<[Arc<Counters>]>,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every connection ended by itself.
+    Whole,
+    /// Time ran out with connections still open.
+    Cut,
+}
+
+/// Opens the store, binds the address and starts the workers.
+pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
+    let Settings { listen, origin, workers, store, rules, limits, clock } = settings;
+    let workers = workers.max(1);
+    let listeners = listener::bind(listen, workers)
+        .map_err(|source| StartError::Listen { address: listen, source })?;
+    let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let origin = origin::Shared::new(origin, limits.clone())?;
+    let shared = Arc::new(Shared {
+        store: Store::<StoredHead>::open(store)?,
+        site: Site { rules },
+        clock,
+        flights: Flights::new(),
+        unshareable: Unshareable::new(limits.uncacheable_memory),
+        invalidations: Invalidations::new(),
+        recorder,
+        troubles: Troubles::default(),
+        draining: AtomicBool::new(false),
+        limits,
+    });
+    let (alive, all_gone) = mpsc::channel(1);
+    let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+    let handle = Handle { shared: Arc::clone(&shared), counters: Arc::clone(&counters) };
+    let mut running =
+        Running { address: bound.unwrap_or(listen), handle, stops: Vec::new(), alive: all_gone };
+    for (number, (listener, counters)) in listeners.into_iter().zip(counters.iter()).enumerate() {
+        let worker = Worker::new(
+            Arc::clone(&shared),
+            Origin::new(Arc::clone(&origin)),
+            Arc::clone(counters),
+            Arc::new(Notify::new()),
+        );
+        let stop = Arc::new(Notify::new());
+        running.stops.push(Arc::clone(&stop));
+        let thread = worker::spawn(worker, listener, stop, alive.clone(), number);
+        // The thread ends by itself once it is stopped and its connections are gone.
+        thread.map_err(StartError::Thread)?;
+    }
+    Ok(running)
+}
+
+impl Running {
+    /// Where it listens; tells the port that the system picked.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle to steer it by.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stops accepting, lets requests under way finish for at most `patience`, and writes what is
+    /// still queued for the disk.
+    pub async fn stop(mut self, patience: Duration) -> Drained {
+        self.handle.shared.draining.store(true, Ordering::Release);
+        for stop in &self.stops {
+            stop.notify_one();
+        }
+        let drained = timeout(patience, self.alive.recv()).await;
+        self.handle.shared.store.flush().await;
+        if drained.is_err() {
+            return Drained::Cut;
+        }
+        Drained::Whole
+    }
+}
+
+impl Handle {
+    /// Forgets every stored response.
+    pub fn clear(&self) -> Cleared {
+        self.shared.invalidations.add_all();
+        self.shared.flights.detach_all();
+        self.shared.store.clear()
+    }
+
+    /// Waits until what was cleared is gone from the disk too, so that not even a crash brings it
+    /// back. Blocks; not for a thread that serves requests.
+    pub fn settle(&self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(self.shared.store.flush());
+        Ok(())
+    }
+
+    /// What the store holds and what happened to it.
+    pub fn store_stats(&self) -> Stats {
+        self.shared.store.stats()
+    }
+
+    /// Counts since the start, over all workers.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for counters in self.counters.iter() {
+            counts.include(counters);
+        }
+        counts
+    }
+
+    /// The clock the proxy reads.
+    pub fn clock(&self) -> &crate::clock::Clock {
+        &self.shared.clock
+    }
+}

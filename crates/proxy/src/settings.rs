@@ -1,0 +1,93 @@
+//! What a proxy is started with: typed values that are already checked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use policy::Rules;
+
+use crate::clock::Clock;
+use crate::origin::OriginUrl;
+
+/// Everything a running proxy needs to know.
+pub struct Settings {
+    /// Where to listen; port 0 lets the system pick one.
+    pub listen: SocketAddr,
+    /// Where requests are forwarded to.
+    pub origin: OriginUrl,
+    /// Threads that serve requests, each with its own listener and origin connections.
+    pub workers: usize,
+    /// Where responses are kept.
+    pub store: store::Options,
+    /// The caching rules of the one site.
+    pub rules: Rules,
+    /// How long each thing may take and how much of it there may be.
+    pub limits: Limits,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The bounds on every wait and every queue, by the names used in documents and errors.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The bounds on message heads and chunk framing.
+    pub http1: http1::Limits,
+    /// From the first byte of a request head to its last.
+    pub head_timeout: Duration,
+    /// How long a client connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// How long a client may send nothing of a body it announced.
+    pub body_timeout: Duration,
+    /// How long a client may accept no byte of a response.
+    pub write_timeout: Duration,
+    /// How long one attempt to connect to the origin may take, without TLS.
+    pub connect_timeout: Duration,
+    /// How long the TLS handshake with the origin may take.
+    pub tls_timeout: Duration,
+    /// From the end of the request to the response head.
+    pub first_byte_timeout: Duration,
+    /// How long the origin may pause within a body.
+    pub between_bytes_timeout: Duration,
+    /// Connections to the origin at once, over all workers.
+    pub origin_connections: usize,
+    /// Idle origin connections that one worker keeps.
+    pub origin_idle: usize,
+    /// How long an idle origin connection is kept.
+    pub origin_idle_timeout: Duration,
+    /// How long a request may wait for one of [`Limits::origin_connections`].
+    pub origin_queue: Duration,
+    /// How long a request waits for another's fetch of the same key before it fetches by itself.
+    pub collapse_wait: Duration,
+    /// Requests that may wait for one key.
+    pub collapse_waiters: usize,
+    /// How long a key whose response could not be shared is fetched without waiting for others.
+    pub uncacheable_memory: Duration,
+    /// Informational responses forwarded for one request.
+    pub informational: usize,
+    /// Requests on one client connection.
+    pub requests_per_connection: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            http1: http1::Limits::default(),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_millis(3500),
+            tls_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_mins(1),
+            between_bytes_timeout: Duration::from_secs(30),
+            origin_connections: 512,
+            origin_idle: 128,
+            origin_idle_timeout: Duration::from_secs(30),
+            origin_queue: Duration::from_secs(1),
+            collapse_wait: Duration::from_secs(10),
+            collapse_waiters: 10_000,
+            uncacheable_memory: Duration::from_mins(2),
+            informational: 8,
+            requests_per_connection: 10_000,
+        }
+    }
+}

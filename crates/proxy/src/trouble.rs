@@ -1,0 +1,59 @@
+//! Keeps one kind of trouble from filling the log.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::ticks;
+use crate::events::{Recorder, Trouble};
+
+/// Each kind of trouble is told at most once in this time, in milliseconds.
+const PAUSE: u64 = 1_000;
+
+/// Tells a recorder of trouble, at most once a second per code, with the number of times.
+#[derive(Default)]
+pub(crate) struct Troubles {
+    told: Mutex<HashMap<&'static str, Told>>,
+}
+
+struct Told {
+    at: u64,
+    since: u64,
+}
+
+impl Troubles {
+    pub(crate) fn tell(&self, recorder: &dyn Recorder, code: &'static str, message: &str) {
+        if let Some(times) = self.due(code, ticks()) {
+            recorder.trouble(&Trouble { code, message, times });
+        }
+    }
+
+    /// How often `code` came up since it was last told, if it may be told now.
+    fn due(&self, code: &'static str, now: u64) -> Option<u64> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(told) = told.get_mut(code) else {
+            told.insert(code, Told { at: now, since: 0 });
+            return Some(1);
+        };
+        told.since += 1;
+        if now.saturating_sub(told.at) < PAUSE {
+            return None;
+        }
+        told.at = now;
+        Some(std::mem::take(&mut told.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_is_told_once_a_second_with_its_size() {
+        let troubles = Troubles::default();
+        assert_eq!(troubles.due("a", 10_000), Some(1));
+        assert_eq!(troubles.due("a", 10_500), None);
+        assert_eq!(troubles.due("b", 10_500), Some(1));
+        assert_eq!(troubles.due("a", 10_900), None);
+        assert_eq!(troubles.due("a", 11_000), Some(3));
+    }
+}

@@ -1,0 +1,181 @@
+//! One thread that serves requests, and what it shares with the others.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use std::{io, thread};
+
+use policy::Rules;
+use store::Store;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::entry::StoredHead;
+use crate::error::FetchError;
+use crate::events::{Counters, Recorder, add};
+use crate::front;
+use crate::front::deliver::Broken;
+use crate::ids::Ids;
+use crate::origin::Origin;
+use crate::request::invalidations::Invalidations;
+use crate::request::join::Flights;
+use crate::request::unshareable::Unshareable;
+use crate::settings::Limits;
+use crate::trouble::Troubles;
+
+/// How long accepting pauses when the system has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a worker closes origin connections that were idle for too long.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) store: Store<StoredHead>,
+    pub(crate) site: Site,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) unshareable: Unshareable,
+    pub(crate) invalidations: Invalidations,
+    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) troubles: Troubles,
+    /// No new requests are wanted: connections end after the response they are at.
+    pub(crate) draining: AtomicBool,
+}
+
+/// Rules that apply together.
+pub(crate) struct Site {
+    pub(crate) rules: Rules,
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ids: Ids,
+    /// Wakes idle connections when draining begins.
+    pub(crate) wake_idle: Arc<Notify>,
+    me: Weak<Worker>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        origin: Arc<Origin>,
+        counters: Arc<Counters>,
+        wake_idle: Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            shared,
+            origin,
+            counters,
+            ids: Ids::new(),
+            wake_idle,
+            me: Weak::clone(me),
+        })
+    }
+
+    /// A handle that a task of its own can keep.
+    pub(crate) fn me(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells that a response broke on its way to a client. A fill that broke was told already.
+    pub(crate) fn broke(&self, broken: &Broken) {
+        match broken {
+            Broken::Origin(error) => self.failed(error),
+            Broken::Store(store::ReadError::Abandoned) => {}
+            Broken::Store(error) => {
+                let message = format!("reading a stored body: {error}");
+                self.shared.troubles.tell(&*self.shared.recorder, "store-read-failed", &message);
+            }
+        }
+    }
+
+    /// Counts and tells that the origin gave no usable response.
+    pub(crate) fn failed(&self, error: &FetchError) {
+        add(&self.counters.origin_failures, 1);
+        let message = error.to_string();
+        self.shared.troubles.tell(&*self.shared.recorder, error.code(), &message);
+    }
+}
+
+/// Starts the thread of one worker. It ends when `stop` is notified and the last connection is
+/// closed, which it says by dropping `alive`.
+pub(crate) fn spawn(
+    worker: Arc<Worker>,
+    listener: TcpListener,
+    stop: Arc<Notify>,
+    alive: mpsc::Sender<()>,
+    number: usize,
+) -> io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        runtime.block_on(async move {
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+            tokio::select! {
+                () = accept(&worker, &listener, &alive) => {}
+                () = sweep(&worker) => {}
+                () = stop.notified() => {}
+            }
+            // Connections that wait to be accepted are served too: the handshake was promised.
+            drop(listener);
+            drop(alive);
+            worker.wake_idle.notify_waiters();
+            finish(&worker).await;
+        });
+    })
+}
+
+/// Keeps the runtime going until nobody needs it.
+async fn finish(worker: &Arc<Worker>) {
+    // Each connection and each fetch holds the worker; this function holds one more.
+    while Arc::strong_count(worker) > 1 {
+        worker.wake_idle.notify_waiters();
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn accept(
+    worker: &Arc<Worker>,
+    listener: &tokio::net::TcpListener,
+    alive: &mpsc::Sender<()>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(worker, stream, peer, alive.clone()),
+            Err(error) => {
+                let message = format!("accepting a connection: {error}");
+                let recorder = &*worker.shared.recorder;
+                worker.shared.troubles.tell(recorder, "accept-failed", &message);
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr, alive: mpsc::Sender<()>) {
+    add(&worker.counters.connections, 1);
+    // Failure means that the peer is gone, which reading will tell.
+    let _ = stream.set_nodelay(true);
+    let worker = Arc::clone(worker);
+    tokio::spawn(async move {
+        front::http1::serve(&worker, stream, peer).await;
+        drop(alive);
+    });
+}
+
+async fn sweep(worker: &Worker) {
+    loop {
+        sleep(SWEEP).await;
+        worker.origin.sweep();
+    }
+}
