@@ -1,0 +1,252 @@
+//! From texts to settings: each value is checked once, and the first fault is told.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use policy::rules::Profile;
+use proxy::OriginUrl;
+
+use super::environment::{Lookup, variable_of};
+use super::fault::{Fault, Source, example_of, named};
+use super::raw::{Raw, RawCommand};
+use super::{Clear, Command, Serve};
+use crate::output::Level;
+use crate::units::{ByteSize, Span};
+
+const MIB: ByteSize = ByteSize(1 << 20);
+const LARGEST: ByteSize = ByteSize(1 << 50);
+const SHORTEST: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_hours(24);
+const YEAR: Duration = Duration::from_hours(24 * 365);
+
+/// A value as given, with where it came from.
+struct Given {
+    option: &'static str,
+    source: Source,
+    value: OsString,
+}
+
+impl Given {
+    fn fault(&self, why: impl fmt::Display, fix: impl fmt::Display) -> Fault {
+        Fault::of_value(self.option, self.source, &self.value, why, fix)
+    }
+
+    /// A fault whose fix is to write it as in the example.
+    fn unlike_example(&self, why: impl fmt::Display) -> Fault {
+        self.fault(why, format!("write it like {}", example_of(self.option).unwrap_or_default()))
+    }
+
+    fn text(&self) -> Result<&str, Fault> {
+        self.value.to_str().ok_or_else(|| self.unlike_example("it is not UTF-8"))
+    }
+
+    fn integer(&self, least: u64, most: u64) -> Result<u64, Fault> {
+        let text = self.text()?.trim();
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX));
+        let fix = format!("give {least} to {most}");
+        let number = number.ok_or_else(|| self.fault("it is not a whole number", &fix))?;
+        if (least..=most).contains(&number) {
+            return Ok(number);
+        }
+        Err(self.fault("it is out of range", fix))
+    }
+
+    fn port(&self) -> Result<u16, Fault> {
+        self.integer(0, u64::from(u16::MAX)).map(|port| port as u16)
+    }
+
+    fn size(&self) -> Result<ByteSize, Fault> {
+        let size = ByteSize::parse(self.text()?).map_err(|why| self.unlike_example(why))?;
+        if (MIB..=LARGEST).contains(&size) {
+            return Ok(size);
+        }
+        let why = if size < MIB { "it is too small" } else { "it is too large" };
+        Err(self.fault(why, format!("give {MIB} to {LARGEST}")))
+    }
+
+    fn span(&self, least: Duration, most: Duration) -> Result<Span, Fault> {
+        let span = Span::parse(self.text()?).map_err(|why| self.unlike_example(why))?;
+        if (least..=most).contains(&span.0) {
+            return Ok(span);
+        }
+        let why = if span.0 < least { "it is too short" } else { "it is too long" };
+        Err(self.fault(why, format!("give {} to {}", Span(least), Span(most))))
+    }
+
+    fn address(&self) -> Result<SocketAddr, Fault> {
+        self.text()?
+            .parse()
+            .map_err(|_| self.unlike_example("it is not ADDR:PORT with a numeric address"))
+    }
+
+    fn origin(&self) -> Result<OriginUrl, Fault> {
+        OriginUrl::parse(self.text()?).map_err(|why| self.unlike_example(why))
+    }
+
+    fn flag(&self) -> Result<bool, Fault> {
+        match self.text()?.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err(self.fault("it is neither yes nor no", "give 1 or 0")),
+        }
+    }
+
+    fn level(&self) -> Result<Level, Fault> {
+        let fix = "give off, error, warn, info or requests";
+        Level::parse(self.text()?).ok_or_else(|| self.fault("there is no such level", fix))
+    }
+
+    fn profile(&self) -> Result<Profile, Fault> {
+        match self.text()? {
+            "safe" => Ok(Profile::Safe),
+            "rfc9111" => Ok(Profile::Rfc9111),
+            _ => Err(self.fault("there is no such profile", "give safe or rfc9111")),
+        }
+    }
+}
+
+/// The command line first, then the environment.
+struct Texts<'a> {
+    environment: Lookup<'a>,
+}
+
+impl Texts<'_> {
+    fn of(&self, option: &'static str, typed: Option<impl Into<OsString>>) -> Option<Given> {
+        if let Some(value) = typed {
+            return Some(Given { option, source: Source::CommandLine, value: value.into() });
+        }
+        // An empty variable is how many tools write one that is not set.
+        let value = (self.environment)(&variable_of(option)).filter(|value| !value.is_empty())?;
+        Some(Given { option, source: Source::Environment, value })
+    }
+
+    fn flag(&self, option: &'static str, typed: bool) -> Result<Option<Source>, Fault> {
+        if typed {
+            return Ok(Some(Source::CommandLine));
+        }
+        let Some(given) = self.of(option, None::<OsString>) else { return Ok(None) };
+        Ok(given.flag()?.then_some(Source::Environment))
+    }
+}
+
+/// Checks everything that was given.
+pub(super) fn command(raw: Raw, environment: Lookup<'_>) -> Result<Command, Fault> {
+    let texts = Texts { environment };
+    if let Some(RawCommand::Demo { port }) = raw.command {
+        let port = texts.of("--port", port).map_or(Ok(0), |given| given.port())?;
+        return Ok(Command::Demo { port });
+    }
+    if texts.flag("--clear-cache", raw.clear_cache)?.is_some() {
+        return clear(raw, &texts).map(Command::Clear);
+    }
+    serve(raw, &texts).map(|serve| Command::Serve(Box::new(serve)))
+}
+
+fn clear(raw: Raw, texts: &Texts<'_>) -> Result<Clear, Fault> {
+    let directory = texts.of("--cache-dir", raw.cache_dir).map(|given| PathBuf::from(given.value));
+    let origin = texts.of("--origin", raw.origin).map(|given| given.origin()).transpose()?;
+    let listen = listen(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
+    Ok(Clear { directory, origin, port: listen.map(|address| address.port()) })
+}
+
+fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
+    let origin = texts.of("--origin", raw.origin).ok_or_else(|| {
+        missing("--origin", "the server to forward to", "or try `caching-proxy demo`")
+    })?;
+    let origin = origin.origin()?;
+    let listen = listen(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
+    let listen = listen.ok_or_else(|| {
+        missing("--port", "the port to listen on", "or --listen ADDR:PORT for another address")
+    })?;
+    let usual = Serve::new(listen, origin);
+    let span = |option, typed, usual: Duration, least, most| {
+        texts.of(option, typed).map_or(Ok(usual), |given| Ok(given.span(least, most)?.0))
+    };
+    let connect = usual.connect_timeout;
+    let first_byte = usual.first_byte_timeout;
+    let between = usual.between_bytes_timeout;
+    let memory = texts.of("--memory", raw.memory);
+    let log = texts.of("--log", raw.log);
+    let workers = texts.of("--workers", raw.workers);
+    let profile = texts.of("--profile", raw.profile);
+    let connections = texts.of("--origin-connections", raw.origin_connections);
+    let connections = connections.map(|given| given.integer(1, 65_536)).transpose()?;
+    Ok(Serve {
+        directory: texts.of("--cache-dir", raw.cache_dir).map(|given| given.value.into()),
+        ttl: Span(span("--cache-ttl", raw.cache_ttl, usual.ttl.0, Duration::ZERO, YEAR)?),
+        memory: memory.map_or(Ok(usual.memory), |given| given.size())?,
+        disk: disk(
+            texts.of("--disk", raw.disk),
+            texts.flag("--no-disk", raw.no_disk)?,
+            usual.disk,
+        )?,
+        log: log.map(|given| given.level()).transpose()?,
+        workers: workers.map(|given| given.integer(1, 1024)).transpose()?.map(|n| n as usize),
+        drain: span("--drain", raw.drain, usual.drain, Duration::ZERO, DAY)?,
+        profile: profile.map_or(Ok(usual.profile), |given| given.profile())?,
+        connect_timeout: span("--connect-timeout", raw.connect_timeout, connect, SHORTEST, DAY)?,
+        first_byte_timeout: span(
+            "--first-byte-timeout",
+            raw.first_byte_timeout,
+            first_byte,
+            SHORTEST,
+            DAY,
+        )?,
+        between_bytes_timeout: span(
+            "--between-bytes-timeout",
+            raw.between_bytes_timeout,
+            between,
+            SHORTEST,
+            DAY,
+        )?,
+        origin_connections: connections.map_or(usual.origin_connections, |n| n as usize),
+        ..usual
+    })
+}
+
+/// One of the two, or neither. What was typed wins over a variable.
+fn listen(port: Option<Given>, address: Option<Given>) -> Result<Option<SocketAddr>, Fault> {
+    let (port, address) = one_of(port, address)?;
+    let port = port.map(|given| given.port()).transpose()?;
+    let loopback = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    Ok(address.map(|given| given.address()).transpose()?.or(loopback))
+}
+
+fn disk(
+    size: Option<Given>,
+    none: Option<Source>,
+    usual: Option<ByteSize>,
+) -> Result<Option<ByteSize>, Fault> {
+    let none = none.map(|source| Given { option: "--no-disk", source, value: "1".into() });
+    let (size, none) = one_of(size, none)?;
+    if none.is_some() {
+        return Ok(None);
+    }
+    size.map_or(Ok(usual), |given| given.size().map(Some))
+}
+
+/// Of two options that exclude each other, the one from the stronger source.
+fn one_of(
+    first: Option<Given>,
+    second: Option<Given>,
+) -> Result<(Option<Given>, Option<Given>), Fault> {
+    let (Some(one), Some(other)) = (&first, &second) else { return Ok((first, second)) };
+    match (one.source, other.source) {
+        (Source::CommandLine, Source::Environment) => Ok((first, None)),
+        (Source::Environment, Source::CommandLine) => Ok((None, second)),
+        _ => Err(Fault::new(format!(
+            "{} and {} exclude each other; give one of them",
+            named(one.option, one.source),
+            named(other.option, other.source)
+        ))),
+    }
+}
+
+fn missing(option: &str, what: &str, otherwise: &str) -> Fault {
+    let example = example_of(option).unwrap_or_default();
+    Fault::new(format!("{option}: it is missing; give {what}, for example {example}, {otherwise}"))
+}

@@ -1,0 +1,118 @@
+//! The command line and the environment, read once into settings that cannot hold a bad value.
+
+mod check;
+pub(crate) mod environment;
+mod fault;
+mod raw;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::FromArgMatches;
+use policy::rules::Profile;
+use proxy::OriginUrl;
+
+use crate::output::Level;
+use crate::units::{ByteSize, Span};
+use environment::Lookup;
+
+pub(crate) use fault::Fault;
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print this text, as for `--help`, and exit.
+    Print(String),
+    /// Forward and keep.
+    Serve(Box<Serve>),
+    /// Empty caches and exit.
+    Clear(Clear),
+    /// Serve the built-in origin.
+    Demo {
+        /// The port on loopback; 0 lets the system pick one.
+        port: u16,
+    },
+}
+
+/// Everything `--port --origin` can be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Serve {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// Where to forward to.
+    pub(crate) origin: OriginUrl,
+    /// `--cache-dir`, used as given.
+    pub(crate) directory: Option<PathBuf>,
+    /// The lifetime of responses that bring none; zero for none.
+    pub(crate) ttl: Span,
+    /// The size of the memory tier.
+    pub(crate) memory: ByteSize,
+    /// The size of the disk tier.
+    pub(crate) disk: Option<ByteSize>,
+    /// What to write; `None` depends on whether there is a terminal.
+    pub(crate) log: Option<Level>,
+    /// Threads that serve requests; `None` for one per core.
+    pub(crate) workers: Option<usize>,
+    /// How long requests under way may take to end.
+    pub(crate) drain: Duration,
+    /// Which set of choices.
+    pub(crate) profile: Profile,
+    /// How long connecting to the origin may take.
+    pub(crate) connect_timeout: Duration,
+    /// How long the origin may take to begin its response.
+    pub(crate) first_byte_timeout: Duration,
+    /// How long the origin may pause within a response.
+    pub(crate) between_bytes_timeout: Duration,
+    /// Connections to the origin at once.
+    pub(crate) origin_connections: usize,
+}
+
+impl Serve {
+    /// What applies where nothing else was asked for.
+    pub(crate) fn new(listen: SocketAddr, origin: OriginUrl) -> Self {
+        Self {
+            listen,
+            origin,
+            directory: None,
+            ttl: Span(Duration::from_mins(5)),
+            memory: ByteSize(256 << 20),
+            disk: Some(ByteSize(1 << 30)),
+            log: None,
+            workers: None,
+            drain: Duration::from_secs(25),
+            profile: Profile::Safe,
+            connect_timeout: Duration::from_millis(3500),
+            first_byte_timeout: Duration::from_mins(1),
+            between_bytes_timeout: Duration::from_secs(30),
+            origin_connections: 512,
+        }
+    }
+}
+
+/// Which caches to empty. Nothing given: every one of this user.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Clear {
+    /// This directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// Those of this origin.
+    pub(crate) origin: Option<OriginUrl>,
+    /// Those of this port, whatever the address.
+    pub(crate) port: Option<u16>,
+}
+
+/// Reads the arguments (without the program's name) and the environment.
+pub(crate) fn read(args: &[OsString], environment: Lookup<'_>) -> Result<Command, Fault> {
+    let name = OsString::from("caching-proxy");
+    let matches = match raw::command().try_get_matches_from(std::iter::once(&name).chain(args)) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => return Err(Fault::of_clap(&error, args)),
+        Err(error) => return Ok(Command::Print(error.render().to_string())),
+    };
+    let raw = raw::Raw::from_arg_matches(&matches).map_err(|e| Fault::of_clap(&e, args))?;
+    check::command(raw, environment)
+}
+
+#[cfg(test)]
+mod tests;

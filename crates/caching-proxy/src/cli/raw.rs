@@ -1,0 +1,128 @@
+//! The command line as it is written: texts, nothing checked yet.
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::environment::variable_of;
+
+const EXAMPLES: &str = "\
+Examples:
+  caching-proxy --port 3000 --origin https://api.example.com
+      Answer on http://127.0.0.1:3000 and keep what may be kept.
+  caching-proxy --listen 0.0.0.0:80 --origin http://10.0.0.7:8000 --memory 1GiB --disk 20GiB
+      Serve other machines too, with more room.
+  caching-proxy --port 3000 --origin http://127.0.0.1:8000 --cache-ttl 0
+      Keep only what the origin says may be kept.
+  caching-proxy --clear-cache
+      Empty every cache of this user, also those in use, and exit.
+  caching-proxy demo
+      Try it without a server of your own.
+
+Sizes are written as 512k, 256MiB or 1GB, durations as 500ms, 30s, 5m or 1h30m.
+Each option can also come from its variable; the command line wins over the environment.";
+
+/// Forwards requests to an origin, keeps the responses that HTTP lets it keep, and answers from
+/// them.
+#[derive(Debug, Default, Parser)]
+#[command(name = "caching-proxy", version, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+pub(crate) struct Raw {
+    /// Listen on this port of the loopback address; 0 lets the system pick one
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) port: Option<String>,
+    /// Listen on this address instead; 0.0.0.0 is reachable from other machines
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Forward requests to this server: a URL with http or https
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Option<String>,
+    /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<OsString>,
+    /// Lifetime of responses that bring none; 0 for none [default: 5m]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) cache_ttl: Option<String>,
+    /// Size of the cache in memory [default: 256MiB]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) memory: Option<String>,
+    /// Size of the cache on disk [default: 1GiB]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) disk: Option<String>,
+    /// Keep nothing on disk; a restart forgets everything
+    #[arg(long)]
+    pub(crate) no_disk: bool,
+    /// Empty the cache, also under a running instance, and exit; alone, every cache of this user
+    #[arg(long)]
+    pub(crate) clear_cache: bool,
+    /// What to write: off, error, warn, info or requests [default: requests on a terminal, else
+    /// info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    /// Threads that serve requests [default: one per core]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) workers: Option<String>,
+    /// How long requests under way may take to end when the proxy is stopped [default: 25s]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) drain: Option<String>,
+    /// safe, or rfc9111 for every choice exactly as the RFC has it [default: safe]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// How long connecting to the origin may take [default: 3.5s]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) connect_timeout: Option<String>,
+    /// How long the origin may take to begin its response [default: 60s]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) first_byte_timeout: Option<String>,
+    /// How long the origin may pause within a response [default: 30s]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) between_bytes_timeout: Option<String>,
+    /// Connections to the origin at once [default: 512]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) origin_connections: Option<String>,
+    /// What to do instead of serving an origin.
+    #[command(subcommand)]
+    pub(crate) command: Option<RawCommand>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RawCommand {
+    /// Start a small origin with slow endpoints and the proxy in front, to try it
+    Demo {
+        /// Listen on this port of the loopback address [default: 0, the system picks one]
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        port: Option<String>,
+    },
+}
+
+/// The clap command, each option's help naming its variable.
+pub(crate) fn command() -> clap::Command {
+    Raw::command().mut_args(|arg| {
+        let variable = arg.get_long().map(variable_of);
+        match (variable, arg.get_help().map(ToString::to_string)) {
+            (Some(variable), Some(help)) => arg.help(format!("{help} [env: {variable}]")),
+            _ => arg,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_sound_and_help_names_each_variable() {
+        command().debug_assert();
+        let help = command().render_help().to_string().replace(['\n', ' '], "");
+        for arg in Raw::command().get_arguments().filter(|arg| !arg.is_global_set()) {
+            let variable = arg.get_long().map(variable_of).unwrap();
+            assert!(help.contains(&format!("[env:{variable}]")), "{variable}\n{help}");
+        }
+    }
+
+    #[test]
+    fn help_has_examples() {
+        assert!(command().render_help().to_string().contains("Examples:\n  caching-proxy --port"));
+    }
+}

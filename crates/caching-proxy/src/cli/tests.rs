@@ -1,0 +1,230 @@
+use super::*;
+
+fn read_with(args: &[&str], environment: &[(&str, &str)]) -> Result<Command, Fault> {
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    let find = |name: &str| Some(environment.iter().find(|(known, _)| *known == name)?.1.into());
+    read(&args, &find)
+}
+
+fn serve_with(args: &[&str], environment: &[(&str, &str)]) -> Serve {
+    match read_with(args, environment) {
+        Ok(Command::Serve(serve)) => *serve,
+        other => panic!("{args:?} gave {other:?}"),
+    }
+}
+
+const WHOLE: [&str; 4] = ["--port", "3000", "--origin", "http://127.0.0.1:8000"];
+
+fn serve_and(more: &[&str]) -> Serve {
+    serve_with(&[&WHOLE, more].concat(), &[])
+}
+
+#[test]
+fn port_and_origin_are_enough() {
+    let serve = serve_and(&[]);
+    assert_eq!(serve.listen, "127.0.0.1:3000".parse().unwrap());
+    assert_eq!(serve.origin.to_string(), "http://127.0.0.1:8000");
+    assert_eq!(serve.ttl.to_string(), "5m");
+    assert_eq!((serve.memory.to_string(), serve.disk), ("256MiB".into(), Some(ByteSize(1 << 30))));
+    assert_eq!((serve.log, serve.workers, serve.directory), (None, None, None));
+    assert_eq!(serve.drain, Duration::from_secs(25));
+    assert_eq!(serve.connect_timeout, Duration::from_millis(3500));
+    assert_eq!(serve.first_byte_timeout, Duration::from_mins(1));
+    assert_eq!((serve.origin_connections, serve.profile), (512, Profile::Safe));
+}
+
+#[test]
+fn each_option_is_understood() {
+    let serve = serve_with(
+        &[
+            "--listen=[::1]:80",
+            "--origin=https://a/b",
+            "--cache-dir=/d",
+            "--cache-ttl=0",
+            "--memory=1GB",
+            "--disk=2GiB",
+            "--log=warn",
+            "--workers=3",
+            "--drain=1m",
+            "--profile=rfc9111",
+            "--connect-timeout=1s",
+            "--first-byte-timeout=2s",
+            "--between-bytes-timeout=3s",
+            "--origin-connections=9",
+        ],
+        &[],
+    );
+    assert_eq!(serve.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(serve.origin.to_string(), "https://a/b");
+    assert_eq!(serve.directory, Some("/d".into()));
+    assert_eq!(serve.ttl, Span(Duration::ZERO));
+    assert_eq!(serve.memory, ByteSize(1_000_000_000));
+    assert_eq!(serve.disk, Some(ByteSize(2 << 30)));
+    assert_eq!((serve.log, serve.workers), (Some(Level::Warn), Some(3)));
+    assert_eq!((serve.drain, serve.profile), (Duration::from_mins(1), Profile::Rfc9111));
+    assert_eq!(serve.connect_timeout, Duration::from_secs(1));
+    assert_eq!(serve.first_byte_timeout, Duration::from_secs(2));
+    assert_eq!(serve.between_bytes_timeout, Duration::from_secs(3));
+    assert_eq!(serve.origin_connections, 9);
+}
+
+#[test]
+fn the_environment_stands_in_and_the_command_line_wins() {
+    let environment = [
+        ("CACHING_PROXY_PORT", "4000"),
+        ("CACHING_PROXY_ORIGIN", "http://env"),
+        ("CACHING_PROXY_NO_DISK", "yes"),
+        ("CACHING_PROXY_MEMORY", ""),
+    ];
+    let serve = serve_with(&[], &environment);
+    assert_eq!((serve.listen.port(), serve.origin.to_string()), (4000, "http://env".into()));
+    assert_eq!((serve.disk, serve.memory), (None, ByteSize(256 << 20)));
+    let serve = serve_with(&["--listen", "0.0.0.0:5000", "--disk", "1GiB"], &environment);
+    assert_eq!(serve.listen, "0.0.0.0:5000".parse().unwrap());
+    assert_eq!(serve.disk, Some(ByteSize(1 << 30)));
+}
+
+#[test]
+fn clearing_takes_what_narrows_it() {
+    let cleared = |args: &[&str]| match read_with(args, &[]) {
+        Ok(Command::Clear(clear)) => clear,
+        other => panic!("{args:?} gave {other:?}"),
+    };
+    assert_eq!(cleared(&["--clear-cache"]), Clear::default());
+    let narrowed = cleared(&["--clear-cache", "--port", "1", "--origin", "http://a"]);
+    assert_eq!((narrowed.port, narrowed.origin.unwrap().to_string()), (Some(1), "http://a".into()));
+    let directory = cleared(&["--clear-cache", "--cache-dir", "/d"]).directory;
+    assert_eq!(directory, Some("/d".into()));
+}
+
+#[test]
+fn the_demo_needs_nothing() {
+    assert_eq!(read_with(&["demo"], &[]), Ok(Command::Demo { port: 0 }));
+    assert_eq!(read_with(&["demo", "--port", "9"], &[]), Ok(Command::Demo { port: 9 }));
+}
+
+#[test]
+fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
+    let table: &[(&[&str], &str)] = &[
+        (&["--port", "abc"], r#"--port: "abc": it is not a whole number; give 0 to 65535"#),
+        (&["--port", "-1"], r#"--port: "-1": it is not a whole number; give 0 to 65535"#),
+        (&["--port", "65536"], r#"--port: "65536": it is out of range; give 0 to 65535"#),
+        (&["--port", ""], r#"--port: "": it is not a whole number; give 0 to 65535"#),
+        (
+            &["--listen", "localhost:80"],
+            r#"--listen: "localhost:80": it is not ADDR:PORT with a numeric address; write it like --listen 127.0.0.1:3000"#,
+        ),
+        (
+            &["--cache-ttl", "soon"],
+            r#"--cache-ttl: "soon": "soon" is not a number; write it like --cache-ttl 5m"#,
+        ),
+        (&["--cache-ttl", "2000d"], r#"--cache-ttl: "2000d": it is too long; give 0s to 365d"#),
+        (
+            &["--memory", "12parsecs"],
+            r#"--memory: "12parsecs": "parsecs" is not a unit; write it like --memory 256MiB"#,
+        ),
+        (&["--memory", "1"], r#"--memory: "1": it is too small; give 1MiB to 1024TiB"#),
+        (
+            &["--disk", "99999999999TiB"],
+            r#"--disk: "99999999999TiB": it is too large; write it like --disk 1GiB"#,
+        ),
+        (
+            &["--log", "loud"],
+            r#"--log: "loud": there is no such level; give off, error, warn, info or requests"#,
+        ),
+        (&["--workers", "0"], r#"--workers: "0": it is out of range; give 1 to 1024"#),
+        (
+            &["--profile", "fast"],
+            r#"--profile: "fast": there is no such profile; give safe or rfc9111"#,
+        ),
+        (&["--connect-timeout", "0"], r#"--connect-timeout: "0": it is too short; give 1ms to 1d"#),
+        (
+            &["--disk", "1GiB", "--no-disk"],
+            "--disk and --no-disk exclude each other; give one of them",
+        ),
+        (&["--prot", "1"], r#"unknown option "--prot"; did you mean --port?"#),
+        (&["--frobnicate"], r#"unknown option "--frobnicate"; --help lists the options"#),
+        (&["-port", "1"], r#"unknown option "-port"; did you mean --port?"#),
+        (&["-x"], r#"unknown option "-x"; --help lists the options"#),
+        (&["--memory"], "--memory: a value is missing, for example --memory 256MiB"),
+        (&["--no-disk=yes"], "--no-disk: it takes no value"),
+        (&["--drain", "1s", "--drain", "2s"], "--drain: it is given more than once; give it once"),
+        (&["stray"], r#"unexpected argument "stray"; --help lists the options"#),
+        (&["http://a"], r#"unexpected argument "http://a"; write --origin http://a"#),
+        (
+            &["--log", "a\nb"],
+            r#"--log: "a\nb": there is no such level; give off, error, warn, info or requests"#,
+        ),
+    ];
+    for (args, line) in table {
+        let replaced = args.iter().any(|arg| arg.trim_start_matches('-').starts_with("port"));
+        let replaced = replaced || args.contains(&"--listen");
+        let whole = if replaced { &WHOLE[2..] } else { &WHOLE[..] };
+        let fault = read_with(&[whole, args].concat(), &[]).unwrap_err();
+        assert_eq!(fault.to_string(), *line, "{args:?}");
+    }
+}
+
+#[test]
+fn a_bad_origin_says_what_is_wrong_with_it() {
+    let table = [
+        ("example.com", "it must start with http:// or https://"),
+        (
+            "http://a/?q",
+            "it must end before any '?' or '#', since request paths are joined behind it",
+        ),
+        ("http://a:99999", "its port must be a number from 1 to 65535"),
+    ];
+    for (url, why) in table {
+        let fault = read_with(&["--port", "1", "--origin", url], &[]).unwrap_err().to_string();
+        let fix = "write it like --origin http://127.0.0.1:8000";
+        assert_eq!(fault, format!("--origin: {url:?}: {why}; {fix}"));
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let fault = |args: &[&str]| read_with(args, &[]).unwrap_err().to_string();
+    assert_eq!(
+        fault(&[]),
+        "--origin: it is missing; give the server to forward to, for example --origin http://127.0.0.1:8000, or try `caching-proxy demo`"
+    );
+    assert_eq!(
+        fault(&["--origin", "http://a"]),
+        "--port: it is missing; give the port to listen on, for example --port 3000, or --listen ADDR:PORT for another address"
+    );
+    assert_eq!(
+        fault(&["--port", "1", "--listen", "127.0.0.1:1", "--origin", "http://a"]),
+        "--port and --listen exclude each other; give one of them"
+    );
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let table = [
+        (
+            "CACHING_PROXY_DISK",
+            "much",
+            r#"--disk (from CACHING_PROXY_DISK): "much": "much" is not a number; write it like --disk 1GiB"#,
+        ),
+        (
+            "CACHING_PROXY_NO_DISK",
+            "maybe",
+            r#"--no-disk (from CACHING_PROXY_NO_DISK): "maybe": it is neither yes nor no; give 1 or 0"#,
+        ),
+    ];
+    for (name, value, line) in table {
+        let fault = read_with(&WHOLE, &[(name, value)]).unwrap_err();
+        assert_eq!(fault.to_string(), line);
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let printed = |arg: &str| match read_with(&[arg], &[]) {
+        Ok(Command::Print(text)) => text,
+        other => panic!("{arg} gave {other:?}"),
+    };
+    assert!(printed("--help").contains("Examples:"));
+    assert!(printed("--version").starts_with("caching-proxy "));
+}

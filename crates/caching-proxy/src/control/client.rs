@@ -1,0 +1,61 @@
+//! The asking side.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Request;
+use super::path::SocketPath;
+
+/// Emptying a large disk tier takes a while.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// No answer is longer.
+const LONGEST_ANSWER: u64 = 1 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// Nobody listens.
+    #[error("no instance is running there")]
+    NotRunning,
+    /// The instance did not understand, or could not.
+    #[error("the running instance refused: {0}")]
+    Refused(String),
+    /// The answer is not one.
+    #[error("the running instance gave an answer that is none")]
+    Garbled,
+    /// The socket failed, or nothing came in time.
+    #[error("talking to the running instance: {0}")]
+    Io(#[source] io::Error),
+}
+
+/// Asks the instance that runs in this directory.
+pub(crate) fn ask(directory: &Path, request: Request) -> Result<Value, AskError> {
+    let mut socket = connect(directory)?;
+    let answer = exchange(&mut socket, request).map_err(AskError::Io)?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|_| AskError::Garbled)?;
+    match answer["error"].as_str() {
+        Some(why) => Err(AskError::Refused(why.to_owned())),
+        None => Ok(answer),
+    }
+}
+
+fn connect(directory: &Path) -> Result<UnixStream, AskError> {
+    let connected = SocketPath::within(directory).and_then(UnixStream::connect);
+    connected.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning,
+        _ => AskError::Io(error),
+    })
+}
+
+fn exchange(socket: &mut UnixStream, request: Request) -> io::Result<Vec<u8>> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.write_all(request.to_line().as_bytes())?;
+    let mut answer = Vec::new();
+    socket.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,221 @@
+//! Runs the proxy from checked settings until a signal ends it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use policy::Rules;
+use proxy::clock::Clock;
+use proxy::{Limits, OriginUrl, Running, Settings, StartError};
+use serde_json::{Value, json};
+use store::DiskOptions;
+
+use crate::cli::Serve;
+use crate::cli::environment::{Lookup, base_directory};
+use crate::control::{BindError, Commands, Request, Server};
+use crate::output::{self, Event, Log, Ready, Style, Writer};
+use crate::recorder::AccessLog;
+use crate::signals;
+use crate::state::{self, Claim, InstanceName, StateError};
+use crate::units::{ByteSize, Span};
+use crate::{clock_millis, demo};
+
+/// Why the proxy does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// There is no directory for it.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The address is in use, or not one of this machine's.
+    #[error(
+        "cannot listen on {address}: {source}; choose another with --port N or --listen ADDR:PORT"
+    )]
+    Listen {
+        /// What was asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else at the start.
+    #[error("cannot start")]
+    Start(#[source] StartError),
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] BindError),
+    /// A thread, a runtime or a signal handler could not be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+impl From<StartError> for ServeError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Listen { address, source } => Self::Listen { address, source },
+            StartError::Store(_) | StartError::Tls(_) | StartError::Thread(_) => Self::Start(error),
+        }
+    }
+}
+
+/// Serves the origin that was asked for.
+pub(crate) fn run(serve: Serve, environment: Lookup<'_>) -> Result<(), ServeError> {
+    let claim = claim(&serve, environment)?;
+    until_signalled(serve, Some(&claim), environment, |_| None)
+}
+
+/// Serves the built-in origin from memory alone: nothing is left behind.
+pub(crate) fn run_demo(port: u16, environment: Lookup<'_>) -> Result<(), ServeError> {
+    let origin = demo::start(clock_millis)?;
+    let origin = OriginUrl::parse(&format!("http://{origin}"));
+    let origin = origin.map_err(io::Error::other)?;
+    let listen = (std::net::Ipv4Addr::LOCALHOST, port).into();
+    let serve = Serve { memory: ByteSize(64 << 20), disk: None, ..Serve::new(listen, origin) };
+    until_signalled(serve, None, environment, |ready| Some(demo::hints(&ready.url())))
+}
+
+fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Claim, StateError> {
+    if let Some(directory) = &serve.directory {
+        return Claim::take(directory);
+    }
+    let base = base_directory(environment).ok_or(StateError::NoHome)?;
+    state::claim_below(&base, &InstanceName::new(&serve.origin, serve.listen))
+}
+
+fn until_signalled(
+    serve: Serve,
+    claim: Option<&Claim>,
+    environment: Lookup<'_>,
+    hint: impl FnOnce(&Ready) -> Option<String>,
+) -> Result<(), ServeError> {
+    let signals = signals::watch()?;
+    let (log, writer) = open_log(&serve, environment)?;
+    let drain = serve.drain;
+    let mut ready = ready(&serve, claim);
+    let running = proxy::start(settings(serve, claim), Arc::new(AccessLog::new(log.clone())))?;
+    ready.listen = running.local_addr();
+    let commands = Arc::new(Steering { handle: running.handle(), log: log.clone() });
+    let control = claim.map(|claim| Server::start(claim, commands)).transpose()?;
+    let hint = hint(&ready).map(Event::Hint);
+    log.say_surely(Event::Ready(Box::new(ready)));
+    if let Some(hint) = hint {
+        log.say_surely(hint);
+    }
+    // The sender lives as long as the process: this waits for a signal, and for nothing else.
+    if let Ok(signal) = signals.recv() {
+        log.say(Event::Draining { signal: signal.name(), limit: drain });
+    }
+    stop(running, drain)?;
+    drop(control);
+    log.say_surely(Event::Stopped);
+    writer.finish();
+    Ok(())
+}
+
+fn open_log(serve: &Serve, environment: Lookup<'_>) -> io::Result<(Log, Writer)> {
+    let style = Style::of_stderr(environment);
+    let level = serve.log.unwrap_or(style.usual_level());
+    output::start(level, style, clock_millis, io::stderr())
+}
+
+fn stop(running: Running, drain: Duration) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(running.stop(drain));
+    Ok(())
+}
+
+fn workers(serve: &Serve) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    serve.workers.unwrap_or_else(cores)
+}
+
+fn ready(serve: &Serve, claim: Option<&Claim>) -> Ready {
+    Ready {
+        listen: serve.listen,
+        origin: serve.origin.to_string(),
+        directory: claim.map(|claim| PathBuf::from(claim.directory())),
+        memory: serve.memory,
+        disk: serve.disk,
+        ttl: Span(serve.ttl.0),
+        workers: workers(serve),
+    }
+}
+
+fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
+    let disk = serve.disk.zip(claim);
+    let disk = disk.map(|(size, claim)| DiskOptions { directory: claim.store(), capacity: size.0 });
+    let default_ttl = Some(serve.ttl.0).filter(|ttl| !ttl.is_zero());
+    Settings {
+        listen: serve.listen,
+        workers: workers(&serve),
+        store: store::Options { memory: serve.memory.0, disk, ..store::Options::default() },
+        rules: Rules { default_ttl, profile: serve.profile, ..Rules::default() },
+        limits: Limits {
+            connect_timeout: serve.connect_timeout,
+            first_byte_timeout: serve.first_byte_timeout,
+            between_bytes_timeout: serve.between_bytes_timeout,
+            origin_connections: serve.origin_connections,
+            ..Limits::default()
+        },
+        clock: Clock::System,
+        origin: serve.origin,
+    }
+}
+
+/// What the control socket steers.
+struct Steering {
+    handle: proxy::Handle,
+    log: Log,
+}
+
+impl Commands for Steering {
+    fn answer(&self, request: Request) -> Value {
+        match request {
+            Request::Clear => self.clear(),
+            Request::Stats => self.stats(),
+        }
+    }
+}
+
+impl Steering {
+    fn clear(&self) -> Value {
+        let store::Cleared { entries, bytes } = self.handle.clear();
+        // Memory has forgotten already; the answer waits for the files.
+        if let Err(error) = self.handle.settle() {
+            return json!({ "error": format!("cannot wait for the disk: {error}") });
+        }
+        self.log.say(Event::Cleared { entries, bytes });
+        json!({ "entries": entries, "bytes": bytes })
+    }
+
+    fn stats(&self) -> Value {
+        let (counts, store) = (self.handle.counts(), self.handle.store_stats());
+        let damaged =
+            store.damaged.iter().map(|(why, count)| (why.code().to_owned(), json!(count)));
+        json!({
+            "requests": counts.requests,
+            "hits": counts.hits,
+            "origin_failures": counts.origin_failures,
+            "refused": counts.refused,
+            "cut": counts.cut,
+            "connections": counts.connections,
+            "bytes": counts.bytes,
+            "store": {
+                "memory_entries": store.memory_entries,
+                "memory_bytes": store.memory_bytes,
+                "disk_entries": store.disk_entries,
+                "disk_bytes": store.disk_bytes,
+                "in_flight_bytes": store.in_flight_bytes,
+                "queued_bytes": store.queued_bytes,
+                "memory_evictions": store.memory_evictions,
+                "disk_evictions": store.disk_evictions,
+                "disk_write_failures": store.disk_write_failures,
+                "disk_read_errors": store.disk_read_errors,
+                "disk_timeouts": store.disk_timeouts,
+                "queue_full_skips": store.queue_full_skips,
+                "resting_skips": store.resting_skips,
+                "passed_along": store.passed_along,
+                "damaged": Value::Object(damaged.collect()),
+            },
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once.
+
+use std::io;
+use std::process;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+/// A signal that ends the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Ctrl-C on a terminal.
+    Interrupt,
+    /// What a supervisor sends.
+    Terminate,
+}
+
+impl Signal {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+
+    /// What a shell reports for a program that the signal ended: 128 and its number.
+    const fn exit_code(self) -> i32 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+/// Watches for signals from now on. The channel gives the first; a second ends the process.
+pub(crate) fn watch() -> io::Result<Receiver<Signal>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let interrupts = signal(SignalKind::interrupt())?;
+    let terminations = signal(SignalKind::terminate())?;
+    drop(entered);
+    let (first, seen) = sync_channel(1);
+    let named = thread::Builder::new().name("signals".to_owned());
+    named.spawn(move || runtime.block_on(relay(interrupts, terminations, first)))?;
+    Ok(seen)
+}
+
+async fn relay(mut interrupts: Stream, mut terminations: Stream, first: SyncSender<Signal>) {
+    let _ = first.send(next(&mut interrupts, &mut terminations).await);
+    let second = next(&mut interrupts, &mut terminations).await;
+    process::exit(second.exit_code());
+}
+
+async fn next(interrupts: &mut Stream, terminations: &mut Stream) -> Signal {
+    tokio::select! {
+        _ = interrupts.recv() => Signal::Interrupt,
+        _ = terminations.recv() => Signal::Terminate,
+    }
+}

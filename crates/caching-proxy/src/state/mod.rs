@@ -1,0 +1,166 @@
+//! Where an instance keeps its files, and the claim that makes them its own.
+//!
+//! An instance directory holds `store/` (the disk tier), `instance.lock` (held while the instance
+//! runs, with its process id) and `control.sock`. Unless `--cache-dir` names one, it lies below the
+//! user's cache directory and is named after origin and port: two instances do not disturb each
+//! other, and a restart of the same command finds its cache.
+
+mod name;
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub(crate) use name::InstanceName;
+
+/// The socket's name in an instance directory.
+pub(crate) const SOCKET: &str = "control.sock";
+const LOCK: &str = "instance.lock";
+const STORE: &str = "store";
+/// Instances of one origin that asked the system for a port each get a directory; this many at once.
+const SLOTS: u16 = 64;
+
+/// Why an instance has no directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    /// Neither variable leads anywhere.
+    #[error(
+        "there is no place for the cache: neither XDG_CACHE_HOME nor HOME is set to an absolute path; name one with --cache-dir DIR"
+    )]
+    NoHome,
+    /// The directory cannot be made or written.
+    #[error("cannot {doing} {}: {source}; name a directory that can be written with --cache-dir DIR", .path.display())]
+    Unusable {
+        /// For example "create".
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another instance has it.
+    #[error("{} is in use by {}; stop it, or name another directory with --cache-dir DIR", .directory.display(), holder(*.pid))]
+    InUse {
+        /// The instance directory.
+        directory: PathBuf,
+        /// The process that has it, where that could be told.
+        pid: Option<u32>,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or("another process".to_owned(), |pid| format!("pid {pid}"))
+}
+
+/// The right to use an instance directory. It ends with the process, whatever ends that.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    directory: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// Claims the directory; creates it where it is missing.
+    pub(crate) fn take(directory: &Path) -> Result<Self, StateError> {
+        let unusable =
+            |doing, source| StateError::Unusable { doing, path: directory.to_owned(), source };
+        // What clients were sent may be private to this user.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|source| unusable("create", source))?;
+        // Relative paths would point elsewhere if the process ever changed its directory.
+        let directory = directory.canonicalize().map_err(|source| unusable("open", source))?;
+        Self::lock(directory)
+    }
+
+    /// Claims a directory that may have been used before. `None`: there is no instance directory.
+    pub(crate) fn take_existing(directory: &Path) -> Result<Option<Self>, StateError> {
+        if !is_instance(directory) {
+            return Ok(None);
+        }
+        Self::lock(directory.to_owned()).map(Some)
+    }
+
+    fn lock(directory: PathBuf) -> Result<Self, StateError> {
+        let path = directory.join(LOCK);
+        let unusable = |doing, source| StateError::Unusable { doing, path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(&path).map_err(|source| unusable("open", source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let pid = read_pid(&mut lock);
+                return Err(StateError::InUse { directory, pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(unusable("lock", source)),
+        }
+        write_pid(&mut lock).map_err(|source| unusable("write", source))?;
+        Ok(Self { directory, _lock: lock })
+    }
+
+    /// The instance directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the disk tier lies.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.directory.join(STORE)
+    }
+}
+
+/// Claims the directory of this instance below `base`. Port 0 takes the first one that is free, so
+/// that such instances can run side by side and still find a cache again.
+pub(crate) fn claim_below(base: &Path, name: &InstanceName) -> Result<Claim, StateError> {
+    if name.port() != 0 {
+        return Claim::take(&base.join(name.to_string()));
+    }
+    let mut last = Claim::take(&base.join(name.to_string()));
+    for slot in 2..=SLOTS {
+        if !matches!(last, Err(StateError::InUse { .. })) {
+            break;
+        }
+        last = Claim::take(&base.join(name.in_slot(slot).to_string()));
+    }
+    last
+}
+
+/// The instance directories below `base`, in the order of their names. No `base`: none.
+pub(crate) fn instances_below(base: &Path) -> io::Result<Vec<(InstanceName, PathBuf)>> {
+    let entries = match base.read_dir() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| InstanceName::parse(name.to_str()?));
+        if let Some(name) = name.filter(|_| is_instance(&path)) {
+            found.push((name, path));
+        }
+    }
+    found.sort_by(|(_, a), (_, b)| a.cmp(b));
+    Ok(found)
+}
+
+/// Whether an instance has ever run here.
+fn is_instance(directory: &Path) -> bool {
+    directory.join(LOCK).is_file()
+}
+
+fn read_pid(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! How the process ends.
+
+use std::thread;
+
+use testkit::{Binary, Origin};
+
+use crate::{Proxy, millis, ok, seconds};
+
+#[test]
+fn signals_end_it_with_success_and_idle_clients_are_let_go() {
+    for interrupt in [false, true] {
+        let origin = Origin::answering(ok("", "x"));
+        let mut proxy = Proxy::before(&origin);
+        let mut idle = proxy.client();
+        assert_eq!(idle.get("/").text(), "x");
+        let binary = proxy.binary.take().unwrap();
+        let status = if interrupt { binary.interrupt() } else { Binary::terminate(binary) };
+        assert_eq!(status.code(), Some(0));
+        assert!(idle.at_eof());
+    }
+}
+
+#[test]
+fn requests_under_way_are_finished_first() {
+    let origin = Origin::start(|_, conn| {
+        conn.pause(millis(700));
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nsl");
+        conn.pause(millis(300));
+        conn.send("ow");
+    });
+    let mut proxy = Proxy::before(&origin);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(millis(200));
+    proxy.binary().send_term();
+    let answer = client.response();
+    assert_eq!((answer.text(), answer.complete), ("slow".to_owned(), true));
+    assert_eq!(answer.field("Connection"), Some("close"));
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+}
+
+#[test]
+fn the_drain_has_an_end() {
+    let origin = Origin::start(|_, conn| conn.pause(seconds(20)));
+    let mut proxy = Proxy::with(&origin, &["--drain", "500ms"]);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(millis(200));
+    proxy.binary().send_term();
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let origin = Origin::start(|_, conn| conn.pause(seconds(20)));
+    let mut proxy = Proxy::before(&origin);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    thread::sleep(millis(200));
+    proxy.binary().send_term();
+    thread::sleep(millis(200));
+    assert!(proxy.binary().is_running());
+    proxy.binary().send_term();
+    assert_eq!(proxy.binary().exited().code(), Some(143));
+}
