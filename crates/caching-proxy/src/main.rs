@@ -6,6 +6,7 @@ mod clear;
 mod cli;
 mod control;
 mod demo;
+mod files;
 mod output;
 mod recorder;
 mod serve;

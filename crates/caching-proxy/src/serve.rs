@@ -19,7 +19,7 @@ use crate::recorder::AccessLog;
 use crate::signals;
 use crate::state::{self, Claim, InstanceName, StateError};
 use crate::units::{ByteSize, Span};
-use crate::{clock_millis, demo};
+use crate::{clock_millis, demo, files};
 
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,7 @@ fn until_signalled(
     hint: impl FnOnce(&Ready) -> Option<String>,
 ) -> Result<(), ServeError> {
     let signals = signals::watch()?;
+    files::raise_limit();
     let (log, writer) = open_log(&serve, environment)?;
     let drain = serve.drain;
     let mut ready = ready(&serve, claim);

@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock or waits. A proxy asks in this order:
 //!
 //! 1. [`classify`](classify::classify): may this request be answered from the cache at all?
-//! 2. [`primary_key`](key::primary_key), then [`Vary::matches`]: which stored
+//! 2. [`primary_key`], then [`Vary::matches`]: which stored
 //!    response could answer it?
 //! 3. [`reuse`](reuse::reuse): may that response be used now, as it is?
 //! 4. [`conditional_fields`](validate::conditional_fields) before the origin is asked, and
@@ -11,7 +11,7 @@
 //! 5. [`admit`](admit::admit): may what came back be stored, and on which [`Terms`]?
 //! 6. [`invalidated`](invalidate::invalidated): what did an unsafe request make untrue?
 //! 7. [`respond`](respond::respond): does this client get the content, or a 304?
-//! 8. [`cache_status`](explain::cache_status): say what happened, with the reason's stable code.
+//! 8. [`cache_status`]: say what happened, with the reason's stable code.
 //!
 //! The hit path is allocation-free: a request is digested once into [`Asked`], and
 //! a stored response was digested into [`Terms`] when it was admitted.

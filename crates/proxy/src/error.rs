@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http1::{BadBody, BadRequest, BadResponse};
 
+use crate::origin::tls;
+
 /// Why the origin gave no usable response.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
@@ -164,12 +166,15 @@ impl FetchError {
     }
 
     /// The error type of RFC 9209 §2.3 for `Proxy-Status`.
-    pub(crate) const fn proxy_error(&self) -> &'static str {
+    pub(crate) fn proxy_error(&self) -> &'static str {
         match self {
             Self::Resolve { .. } => "dns_error",
             Self::ResolveTimeout { .. } => "dns_timeout",
             Self::Connect { .. } => "connection_refused",
             Self::ConnectTimeout { .. } => "connection_timeout",
+            Self::Tls { source, .. } if tls::is_certificate_error(source) => {
+                "tls_certificate_error"
+            }
             Self::Tls { .. } | Self::TlsTimeout { .. } => "tls_protocol_error",
             Self::Busy { .. } | Self::Crowded { .. } => "connection_limit_reached",
             Self::Closed { .. } => "connection_terminated",

@@ -13,6 +13,7 @@ mod origin;
 mod request;
 mod server;
 mod settings;
+mod store_watch;
 mod trouble;
 mod worker;
 

@@ -24,6 +24,7 @@ use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
 use crate::request::unshareable::Unshareable;
 use crate::settings::Limits;
+use crate::store_watch;
 use crate::trouble::Troubles;
 
 /// How long accepting pauses when the system has no file descriptors left.
@@ -124,6 +125,7 @@ pub(crate) fn spawn(
             tokio::select! {
                 () = accept(&worker, &listener, &alive) => {}
                 () = sweep(&worker) => {}
+                () = store_watch::watch(&worker.shared), if number == 0 => {}
                 () = stop.notified() => {}
             }
             // Connections that wait to be accepted are served too: the handshake was promised.

@@ -217,3 +217,23 @@ fn too_many_connections_are_refused_with_advice() {
     assert!(cache_status(&second).contains("origin-busy"));
     assert_eq!(first.response().text(), "x");
 }
+
+#[test]
+fn a_cache_directory_that_is_gone_costs_the_cache_and_nothing_else() {
+    let origin = Origin::start(|request, conn| {
+        conn.send(ok("Cache-Control: max-age=60\r\n", &request.target.repeat(300_000)));
+    });
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(proxy.get("/1").status, 200);
+    std::fs::remove_dir_all(proxy.directory.path().join("cache").join("store")).unwrap();
+    // Small and large bodies, stored in memory and streamed to disk.
+    for path in ["/2", "/3", "/long-enough-to-be-streamed"] {
+        for _ in 0..2 {
+            let answer = proxy.get(path);
+            assert_eq!(answer.status, 200);
+            assert!(answer.complete && answer.text() == path.repeat(300_000), "{path}");
+        }
+    }
+    let told = || proxy.binary.as_ref().unwrap().stderr().contains("\"store-write-failed\"");
+    assert!(testkit::eventually(told), "{}", proxy.binary().stderr());
+}

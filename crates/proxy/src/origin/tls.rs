@@ -64,3 +64,9 @@ fn system_roots() -> Result<RootCertStore, TlsSetupError> {
     }
     Ok(roots)
 }
+
+/// Whether a handshake failed because of the origin's certificate (RFC 9209 §2.3.11).
+pub(crate) fn is_certificate_error(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
