@@ -1,7 +1,7 @@
 //! Many clients, one key, one request to the origin.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
 
@@ -28,23 +28,21 @@ fn crowd(proxy: &Proxy, count: usize, fields: &[(&str, &str)]) -> Vec<Response> 
 
 #[test]
 fn two_hundred_clients_make_one_request_and_get_the_body_with_it() {
-    let sent = Arc::new(std::sync::Mutex::new(None));
-    let at = Arc::clone(&sent);
-    let origin = Origin::start(move |_, conn| {
+    let origin = Origin::start(|_, conn| {
         conn.pause(seconds(2));
-        *at.lock().unwrap() = Some(Instant::now());
         conn.send(ok("Cache-Control: max-age=60\r\n", &"x".repeat(50_000)));
     });
     let proxy = Proxy::before(&origin);
     let answers = crowd(&proxy, 200, &[]);
-    let late = sent.lock().unwrap().unwrap().elapsed();
     assert_eq!(origin.count(), 1);
     assert!(answers.iter().all(|answer| answer.body.len() == 50_000 && answer.complete));
     let collapsed =
         answers.iter().filter(|answer| cache_status(answer).contains("collapsed")).count();
     assert_eq!(collapsed, 199);
-    // All bodies were there shortly after the origin's first byte, debug build and busy machine.
-    assert!(late < seconds(2), "{late:?}");
+    let last = answers.iter().map(|answer| answer.first_byte).max().unwrap();
+    // Measured in milliseconds; the room is for a debug build with two hundred client threads.
+    println!("the last first byte came {:?} after the origin's", last.saturating_sub(seconds(2)));
+    assert!(last < millis(2_400), "{last:?}");
 }
 
 #[test]

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn what_is_ready_is_not_kept_waiting() {
-        let ready = runtime().block_on(Waits::new().within(Duration::ZERO, |_| Poll::Ready(7)));
+        let ready = runtime()
+            .block_on(async { Waits::new().within(Duration::ZERO, |_| Poll::Ready(7)).await });
         assert_eq!(ready.unwrap(), 7);
     }
 
