@@ -6,8 +6,8 @@ use crate::reason::{Hit, Reason};
 pub const CACHE_NAME: &str = "caching-proxy";
 
 /// What happened to a request.
-#[derive(Clone, Copy)]
-pub enum Outcome<'a> {
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
     /// The cache answered it.
     Hit {
         /// What is left of the lifetime, in seconds; negative when the response is stale.
@@ -19,9 +19,9 @@ pub enum Outcome<'a> {
     Forwarded {
         /// Why, in the words of RFC 9211.
         fwd: Fwd,
-        /// The reason to print: why it went forward or, more useful to who wonders about the next
-        /// request, why the answer was not stored.
-        why: &'a dyn Reason,
+        /// The code of the reason to print: why it went forward or, more useful to who wonders about
+        /// the next request, why the answer was not stored, or what failed.
+        detail: &'static str,
         /// What the origin answered, if it did.
         status: Option<u16>,
         /// The answer was stored.
@@ -30,6 +30,11 @@ pub enum Outcome<'a> {
         collapsed: bool,
         /// The lifetime the answer has here, in seconds.
         ttl: Option<i64>,
+    },
+    /// It was answered here, without a look into the cache or at the origin.
+    Refused {
+        /// The code of the reason.
+        detail: &'static str,
     },
 }
 
@@ -71,7 +76,7 @@ impl Fwd {
 }
 
 /// Appends the member of Cache-Status that tells of this outcome.
-pub fn cache_status(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
+pub fn cache_status(out: &mut Vec<u8>, outcome: &Outcome) {
     put(out, CACHE_NAME);
     match *outcome {
         Outcome::Hit { ttl, why } => {
@@ -79,23 +84,24 @@ pub fn cache_status(out: &mut Vec<u8>, outcome: &Outcome<'_>) {
             //# "hit" and "fwd" are exclusive; only one of them should appear on each list member.
             put(out, "; hit");
             put_parameter(out, "; ttl=", Some(ttl));
-            put_detail(out, &why);
+            put_detail(out, why.code());
         }
-        Outcome::Forwarded { fwd, why, status, stored, collapsed, ttl } => {
+        Outcome::Forwarded { fwd, detail, status, stored, collapsed, ttl } => {
             put(out, "; fwd=");
             put(out, fwd.as_str());
             put_parameter(out, "; fwd-status=", status.map(i64::from));
             put_parameter(out, "; ttl=", ttl);
             put(out, if stored { "; stored" } else { "" });
             put(out, if collapsed { "; collapsed" } else { "" });
-            put_detail(out, why);
+            put_detail(out, detail);
         }
+        Outcome::Refused { detail } => put_detail(out, detail),
     }
 }
 
-fn put_detail(out: &mut Vec<u8>, why: &dyn Reason) {
+fn put_detail(out: &mut Vec<u8>, code: &str) {
     put(out, "; detail=");
-    put(out, why.code());
+    put(out, code);
 }
 
 fn put_parameter(out: &mut Vec<u8>, name: &str, value: Option<i64>) {
@@ -116,7 +122,7 @@ mod tests {
     use super::*;
     use crate::reason::{NotStored, Pass, Refetch};
 
-    fn text(outcome: &Outcome<'_>) -> String {
+    fn text(outcome: &Outcome) -> String {
         let mut out = Vec::new();
         cache_status(&mut out, outcome);
         String::from_utf8(out).unwrap()
@@ -137,7 +143,7 @@ mod tests {
     fn a_miss_says_why_it_went_forward_and_what_came_of_it() {
         let stored = Outcome::Forwarded {
             fwd: Refetch::Absent.fwd(),
-            why: &Refetch::Absent,
+            detail: Refetch::Absent.code(),
             status: Some(200),
             stored: true,
             collapsed: true,
@@ -148,13 +154,15 @@ mod tests {
         assert_eq!(text(&stored), expected);
         let refused = Outcome::Forwarded {
             fwd: Refetch::Stale.fwd(),
-            why: &NotStored::NoStore,
+            detail: NotStored::NoStore.code(),
             status: None,
             stored: false,
             collapsed: false,
             ttl: None,
         };
         assert_eq!(text(&refused), "caching-proxy; fwd=stale; detail=no-store");
+        let answered = Outcome::Refused { detail: "only-if-cached" };
+        assert_eq!(text(&answered), "caching-proxy; detail=only-if-cached");
     }
 
     #[test]

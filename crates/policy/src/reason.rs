@@ -53,7 +53,7 @@ reasons! {
         MethodUnknown = "method-unknown", Some("RFC 9111 §3");
         /// A GET or HEAD with content, which may mean something to this origin.
         RequestContent = "request-content", Some("RFC 9110 §9.3.1");
-        /// A HEAD for which no response to GET is stored: its own answer cannot be stored.
+        /// A HEAD that no stored response to GET can answer: its own answer cannot be stored.
         HeadNotStored = "head-not-stored", Some("RFC 9110 §9.3.2");
         /// A request for a part of what is not stored.
         RequestRange = "request-range", Some("RFC 9111 §3.3");
@@ -116,10 +116,6 @@ reasons! {
         RequestMinFresh = "request-min-fresh", Some("RFC 9111 §5.2.1.3");
         /// The request is authorised, and what is stored was not marked as shareable.
         Authorization = "authorization", None;
-        /// What is stored was purged softly, or an unsafe request made it doubtful.
-        Invalidated = "invalidated", Some("RFC 9111 §4.4");
-        /// The 304 was about another response than the stored one.
-        ValidatorMismatch = "validator-mismatch", Some("RFC 9111 §4.3.4");
         /// The store could not be read.
         StoreFailed = "store-failed", None;
     }
@@ -131,14 +127,12 @@ impl Refetch {
         match self {
             Refetch::Absent => Fwd::UriMiss,
             Refetch::VaryMismatch => Fwd::VaryMiss,
-            Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache | Refetch::Invalidated => {
-                Fwd::Stale
-            }
+            Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache => Fwd::Stale,
             Refetch::RequestNoCache
             | Refetch::RequestMaxAge
             | Refetch::RequestMinFresh
             | Refetch::Authorization => Fwd::Request,
-            Refetch::ValidatorMismatch | Refetch::StoreFailed => Fwd::Miss,
+            Refetch::StoreFailed => Fwd::Miss,
         }
     }
 }
@@ -178,6 +172,16 @@ reasons! {
         NoExplicitLifetime = "no-explicit-lifetime", Some("RFC 9111 §3");
         /// It must be validated before every use and brings nothing to validate with.
         NoValidator = "no-validator", Some("RFC 9111 §3");
+        /// Its target was invalidated, or the cache emptied, while it was being fetched.
+        Invalidated = "invalidated", Some("RFC 9111 §4.4");
+    }
+}
+
+impl NotStored {
+    /// Whether the reason lies in the request alone: another request's response may be stored, and
+    /// what is stored stays good.
+    pub const fn is_about_request(self) -> bool {
+        matches!(self, NotStored::Method | NotStored::RequestNoStore | NotStored::Authorization)
     }
 }
 

@@ -77,9 +77,3 @@ pub fn ticks() -> u64 {
 pub fn stopwatch() -> Instant {
     Instant::now()
 }
-
-/// The time from `now` as an HTTP date can be written (IMF-fixdate).
-pub fn as_system_time(now: Timestamp) -> std::time::SystemTime {
-    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-    std::time::UNIX_EPOCH + Duration::from_millis(millis)
-}

@@ -74,3 +74,64 @@ impl store::Meta for StoredHead {
         self.terms.variant()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use policy::{Admit, Asked, Exchanged, Method, Rules, Timestamp};
+    use proptest::prelude::*;
+    use store::Meta;
+
+    use super::*;
+
+    fn stored() -> StoredHead {
+        let mut fields = Fields::new();
+        fields.push(b"Cache-Control", b"max-age=60");
+        fields.push(b"ETag", b"\"a\"");
+        fields.push(b"x-Case", b"Kept");
+        let exchanged = Exchanged {
+            method: &Method::Get,
+            asked: &Asked::default(),
+            request: &Fields::new(),
+            status: 200,
+            response: &fields,
+            request_time: Timestamp::from_secs(1_000),
+            response_time: Timestamp::from_secs(1_000),
+        };
+        let Admit::Store(terms) = policy::admit(&exchanged, &Rules::default()) else {
+            panic!("it may be stored")
+        };
+        StoredHead::new(200, b"Fine".to_vec(), fields, terms)
+    }
+
+    fn encoded() -> Vec<u8> {
+        let mut out = Vec::new();
+        stored().encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn what_was_encoded_is_read_back() {
+        let read = StoredHead::decode(&encoded()).unwrap();
+        let expected =
+            "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nETag: \"a\"\r\nx-Case: Kept\r\n";
+        assert_eq!(String::from_utf8_lossy(read.http1_block()), expected);
+        assert_eq!((read.fields, read.terms), (stored().fields, stored().terms));
+    }
+
+    #[test]
+    fn what_is_cut_or_longer_or_of_another_format_is_damaged() {
+        let whole = encoded();
+        for length in 0..whole.len() {
+            assert!(StoredHead::decode(&whole[..length]).is_none(), "{length}");
+        }
+        assert!(StoredHead::decode(&[&whole[..], b"x"].concat()).is_none());
+        assert!(StoredHead::decode(&[&[FORMAT + 1], &whole[1..]].concat()).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = StoredHead::decode(&bytes);
+        }
+    }
+}

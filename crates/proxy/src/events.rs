@@ -86,9 +86,9 @@ pub struct Counts {
     pub bytes: u64,
 }
 
-/// Adds to a counter that only one thread writes.
+/// Adds to a counter of the worker whose thread this is: only that one writes, so no lock is taken.
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
 impl Counts {

@@ -1,6 +1,6 @@
 //! Message heads as the steps see them, whatever the protocol they came by.
 
-use http1::FieldSpan;
+use http1::{FieldSpan, Version};
 use policy::{Fields, Method};
 
 /// The scheme of a request's target.
@@ -32,10 +32,12 @@ impl Scheme {
 }
 
 /// A request without its content.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestHead {
     /// The method.
     pub(crate) method: Method,
+    /// The version the client spoke.
+    pub(crate) version: Version,
     /// The scheme the client used.
     pub(crate) scheme: Scheme,
     /// `host[:port]` of the target; empty when an HTTP/1.0 client named none.
@@ -50,6 +52,7 @@ impl Default for RequestHead {
     fn default() -> Self {
         Self {
             method: Method::Get,
+            version: Version::Http11,
             scheme: Scheme::Http,
             authority: Vec::new(),
             target: Vec::new(),
@@ -62,6 +65,7 @@ impl RequestHead {
     /// Takes over what the codec found in `buf`, reusing this head's buffers.
     pub(crate) fn adopt(&mut self, buf: &[u8], head: &http1::RequestHead, spans: &[FieldSpan]) {
         self.method = Method::parse(head.method.of(buf));
+        self.version = head.version;
         self.authority.clear();
         self.authority.extend_from_slice(head.authority.of(buf));
         self.target.clear();
@@ -81,8 +85,10 @@ impl RequestHead {
 }
 
 /// A final response without its content.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ResponseHead {
+    /// The version the origin spoke.
+    pub(crate) version: Version,
     /// The status code, 200 to 599.
     pub(crate) status: u16,
     /// The reason phrase as the origin sent it; may be empty.
@@ -96,13 +102,14 @@ impl ResponseHead {
     pub(crate) fn adopt(buf: &[u8], head: &http1::ResponseHead, spans: &[FieldSpan]) -> Self {
         let mut fields = Fields::new();
         load(&mut fields, buf.get(..head.len).unwrap_or(buf), spans);
-        Self { status: head.status, reason: head.reason.of(buf).to_vec(), fields }
+        let reason = head.reason.of(buf).to_vec();
+        Self { version: head.version, status: head.status, reason, fields }
     }
 
     /// A head of the proxy's own, with the registered reason phrase.
     pub(crate) fn with_status(status: u16) -> Self {
         let reason = http1::encode::reason_phrase(status).as_bytes().to_vec();
-        Self { status, reason, fields: Fields::new() }
+        Self { version: Version::Http11, status, reason, fields: Fields::new() }
     }
 }
 
@@ -112,4 +119,28 @@ pub(crate) fn load(fields: &mut Fields, block: &[u8], spans: &[FieldSpan]) {
         .iter()
         .map(|line| ((line.name.start, line.name.end), (line.value.start, line.value.end)));
     fields.load(block, lines);
+}
+
+/// The name by which this proxy calls itself in `Via`, `Cache-Status` and `Proxy-Status`.
+pub(crate) const PSEUDONYM: &str = policy::explain::CACHE_NAME;
+
+/// The `Via` member for a message that was received in this version (RFC 9110 §7.6.3).
+pub(crate) const fn via(received: Version) -> &'static [u8] {
+    match received {
+        Version::Http10 => b"1.0 caching-proxy",
+        Version::Http11 => b"1.1 caching-proxy",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn via_names_us() {
+        for version in [Version::Http10, Version::Http11] {
+            let member = std::str::from_utf8(via(version)).unwrap();
+            assert_eq!(member.split_once(' ').unwrap().1, PSEUDONYM);
+        }
+    }
 }

@@ -54,7 +54,9 @@ impl Ids {
 
     /// A number that is mixed so that neighbours look nothing alike (the finaliser of `SplitMix64`).
     fn make(&self) -> RequestId {
-        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        // Only the worker's own thread makes ids.
+        let count = self.next.load(Ordering::Relaxed);
+        self.next.store(count.wrapping_add(1), Ordering::Relaxed);
         let mut mixed = self.seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

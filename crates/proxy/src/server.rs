@@ -17,10 +17,10 @@ use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
-use crate::request::unshareable::Unshareable;
+use crate::request::key_memory::KeyMemory;
 use crate::settings::Settings;
 use crate::trouble::Troubles;
-use crate::worker::{self, Shared, Site, Worker};
+use crate::worker::{self, Shared, Worker};
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum StartError {
     Thread(io::Error),
 }
 
-/// A running proxy. Dropping it without [`Running::stop`] leaves its threads to the process.
+/// A running proxy. Dropping it without [`Running::stop`] stops it without waiting.
 pub struct Running {
     address: SocketAddr,
     handle: Handle,
@@ -78,10 +78,11 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
     let origin = origin::Shared::new(origin, limits.clone())?;
     let shared = Arc::new(Shared {
         store: Store::<StoredHead>::open(store)?,
-        site: Site { rules },
+        rules,
         clock,
         flights: Flights::new(),
-        unshareable: Unshareable::new(limits.uncacheable_memory),
+        uncacheable: KeyMemory::new(limits.uncacheable_memory),
+        unrefreshable: KeyMemory::new(limits.refresh_pause),
         invalidations: Invalidations::new(),
         recorder,
         troubles: Troubles::default(),
@@ -103,10 +104,19 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         let stop = Arc::new(Notify::new());
         running.stops.push(Arc::clone(&stop));
         let thread = worker::spawn(worker, listener, stop, alive.clone(), number);
-        // The thread ends by itself once it is stopped and its connections are gone.
+        // The thread ends by itself once it is stopped and its connections are gone. If one cannot
+        // be started, the others end when `running` is dropped.
         thread.map_err(StartError::Thread)?;
     }
     Ok(running)
+}
+
+impl Drop for Running {
+    /// Stops accepting; connections end after the response they are at.
+    fn drop(&mut self) {
+        self.handle.shared.draining.store(true, Ordering::Release);
+        self.stops.iter().for_each(|stop| stop.notify_one());
+    }
 }
 
 impl Running {
@@ -124,9 +134,7 @@ impl Running {
     /// still queued for the disk.
     pub async fn stop(mut self, patience: Duration) -> Drained {
         self.handle.shared.draining.store(true, Ordering::Release);
-        for stop in &self.stops {
-            stop.notify_one();
-        }
+        self.stops.iter().for_each(|stop| stop.notify_one());
         let drained = timeout(patience, self.alive.recv()).await;
         self.handle.shared.store.flush().await;
         if drained.is_err() {
@@ -164,10 +172,5 @@ impl Handle {
             counts.include(counters);
         }
         counts
-    }
-
-    /// The clock the proxy reads.
-    pub fn clock(&self) -> &crate::clock::Clock {
-        &self.shared.clock
     }
 }

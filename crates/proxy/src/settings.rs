@@ -61,6 +61,8 @@ pub struct Limits {
     pub collapse_waiters: usize,
     /// How long a key whose response could not be shared is fetched without waiting for others.
     pub uncacheable_memory: Duration,
+    /// How long a stale response is not refreshed again after its refresh failed.
+    pub refresh_pause: Duration,
     /// Informational responses forwarded for one request.
     pub informational: usize,
     /// Requests on one client connection.
@@ -86,6 +88,7 @@ impl Default for Limits {
             collapse_wait: Duration::from_secs(10),
             collapse_waiters: 10_000,
             uncacheable_memory: Duration::from_mins(2),
+            refresh_pause: Duration::from_secs(1),
             informational: 8,
             requests_per_connection: 10_000,
         }

@@ -1,8 +1,8 @@
 //! One thread that serves requests, and what it shares with the others.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -22,7 +22,7 @@ use crate::ids::Ids;
 use crate::origin::Origin;
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
-use crate::request::unshareable::Unshareable;
+use crate::request::key_memory::KeyMemory;
 use crate::settings::Limits;
 use crate::store_watch;
 use crate::trouble::Troubles;
@@ -35,21 +35,19 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) store: Store<StoredHead>,
-    pub(crate) site: Site,
+    pub(crate) rules: Rules,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) flights: Arc<Flights>,
-    pub(crate) unshareable: Unshareable,
+    /// Keys whose responses could not be shared lately: requests for them do not wait.
+    pub(crate) uncacheable: KeyMemory,
+    /// Keys whose refresh in the background has just failed.
+    pub(crate) unrefreshable: KeyMemory,
     pub(crate) invalidations: Invalidations,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,
     /// No new requests are wanted: connections end after the response they are at.
     pub(crate) draining: AtomicBool,
-}
-
-/// Rules that apply together.
-pub(crate) struct Site {
-    pub(crate) rules: Rules,
 }
 
 /// One worker.
@@ -60,7 +58,6 @@ pub(crate) struct Worker {
     pub(crate) ids: Ids,
     /// Wakes idle connections when draining begins.
     pub(crate) wake_idle: Arc<Notify>,
-    me: Weak<Worker>,
 }
 
 impl Worker {
@@ -70,19 +67,7 @@ impl Worker {
         counters: Arc<Counters>,
         wake_idle: Arc<Notify>,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
-            shared,
-            origin,
-            counters,
-            ids: Ids::new(),
-            wake_idle,
-            me: Weak::clone(me),
-        })
-    }
-
-    /// A handle that a task of its own can keep.
-    pub(crate) fn me(&self) -> Option<Arc<Self>> {
-        self.me.upgrade()
+        Arc::new(Self { shared, origin, counters, ids: Ids::new(), wake_idle })
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -101,8 +86,11 @@ impl Worker {
         }
     }
 
-    /// Counts and tells that the origin gave no usable response.
+    /// Counts and tells that the origin gave no usable response, if the fault is the origin's.
     pub(crate) fn failed(&self, error: &FetchError) {
+        if matches!(error, FetchError::Client(_) | FetchError::Loop { .. }) {
+            return;
+        }
         add(&self.counters.origin_failures, 1);
         let message = error.to_string();
         self.shared.troubles.tell(&*self.shared.recorder, error.code(), &message);
@@ -119,9 +107,12 @@ pub(crate) fn spawn(
     number: usize,
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         runtime.block_on(async move {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
             tokio::select! {
                 () = accept(&worker, &listener, &alive) => {}
                 () = sweep(&worker) => {}

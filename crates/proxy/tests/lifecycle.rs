@@ -34,6 +34,10 @@ struct Site {
 
 impl Site {
     fn before(origin: &Origin, rules: Rules) -> Self {
+        Self::with(origin, rules, Limits::default())
+    }
+
+    fn with(origin: &Origin, rules: Rules, limits: Limits) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -41,7 +45,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules,
-            limits: Limits::default(),
+            limits,
             clock: clock.clone(),
         };
         Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
@@ -58,6 +62,10 @@ impl Site {
 
     fn get(&self) -> Response {
         self.client().get("/")
+    }
+
+    fn ask(&self, method: &str, fields: &[(&str, &str)]) -> Response {
+        self.client().request(method, "/", fields)
     }
 
     /// What the client is told: where the content came from, its age, and the content.
@@ -196,4 +204,218 @@ fn clearing_forgets_at_once_and_says_how_much() {
     let counts = || site.running.handle().counts();
     assert!(testkit::eventually(|| counts().requests == 2));
     assert_eq!((counts().hits, counts().origin_failures, counts().cut), (0, 0, 0));
+}
+
+/// Confirms `"a"` with these fields, and else sends it with others.
+fn confirming(confirmed: &'static str, fresh: &'static str) -> Origin {
+    Origin::start(move |request, conn| {
+        let response = match request.field("If-None-Match") {
+            Some("\"a\"") => format!("HTTP/1.1 304 Not Modified\r\n{confirmed}\r\n"),
+            _ => format!(
+                "HTTP/1.1 200 OK\r\nETag: \"a\"\r\n{fresh}Content-Length: 4\r\n\r\n{}",
+                if request.method == "HEAD" { "" } else { "body" }
+            ),
+        };
+        conn.send(response);
+    })
+}
+
+#[test]
+fn no_client_can_make_the_cache_forget_what_the_origin_confirms() {
+    for (method, fields) in [
+        ("GET", ("Authorization", "Basic dTpw")),
+        ("GET", ("Cache-Control", "no-store, max-age=0")),
+    ] {
+        let origin = confirming("", "Cache-Control: max-age=60\r\n");
+        let site = Site::before(&origin, Rules::default());
+        assert_eq!(site.told(), expect("MISS", 0, "body"));
+        let asked = site.ask(method, &[fields]);
+        assert_eq!((asked.status, asked.text()), (200, "body".to_owned()), "{fields:?}");
+        assert_eq!(origin.count(), 2, "{fields:?}");
+        assert_eq!(site.told(), expect("HIT", 0, "body"), "{fields:?}");
+    }
+}
+
+#[test]
+fn a_head_that_finds_a_stale_response_has_it_refreshed_by_a_get() {
+    let origin = confirming(
+        "Cache-Control: max-age=10, stale-while-revalidate=20\r\n",
+        "Cache-Control: max-age=10, stale-while-revalidate=20\r\n",
+    );
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told(), expect("MISS", 0, "body"));
+    let head = site.after(15).ask("HEAD", &[("If-Match", "\"b\"")]);
+    assert_eq!((head.status, head.field("X-Cache")), (200, Some("HIT")));
+    assert!(testkit::eventually(|| site.told() == expect("HIT", 0, "body")));
+    let refresh = &origin.requests()[1];
+    assert_eq!((refresh.method.as_str(), refresh.field("If-Match")), ("GET", None));
+}
+
+#[test]
+fn what_the_origin_confirms_but_wants_no_longer_stored_is_answered_once_as_it_says() {
+    let origin = confirming(
+        "Cache-Control: no-store\r\nX-New: 1\r\n",
+        "Cache-Control: max-age=10\r\nX-Old: 1\r\n",
+    );
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told(), expect("MISS", 0, "body"));
+    let confirmed = site.after(10).get();
+    assert_eq!(told(&confirmed), ("HIT".to_owned(), None, "body".to_owned()));
+    assert_eq!(confirmed.all("Cache-Control"), ["no-store"]);
+    assert_eq!((confirmed.field("X-New"), confirmed.field("X-Old")), (Some("1"), Some("1")));
+    assert!(!confirmed.field("Cache-Status").unwrap().contains("stored"));
+    assert_eq!(site.told(), expect("MISS", 0, "body"));
+}
+
+#[test]
+fn a_304_about_another_response_is_asked_again_without_conditions() {
+    let origin = confirming("ETag: \"b\"\r\n", "Cache-Control: max-age=10\r\n");
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told(), expect("MISS", 0, "body"));
+    assert_eq!(site.after(10).told(), expect("MISS", 0, "body"));
+    assert_eq!(origin.count(), 3);
+    assert_eq!(origin.requests()[2].field("If-None-Match"), None);
+}
+
+#[test]
+fn a_refresh_that_fails_is_not_tried_at_every_request() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_, conn| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            conn.send(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=10, stale-while-revalidate=60\r\n",
+            );
+            conn.send("Content-Length: 4\r\n\r\ngood");
+        } else {
+            conn.send("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let limits = Limits { refresh_pause: Duration::from_mins(1), ..Limits::default() };
+    let site = Site::with(&origin, Rules::default(), limits);
+    assert_eq!(site.told(), expect("MISS", 0, "good"));
+    assert_eq!(site.after(20).told(), expect("HIT", 20, "good"));
+    assert!(testkit::eventually(|| origin.count() == 2));
+    // The answer to the refresh needs a moment to be noted.
+    let quiet = || {
+        let before = origin.count();
+        (0..20).for_each(|_| assert_eq!(site.told(), expect("HIT", 20, "good")));
+        origin.count() == before
+    };
+    assert!(testkit::eventually(quiet));
+}
+
+#[test]
+fn only_a_request_that_can_be_repeated_is_sent_again() {
+    for (method, attempts) in [("GET", 2), ("POST", 1)] {
+        let count = AtomicUsize::new(0);
+        let origin = Origin::start(move |_, conn| {
+            // The second request on the first connection finds it closed without a word.
+            if count.fetch_add(1, Ordering::SeqCst) == 1 {
+                conn.close();
+            } else {
+                conn.send(
+                    "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n",
+                );
+            }
+        });
+        let site = Site::before(&origin, Rules::default());
+        assert_eq!(site.get().status, 200);
+        let status = site.ask(method, &[]).status;
+        assert_eq!(status, if attempts == 2 { 200 } else { 502 }, "{method}");
+        assert_eq!(origin.count(), 1 + attempts, "{method}");
+    }
+}
+
+#[test]
+fn who_waits_too_long_for_another_goes_alone_and_a_crowd_has_a_limit() {
+    let origin = Origin::start(|request, conn| {
+        if request.field("X-Slow").is_some() {
+            conn.pause(Duration::from_millis(900));
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
+    });
+    let limits = Limits {
+        collapse_wait: Duration::from_millis(200),
+        collapse_waiters: 1,
+        ..Limits::default()
+    };
+    let site = Site::with(&origin, Rules::default(), limits);
+    let (mut slow, mut waiting) = (site.client(), site.client());
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1\r\n\r\n");
+    assert!(testkit::eventually(|| origin.count() == 1));
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::thread::sleep(Duration::from_millis(60));
+    let mut third = site.client();
+    third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let refused = third.response();
+    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    assert!(refused.field("Cache-Status").unwrap().contains("detail=collapse-crowded"));
+    let alone = waiting.response();
+    assert_eq!(alone.status, 200);
+    assert!(alone.first_byte < Duration::from_millis(800), "{:?}", alone.first_byte);
+    assert_eq!(slow.response().status, 200);
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn what_was_being_fetched_when_the_cache_was_cleared_is_not_kept() {
+    let origin = Origin::start(|_, conn| {
+        conn.pause(Duration::from_millis(200));
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nfi");
+        conn.pause(Duration::from_millis(200));
+        conn.send("ll");
+    });
+    for wait in [100, 300] {
+        let site = Site::before(&origin, Rules::default());
+        let mut client = site.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(wait));
+        site.running.handle().clear();
+        assert_eq!(client.response().text(), "fill");
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let again = client.response();
+        assert_eq!(again.field("X-Cache"), Some("MISS"), "cleared after {wait} ms");
+    }
+}
+
+#[test]
+fn a_request_that_came_by_this_proxy_too_often_is_a_loop() {
+    let origin = numbering("Cache-Control: max-age=60\r\n");
+    let site = Site::before(&origin, Rules::default());
+    let via = vec!["1.1 caching-proxy"; 17].join(", ");
+    let refused = site.ask("GET", &[("Via", &via)]);
+    assert_eq!(refused.status, 502);
+    assert!(refused.field("Proxy-Status").unwrap().contains("error=proxy_loop_detected"));
+    assert_eq!(site.running.handle().counts().origin_failures, 0);
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_still_gets_its_answer() {
+    let origin = Origin::start(|_, conn| {
+        conn.pause(Duration::from_millis(100));
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\na");
+        conn.pause(Duration::from_millis(100));
+        conn.send("b");
+    });
+    let site = Site::before(&origin, Rules::default());
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.finish();
+    assert_eq!(client.response().text(), "ab");
+}
+
+#[test]
+fn a_client_that_stops_reading_is_let_go() {
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 90000000\r\n\r\n");
+        let block = vec![b'x'; 1 << 20];
+        while conn.send(&block) {}
+    });
+    let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
+    let site = Site::with(&origin, Rules::default(), limits);
+    let mut client = site.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.head_to("GET").unwrap();
+    assert!(testkit::eventually(|| site.running.handle().counts().cut == 1));
 }

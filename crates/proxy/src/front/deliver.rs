@@ -79,8 +79,11 @@ pub(crate) async fn deliver(
             outbound.write(&[&text]).await?;
             return Ok(keep);
         }
-        AnswerContent::Memory(entry) => {
-            let chunks = entry.in_memory().unwrap_or_default();
+        AnswerContent::Memory => {
+            let chunks = match &answer.head {
+                AnswerHead::Stored(entry) => entry.in_memory().unwrap_or_default(),
+                AnswerHead::Own(_) => &[],
+            };
             let parts: SmallVec<[&[u8]; 4]> = chunks.iter().map(|chunk| &chunk[..]).collect();
             outbound.write(&parts).await?;
             return Ok(keep);
@@ -88,7 +91,8 @@ pub(crate) async fn deliver(
         AnswerContent::Stored(reader) => Source::Stored { reader, ended: false },
         AnswerContent::Origin(content) => Source::Origin(content),
     };
-    stream(outbound, source, framing).await.map(|()| keep)
+    // Boxed, so that connections that only ever send from memory stay small.
+    Box::pin(stream(outbound, source, framing)).await.map(|()| keep)
 }
 
 /// Sends an informational response.

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -52,6 +52,8 @@ struct Received {
     persistent: bool,
     expects_continue: bool,
     framing: Framing,
+    /// When the head was there.
+    began: Option<Instant>,
 }
 
 struct Client<'a> {
@@ -105,32 +107,25 @@ impl Client<'_> {
             Ok(None) => return Turn::Close,
             Err(refusal) => return self.refuse(&refusal).await,
         };
-        let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
         self.served += 1;
         let request = Request {
             head: Arc::clone(&self.head),
             client: self.peer.ip(),
             id: self.worker.ids.adopt(self.head.fields.get("X-Request-Id")),
         };
-        let has_content = !matches!(received.framing, Framing::None | Framing::Length(0));
-        match request::start(self.worker, &request, has_content, &mut self.key) {
-            Ok(Started::Answered(answer)) if !has_content => {
-                self.deliver(&request, answer, &received, began).await
-            }
+        let has_content = received.framing.has_content();
+        let started = request::start(self.worker, &request, has_content, &mut self.key);
+        let started = started.unwrap_or_else(|refusal| {
+            let method = &request.head.method;
+            Started::Answered(request::refusal(self.worker, method, &refusal))
+        });
+        match (started, has_content) {
+            (Started::Answered(answer), false) => self.deliver(&request, answer, &received).await,
             // Without a look at its content the connection cannot go on.
-            Ok(Started::Answered(answer)) => self.last(&request, answer, &received, began).await,
-            Ok(Started::Waiting(next)) if has_content => {
-                Box::pin(self.exchange(&request, next, &received, began)).await
-            }
-            Ok(Started::Waiting(next)) => {
-                Box::pin(self.wait(&request, next, &received, began)).await
-            }
-            Err(refusal) => {
-                let answer = request::refusal(&request.head.method, &refusal);
-                if has_content {
-                    return self.last(&request, answer, &received, began).await;
-                }
-                self.deliver(&request, answer, &received, began).await
+            (Started::Answered(answer), true) => self.last(&request, answer, &received).await,
+            (Started::Waiting(next), false) => Box::pin(self.wait(&request, next, &received)).await,
+            (Started::Waiting(next), true) => {
+                Box::pin(self.exchange(&request, next, &received)).await
             }
         }
     }
@@ -149,6 +144,7 @@ impl Client<'_> {
                         persistent: head.persistent,
                         expects_continue: head.expects_continue,
                         framing: head.framing,
+                        began: self.stopwatch(),
                     }));
                 }
                 Progress::Partial => {}
@@ -192,15 +188,20 @@ impl Client<'_> {
             client: self.peer.ip(),
             id: self.worker.ids.adopt(None),
         };
-        let answer = request::refusal(&request.head.method, refusal);
+        let answer = request::refusal(self.worker, &request.head.method, refusal);
         let received = Received {
             version: Version::Http11,
             persistent: false,
             expects_continue: false,
             framing: Framing::None,
+            began: self.stopwatch(),
         };
-        let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
-        self.last(&request, answer, &received, began).await
+        self.last(&request, answer, &received).await
+    }
+
+    /// Only a log wants to know how long requests take.
+    fn stopwatch(&self) -> Option<Instant> {
+        self.worker.shared.recorder.wants_requests().then(clock::stopwatch)
     }
 
     fn terms(&self, received: &Received) -> Terms {
@@ -209,58 +210,37 @@ impl Client<'_> {
         Terms { version: received.version, persistent: received.persistent, closing }
     }
 
-    async fn deliver(
-        &mut self,
-        request: &Request,
-        answer: Answer,
-        received: &Received,
-        began: Option<Instant>,
-    ) -> Turn {
+    async fn deliver(&mut self, request: &Request, answer: Answer, received: &Received) -> Turn {
         let terms = self.terms(received);
-        send(self.worker, &mut self.outbound, request, answer, terms, began).await
+        send(self.worker, &mut self.outbound, request, answer, terms, received.began).await
     }
 
     /// Delivers a response after which the connection is closed.
-    async fn last(
-        &mut self,
-        request: &Request,
-        answer: Answer,
-        received: &Received,
-        began: Option<Instant>,
-    ) -> Turn {
+    async fn last(&mut self, request: &Request, answer: Answer, received: &Received) -> Turn {
         let terms = Terms { closing: true, ..self.terms(received) };
-        match send(self.worker, &mut self.outbound, request, answer, terms, began).await {
+        match send(self.worker, &mut self.outbound, request, answer, terms, received.began).await {
             Turn::Close => Turn::Linger,
             turn => turn,
         }
     }
 
     /// A request without content that needs disk or origin.
-    async fn wait(
-        &mut self,
-        request: &Request,
-        next: Next,
-        received: &Received,
-        began: Option<Instant>,
-    ) -> Turn {
+    async fn wait(&mut self, request: &Request, next: Next, received: &Received) -> Turn {
         let most = self.worker.shared.limits.informational;
         let (interim, hints) = mpsc::channel(most);
-        let finish = request::finish(self.worker, request, next, None, interim);
-        let answer = answer(&mut self.outbound, request, received, finish, hints).await;
+        // In a block of its own: what waits for the answer is gone before it is delivered.
+        let answer = {
+            let finish = pin!(request::finish(self.worker, request, next, None, interim));
+            answer(self.worker, &mut self.outbound, request, received, finish, hints).await
+        };
         match answer {
-            Ok(answer) => self.deliver(request, answer, received, began).await,
+            Ok(answer) => self.deliver(request, answer, received).await,
             Err(_) => Turn::Close,
         }
     }
 
     /// A request with content: it is handed on while the response may already be on its way.
-    async fn exchange(
-        &mut self,
-        request: &Request,
-        next: Next,
-        received: &Received,
-        began: Option<Instant>,
-    ) -> Turn {
+    async fn exchange(&mut self, request: &Request, next: Next, received: &Received) -> Turn {
         let terms = self.terms(received);
         let limits = &self.worker.shared.limits;
         let length = match received.framing {
@@ -278,13 +258,15 @@ impl Client<'_> {
         });
         let (worker, outbound) = (self.worker, &mut self.outbound);
         let mut respond = pin!(async {
-            let finish = request::finish(worker, request, next, Some(content), interim);
-            let Ok(answer) = answer(outbound, request, received, finish, hints).await else {
+            let finish = pin!(request::finish(worker, request, next, Some(content), interim));
+            let Ok(answer) = answer(worker, outbound, request, received, finish, hints).await
+            else {
                 return Turn::Close;
             };
             // Content that is still on its way may never come to its end.
             let closing = terms.closing || !whole.load(Ordering::Relaxed);
-            send(worker, outbound, request, answer, Terms { closing, ..terms }, began).await
+            send(worker, outbound, request, answer, Terms { closing, ..terms }, received.began)
+                .await
         });
         let turn = tokio::select! {
             biased;
@@ -319,13 +301,13 @@ impl Client<'_> {
 
 /// Waits for the answer, and passes on the informational responses that come before it.
 async fn answer(
+    worker: &Worker,
     outbound: &mut Outbound<'_>,
     request: &Request,
     received: &Received,
-    finish: impl Future<Output = Result<Answer, Refusal>>,
+    mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
     mut hints: mpsc::Receiver<Informational>,
 ) -> io::Result<Answer> {
-    let mut finish = pin!(finish);
     let outcome = loop {
         tokio::select! {
             biased;
@@ -339,7 +321,8 @@ async fn answer(
     while let Ok(hint) = hints.try_recv() {
         deliver::informational(outbound, received.version, &hint).await?;
     }
-    Ok(outcome.unwrap_or_else(|refusal| request::refusal(&request.head.method, &refusal)))
+    let refused = |refusal| request::refusal(worker, &request.head.method, &refusal);
+    Ok(outcome.unwrap_or_else(refused))
 }
 
 /// Steps 12 and 13.
@@ -353,7 +336,7 @@ async fn send(
 ) -> Turn {
     let written = outbound.written;
     let status = answer.status();
-    let report: Report = answer.report.clone();
+    let report: Report = answer.report;
     let outcome = deliver::deliver(outbound, answer, &request.id, terms).await;
     let delivered = Delivered { status, bytes: outbound.written - written, cut: outcome.is_err() };
     record::record(worker, request, &report, delivered, began);

@@ -38,17 +38,16 @@ impl Connection {
     /// Connects to the first address that answers.
     pub(super) async fn open(origin: &Origin) -> Result<Self, FetchError> {
         let addresses = origin.shared.resolver.addresses().await?;
-        let mut failure = None;
-        for &address in addresses.iter() {
-            match connect(origin, address).await {
-                Ok(stream) => return secure(origin, stream).await,
-                Err(error) => failure = Some(error),
-            }
-        }
-        Err(failure.unwrap_or_else(|| FetchError::Resolve {
+        let (&last, others) = addresses.split_last().ok_or_else(|| FetchError::Resolve {
             host: origin.shared.url.host().to_owned(),
             source: io::Error::other("the name has no address"),
-        }))
+        })?;
+        for &address in others {
+            if let Ok(stream) = connect(origin, address).await {
+                return secure(origin, stream).await;
+            }
+        }
+        secure(origin, connect(origin, last).await?).await
     }
 
     fn new(io: Io) -> Self {

@@ -12,10 +12,10 @@ use policy::{Fields, Method};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
+use super::Origin;
 use super::connection::Connection;
 use super::content::{Piece, RequestContent};
 use super::upload::Upload;
-use super::{Obtained, Origin};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
 
@@ -72,25 +72,19 @@ pub(crate) async fn exchange(
 ) -> Result<Response, FetchError> {
     let slot = origin.admit().await?;
     let Request { method, head, content, informational } = request;
-    let retriable = method.is_idempotent() && content.is_none();
     let once = Once { origin, method: &method, informational: informational.as_ref() };
-    match origin.obtain().await? {
-        Obtained::Opened(connection) => once.send(connection, head, content, slot).await,
-        Obtained::Reused(connection) if !retriable => {
-            once.send(connection, head, content, slot).await
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
+    //# A proxy MUST NOT automatically retry non-idempotent requests.
+    let again = (method.is_idempotent() && content.is_none()).then(|| head.clone());
+    let Some(kept) = origin.take_idle() else {
+        return once.send(origin.open().await?, head, content, slot).await;
+    };
+    match (once.send(kept, head, content, slot).await, again) {
+        (Err(error), Some(head)) if error.was_unanswered() => {
+            let slot = origin.admit().await?;
+            once.send(origin.open().await?, head, None, slot).await
         }
-        Obtained::Reused(connection) => {
-            let again = head.clone();
-            match once.send(connection, head, None, slot).await {
-                //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
-                //# A proxy MUST NOT automatically retry non-idempotent requests.
-                Err(error) if error.was_unanswered() => {
-                    let slot = origin.admit().await?;
-                    once.send(origin.open().await?, again, None, slot).await
-                }
-                outcome => outcome,
-            }
-        }
+        (outcome, _) => outcome,
     }
 }
 

@@ -60,12 +60,6 @@ pub(crate) struct Origin {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// A connection that was opened for this request or has served others before.
-pub(crate) enum Obtained {
-    Opened(Connection),
-    Reused(Connection),
-}
-
 impl Origin {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self { shared, idle: Mutex::new(Vec::new()) })
@@ -82,20 +76,14 @@ impl Origin {
         waited.await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
-    /// A kept connection that is still good, or a new one.
-    pub(crate) async fn obtain(&self) -> Result<Obtained, FetchError> {
-        match self.take_idle() {
-            Some(connection) => Ok(Obtained::Reused(connection)),
-            None => self.open().await.map(Obtained::Opened),
-        }
-    }
-
     /// A new connection.
     pub(crate) async fn open(&self) -> Result<Connection, FetchError> {
-        Connection::open(self).await
+        // Boxed: rare, and larger than all that surrounds it.
+        Box::pin(Connection::open(self)).await
     }
 
-    fn take_idle(&self) -> Option<Connection> {
+    /// A kept connection that is still good.
+    pub(crate) fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = ticks().saturating_sub(idle_limit(&self.shared.limits));
         while let Some(mut connection) = idle.pop() {

@@ -8,10 +8,7 @@ use policy::Fields;
 
 use super::Shared;
 use crate::error::FetchError;
-use crate::head::RequestHead;
-
-/// How this proxy names itself in `Via`, `Cache-Status` and `Proxy-Status`.
-pub(crate) const PSEUDONYM: &str = "caching-proxy";
+use crate::head::{self, PSEUDONYM, RequestHead};
 
 /// A request may come by proxies of this name so often; more is taken for a loop.
 const MOST_HOPS: usize = 16;
@@ -67,7 +64,7 @@ pub(crate) fn head(
             encode::field(&mut out, name, value);
         }
     }
-    encode::field(&mut out, b"Via", b"1.1 caching-proxy");
+    encode::field(&mut out, b"Via", head::via(request.version));
     encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());
     encode::field(&mut out, b"X-Forwarded-Host", &request.authority);
     encode::field(&mut out, b"X-Forwarded-Proto", request.scheme.as_str().as_bytes());

@@ -76,10 +76,6 @@ impl Resolver {
             .map_err(|_| FetchError::ResolveTimeout { host: self.host.clone(), limit: PATIENCE })?
             .map_err(|source| FetchError::Resolve { host: self.host.clone(), source })?;
         let addresses: Arc<[SocketAddr]> = found.collect();
-        if addresses.is_empty() {
-            let source = std::io::Error::other("the name has no address");
-            return Err(FetchError::Resolve { host: self.host.clone(), source });
-        }
         let known = Known { addresses: Arc::clone(&addresses), at: ticks() };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(addresses)

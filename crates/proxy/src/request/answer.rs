@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use policy::reason::Hit;
-use policy::{Age, Fwd, Outcome, Reason};
+use policy::{Age, Fwd, Outcome};
 use store::Reader;
 
 use super::Entry;
 use crate::entry::StoredHead;
-use crate::head::ResponseHead;
+use crate::head::{PSEUDONYM, ResponseHead};
 use crate::origin::exchange::ResponseContent;
-use crate::origin::outgoing::PSEUDONYM;
 
 /// A response on its way to a client.
 pub(crate) struct Answer {
@@ -38,16 +37,16 @@ pub(crate) enum AnswerContent {
     None,
     /// A text of the proxy's own.
     Text(Bytes),
-    /// A stored body that lies in memory, complete.
-    Memory(Arc<Entry>),
-    /// A stored body that is read from disk or still being filled.
+    /// The body of the stored head, which lies in memory, complete.
+    Memory,
+    /// A stored body that is read piece by piece, maybe from disk or while it is filled.
     Stored(Box<Reader<StoredHead>>),
     /// The origin, for this client alone.
     Origin(Box<ResponseContent>),
 }
 
 /// Why the response is what it is: for `X-Cache`, `Cache-Status`, logs and counters alike.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
     /// What decided, as a stable code.
     pub(crate) code: &'static str,
@@ -90,6 +89,13 @@ pub(crate) struct Forwarded {
     pub(crate) ttl: Option<i64>,
 }
 
+impl Forwarded {
+    /// A request that is going to be forwarded.
+    pub(crate) const fn new(fwd: Fwd) -> Self {
+        Self { fwd, status: None, stored: false, collapsed: false, validated: false, ttl: None }
+    }
+}
+
 impl Answer {
     /// Status code of the response.
     pub(crate) fn status(&self) -> u16 {
@@ -112,20 +118,16 @@ impl Report {
 
     /// Writes the `Cache-Status` line (RFC 9211).
     pub(crate) fn write_cache_status(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"Cache-Status: ");
-        match self.source {
-            Source::Store { ttl, why } => policy::cache_status(out, &Outcome::Hit { ttl, why }),
+        let detail = self.code;
+        let outcome = match self.source {
+            Source::Store { ttl, why } => Outcome::Hit { ttl, why },
             Source::Origin(Forwarded { fwd, status, stored, collapsed, ttl, .. }) => {
-                let why = &Code(self.code);
-                let outcome = Outcome::Forwarded { fwd, why, status, stored, collapsed, ttl };
-                policy::cache_status(out, &outcome);
+                Outcome::Forwarded { fwd, detail, status, stored, collapsed, ttl }
             }
-            Source::Proxy => {
-                out.extend_from_slice(PSEUDONYM.as_bytes());
-                out.extend_from_slice(b"; detail=");
-                out.extend_from_slice(self.code.as_bytes());
-            }
-        }
+            Source::Proxy => Outcome::Refused { detail },
+        };
+        out.extend_from_slice(b"Cache-Status: ");
+        policy::cache_status(out, &outcome);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -137,18 +139,5 @@ impl Report {
         for part in parts {
             out.extend_from_slice(part.as_bytes());
         }
-    }
-}
-
-/// A reason of which only the code is left.
-struct Code(&'static str);
-
-impl Reason for Code {
-    fn code(&self) -> &'static str {
-        self.0
-    }
-
-    fn section(&self) -> Option<&'static str> {
-        None
     }
 }

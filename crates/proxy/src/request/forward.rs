@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
-use super::{Request, Wanted, look_up, respond};
+use super::{Request, look_up, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
@@ -20,34 +20,22 @@ pub(crate) async fn forward(
     request: &Request,
     why: Pass,
     content: Option<RequestContent>,
-    interim: mpsc::Sender<Informational>,
+    informational: mpsc::Sender<Informational>,
 ) -> Answer {
-    let forwarded = Forwarded {
-        fwd: why.fwd(),
-        status: None,
-        stored: false,
-        collapsed: false,
-        validated: false,
-        ttl: None,
-    };
-    let fetched =
-        fetch::fetch(worker, request, &Conditions::AsTheClientHasThem, content, Some(interim));
+    let forwarded = Forwarded::new(why.fwd());
+    let conditions = Conditions::AsTheClientHasThem;
+    let fetched = fetch::fetch(worker, request, &conditions, content, Some(informational));
     match fetched.await {
         Ok(mut response) => {
             invalidate(worker, request, &response);
-            respond::for_next_hop(&mut response.head.fields, worker.shared.clock.now());
+            respond::for_next_hop(&mut response.head, worker.shared.clock.now());
             respond::from_origin(request, response, why.code(), forwarded)
         }
         Err(error) => {
             worker.failed(&error);
-            respond::failed(request, &error, forwarded)
+            respond::failed(worker, request, &error, forwarded)
         }
     }
-}
-
-/// Whether a request has to go to the origin by itself although its target may be stored.
-pub(crate) fn cannot_be_shared(request: &Request, wanted: &Wanted) -> Option<Pass> {
-    policy::unshared(&wanted.asked, &request.head.fields)
 }
 
 fn invalidate(worker: &Worker, request: &Request, response: &Response) {

@@ -9,17 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::reason::{Hit, Refetch};
-use policy::{Asked, OriginFailure, Reason, Verdict};
-use store::{Key, Reader};
+use policy::{Asked, Method, OriginFailure, Reason};
+use store::Key;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::answer::{Answer, Forwarded, Report, Source};
 use super::lead::{Lead, Led};
-use super::reuse::{self, Choice};
-use super::{Entry, Found, Request, Wanted, respond};
-use crate::entry::StoredHead;
+use super::respond::Way;
+use super::reuse::{self, Choice, Usable};
+use super::{Entry, Found, Request, Wanted, look_up, respond};
 use crate::error::{FetchError, Refusal};
+use crate::head::RequestHead;
 use crate::origin::exchange::Informational;
 use crate::worker::Worker;
 
@@ -46,7 +47,7 @@ enum State {
     Fetching,
     /// A response that can be read, complete or while it arrives.
     Shared(Arc<Entry>),
-    /// Nothing to share; the status tells if the origin answered with an error.
+    /// Nothing to share; the status is the origin's, if it answered.
     Private(Option<u16>),
     /// No response.
     Failed(Arc<FetchError>),
@@ -110,8 +111,8 @@ impl Permit {
     }
 
     /// The response is for the one who asked.
-    pub(crate) fn release(&self, status: Option<u16>) {
-        self.flight.state.send_replace(State::Private(status));
+    pub(crate) fn release(&self, status: u16) {
+        self.flight.state.send_replace(State::Private(Some(status)));
     }
 
     /// There is no response.
@@ -142,45 +143,61 @@ impl Drop for Permit {
 pub(crate) async fn obtain(
     worker: &Arc<Worker>,
     request: &Request,
-    wanted: Wanted,
-    interim: mpsc::Sender<Informational>,
+    mut wanted: Wanted,
+    informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
     // A key whose responses could not be shared lately would make requests wait for nothing.
-    if shared.unshareable.contains(&wanted.key) {
-        return Ok(lead(worker, request, wanted, None, Some(interim)).await);
+    if shared.uncacheable.contains(&wanted.key) {
+        return Ok(lead(worker, request, wanted, None, informational).await);
     }
     match shared.flights.join(&wanted.key, shared.limits.collapse_waiters) {
         Joined::Crowded => {
             let error = FetchError::Crowded { limit: shared.limits.collapse_waiters };
             Ok(failed(worker, request, &wanted, &error, true))
         }
-        Joined::Follow(flight) => follow(worker, request, wanted, &flight, interim).await,
+        Joined::Follow(flight) => follow(worker, request, wanted, &flight, informational).await,
         Joined::Lead(permit) => {
-            // The one who led before may have ended between our look-up and here.
+            // Whoever led before may have ended between our look-up and here: look once more, or
+            // its work would be done twice. What the disk has just failed to give is not tried.
+            let failed = matches!(wanted.found, Found::Nothing(Refetch::StoreFailed));
             if let Some(variants) = shared.store.peek(wanted.key.as_bytes())
-                && !matches!(wanted.found, Found::Unusable(..))
-                && let Choice::Answer(answer) =
-                    reuse::choose(worker, request, &wanted.asked, &variants)?
+                && !failed
+                && let Some(answer) =
+                    look_up::from_variants(worker, request, &mut wanted, &variants).await?
             {
                 return Ok(answer);
             }
-            Ok(lead(worker, request, wanted, Some(permit), Some(interim)).await)
+            Ok(lead(worker, request, wanted, Some(permit), informational).await)
         }
     }
 }
 
-/// Renews a stale response with no client waiting for it, unless that is under way.
-pub(crate) fn refresh(worker: &Worker, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
-    let Some(worker) = worker.me() else { return };
+/// Renews a stale response with no client waiting for it, unless that is under way or has just
+/// failed. The request is the client's, but for a GET of the whole and under no conditions of its
+/// own.
+pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
     let mut key = Vec::new();
-    super::look_up::primary_key(&worker, &request.head, &mut key);
+    look_up::primary_key(worker, &request.head, &mut key);
     let key = Key::new(&key);
+    if worker.shared.unrefreshable.contains(&key) {
+        return;
+    }
     let Joined::Lead(permit) = worker.shared.flights.join(&key, 0) else { return };
-    let found = Found::Unusable(Arc::clone(entry), Refetch::Stale);
-    let wanted = Wanted { key, asked: *asked, found };
-    let lead =
-        Lead { worker, request: request.clone(), wanted, permit: Some(permit), interim: None };
+    let mut head = RequestHead { method: Method::Get, ..(*request.head).clone() };
+    head.fields.remove("If-Match");
+    head.fields.remove("If-Unmodified-Since");
+    let lead = Lead {
+        worker: Arc::clone(worker),
+        request: Request { head: Arc::new(head), ..request.clone() },
+        wanted: Wanted {
+            key,
+            asked: Asked { head: false, ..*asked },
+            found: Found::Unusable(Arc::clone(entry), Refetch::Stale),
+        },
+        permit: Some(permit),
+        informational: None,
+    };
     tokio::spawn(lead.run(None));
 }
 
@@ -190,7 +207,7 @@ async fn lead(
     request: &Request,
     wanted: Wanted,
     permit: Option<Permit>,
-    interim: Option<mpsc::Sender<Informational>>,
+    informational: mpsc::Sender<Informational>,
 ) -> Answer {
     let (sender, outcome) = oneshot::channel();
     let lead = Lead {
@@ -198,7 +215,7 @@ async fn lead(
         request: request.clone(),
         wanted: wanted.clone(),
         permit,
-        interim,
+        informational: Some(informational),
     };
     tokio::spawn(lead.run(Some(sender)));
     if let Ok(led) = outcome.await {
@@ -215,13 +232,16 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
     match led {
         Led::Stored { entry, status, reader } => {
             let forwarded = Forwarded { status: Some(status), stored: true, ..forwarded };
-            from_fetched(worker, request, wanted, &entry, reader, refetch_code(wanted), forwarded)
+            let way = Way { reader, head: None };
+            let code = refetch(wanted).code();
+            from_fetched(worker, request, wanted, &entry, way, code, forwarded)
         }
-        Led::Validated { entry, kept } => {
-            let forwarded =
-                Forwarded { status: Some(304), stored: kept, validated: true, ..forwarded };
+        Led::Validated { entry, head } => {
+            let stored = head.is_none();
+            let forwarded = Forwarded { status: Some(304), stored, validated: true, ..forwarded };
+            let way = Way { reader: None, head };
             let code = Hit::Validated.code();
-            from_fetched(worker, request, wanted, &entry, None, code, forwarded)
+            from_fetched(worker, request, wanted, &entry, way, code, forwarded)
         }
         Led::Private { response, why } => {
             let status = response.head.status;
@@ -240,16 +260,19 @@ fn from_fetched(
     request: &Request,
     wanted: &Wanted,
     entry: &Arc<Entry>,
-    reader: Option<Reader<StoredHead>>,
+    way: Way,
     code: &'static str,
     forwarded: Forwarded,
 ) -> Answer {
     let now = worker.shared.clock.now();
     let terms = &entry.meta().terms;
-    let (age, ttl) = (terms.age(now), Some(terms.ttl(now)));
-    let forwarded = Forwarded { ttl, ..forwarded };
-    let report = Report { code, source: Source::Origin(forwarded), proxy_error: None };
-    respond::stored(request, &wanted.asked, entry, reader, age, report)
+    // A head that was confirmed for this once has its own Age, if any.
+    let kept = way.head.is_none();
+    let age = kept.then(|| terms.age(now));
+    let ttl = kept.then(|| terms.ttl(now));
+    let source = Source::Origin(Forwarded { ttl, ..forwarded });
+    let report = Report { code, source, proxy_error: None };
+    respond::stored(request, &wanted.asked, entry, way, age, report)
 }
 
 /// Waits for another request's fetch, and goes alone if that does not help.
@@ -258,7 +281,7 @@ async fn follow(
     request: &Request,
     wanted: Wanted,
     flight: &Arc<Flight>,
-    interim: mpsc::Sender<Informational>,
+    informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let mut watched = flight.state.subscribe();
     let _waiting = Waiting(flight);
@@ -268,23 +291,18 @@ async fn follow(
         Ok(Ok(state)) => state.clone(),
         Ok(Err(_)) | Err(_) => State::Private(None),
     };
-    match state {
-        State::Shared(entry) => {
-            if let Some(answer) = share(worker, request, &wanted, &entry) {
-                return Ok(answer);
-            }
+    let answer = match state {
+        State::Shared(entry) => share(worker, request, &wanted, &entry),
+        State::Failed(error) => Some(failed(worker, request, &wanted, &error, true)),
+        State::Private(Some(status)) => {
+            stale(worker, request, &wanted, OriginFailure::Status(status))
         }
-        State::Failed(error) => return Ok(failed(worker, request, &wanted, &error, true)),
-        State::Private(status) => {
-            let failure = status.map(OriginFailure::Status);
-            let answer = failure.and_then(|failure| stale(worker, request, &wanted, failure));
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-        }
-        State::Fetching => {}
+        State::Private(None) | State::Fetching => None,
+    };
+    match answer {
+        Some(answer) => Ok(answer),
+        None => Ok(lead(worker, request, wanted, None, informational).await),
     }
-    Ok(lead(worker, request, wanted, None, Some(interim)).await)
 }
 
 /// Counts those who wait for a flight.
@@ -303,18 +321,16 @@ fn share(
     wanted: &Wanted,
     entry: &Arc<Entry>,
 ) -> Option<Answer> {
-    let terms = &entry.meta().terms;
-    let now = worker.shared.clock.now();
-    let usable = terms.vary().matches(&request.head.fields)
-        && matches!(
-            policy::reuse(&wanted.asked, terms, &worker.shared.site.rules, now),
-            Verdict::Fresh { .. }
-        );
-    // One that is only passed along has a beginning that is gone.
-    let reader = entry.try_reader().filter(|_| usable)?;
+    let judged = reuse::judge(worker, &wanted.asked, entry);
+    let usable = matches!(judged, Ok(Choice::Use(Usable { ttl: 0.., refresh: false, .. })));
+    if !usable || !reuse::selects(request, entry) {
+        return None;
+    }
+    // One that is only passed along has a beginning that may be gone.
+    let way = Way { reader: Some(entry.try_reader()?), head: None };
     let forwarded = Forwarded { stored: true, ..forwarded(wanted, true) };
-    let code = refetch_code(wanted);
-    Some(from_fetched(worker, request, wanted, entry, Some(reader), code, forwarded))
+    let code = refetch(wanted).code();
+    Some(from_fetched(worker, request, wanted, entry, way, code, forwarded))
 }
 
 /// The stored response, if it may stand in for an origin that failed (RFC 5861 §4).
@@ -326,10 +342,11 @@ fn stale(
 ) -> Option<Answer> {
     let Found::Unusable(entry, _) = &wanted.found else { return None };
     let now = worker.shared.clock.now();
-    let rules = &worker.shared.site.rules;
+    let terms = &entry.meta().terms;
     let (age, ttl, why) =
-        policy::stale_on_error(&wanted.asked, &entry.meta().terms, rules, failure, now)?;
-    Some(respond::from_store(request, &wanted.asked, entry, age, ttl, why))
+        policy::stale_on_error(&wanted.asked, terms, &worker.shared.rules, failure, now)?;
+    let usable = Usable { entry: Arc::clone(entry), age, ttl, why, refresh: false };
+    Some(respond::from_store(request, &wanted.asked, &usable))
 }
 
 /// No response: what is stored if that is allowed, else an error.
@@ -341,7 +358,7 @@ fn failed(
     collapsed: bool,
 ) -> Answer {
     stale(worker, request, wanted, OriginFailure::Unreachable)
-        .unwrap_or_else(|| respond::failed(request, error, forwarded(wanted, collapsed)))
+        .unwrap_or_else(|| respond::failed(worker, request, error, forwarded(wanted, collapsed)))
 }
 
 fn refetch(wanted: &Wanted) -> Refetch {
@@ -351,11 +368,6 @@ fn refetch(wanted: &Wanted) -> Refetch {
     }
 }
 
-fn refetch_code(wanted: &Wanted) -> &'static str {
-    refetch(wanted).code()
-}
-
 fn forwarded(wanted: &Wanted, collapsed: bool) -> Forwarded {
-    let fwd = refetch(wanted).fwd();
-    Forwarded { fwd, status: None, stored: false, collapsed, validated: false, ttl: None }
+    Forwarded { collapsed, ..Forwarded::new(refetch(wanted).fwd()) }
 }

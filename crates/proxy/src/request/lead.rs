@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy::reason::NotStored;
 use policy::{Reason, Terms};
 use store::{Fill, Reader};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use super::reconcile::{self, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
+use crate::head::ResponseHead;
 use crate::origin::exchange::{Informational, Response, ResponseContent};
 use crate::worker::Worker;
 
@@ -24,7 +26,8 @@ pub(crate) struct Lead {
     pub(crate) wanted: Wanted,
     /// Held if others may wait for this fetch.
     pub(crate) permit: Option<Permit>,
-    pub(crate) interim: Option<mpsc::Sender<Informational>>,
+    /// Where informational responses go, if a client waits for them.
+    pub(crate) informational: Option<mpsc::Sender<Informational>>,
 }
 
 /// What the request that started the fetch gets.
@@ -36,8 +39,9 @@ pub(crate) enum Led {
         /// Reads the body behind the fill.
         reader: Option<Reader<StoredHead>>,
     },
-    /// A stored response that the origin confirmed; `kept` says whether it stays stored.
-    Validated { entry: Arc<Entry>, kept: bool },
+    /// A stored response that the origin confirmed. `head` is given if it was not kept under its
+    /// new head.
+    Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>> },
     /// A response for this request alone, with the reason it was not stored.
     Private { response: Box<Response>, why: &'static str },
     /// No response.
@@ -48,7 +52,7 @@ type ToLeader = Option<oneshot::Sender<Led>>;
 
 impl Lead {
     /// Runs to the end, whoever leaves.
-    pub(crate) async fn run(mut self, leader: ToLeader) {
+    pub(crate) async fn run(self, leader: ToLeader) {
         let began = self.worker.shared.invalidations.moment();
         match self.ask().await {
             Err(error) => self.fail(leader, error),
@@ -60,52 +64,38 @@ impl Lead {
             }
             Ok(Reconciled::Freshened(entry)) => {
                 self.share(&entry);
-                tell(leader, Led::Validated { entry, kept: true });
+                tell(leader, Led::Validated { entry, head: None });
             }
-            Ok(Reconciled::FreshenedOnce(entry)) => {
-                self.release(Some(200));
-                tell(leader, Led::Validated { entry, kept: false });
-            }
-            Ok(Reconciled::AskAgain) => {
-                let error = FetchError::Unasked { status: 304 };
-                self.fail(leader, error);
+            Ok(Reconciled::FreshenedOnce(entry, head)) => {
+                self.release(304);
+                tell(leader, Led::Validated { entry, head: Some(Box::new(head)) });
             }
         }
     }
 
     /// Asks the origin, once more without conditions if it confirms what we do not have.
-    async fn ask(&mut self) -> Result<Reconciled, FetchError> {
-        let stored = match &self.wanted.found {
-            Found::Unusable(entry, _) => Some(Arc::clone(entry)),
-            Found::NotInMemory | Found::Nothing(_) => None,
-        };
-        if let Some(entry) = stored {
-            match self.ask_once(&Conditions::Validating(&entry), true).await? {
-                Reconciled::AskAgain => {}
-                reconciled => return Ok(reconciled),
-            }
+    async fn ask(&self) -> Result<Reconciled, FetchError> {
+        if let Found::Unusable(entry, _) = &self.wanted.found
+            && entry.meta().terms.has_validator()
+            && let Some(reconciled) = self.ask_once(Some(entry)).await?
+        {
+            return Ok(reconciled);
         }
-        self.ask_once(&Conditions::None, false).await
+        self.ask_once(None).await?.ok_or(FetchError::Unasked { status: 304 })
     }
 
     async fn ask_once(
         &self,
-        conditions: &Conditions<'_>,
-        conditional: bool,
-    ) -> Result<Reconciled, FetchError> {
-        let clock = &self.worker.shared.clock;
-        let request = clock.now();
-        let interim = self.interim.clone();
-        let response = fetch::fetch(&self.worker, &self.request, conditions, None, interim).await?;
-        let times = Times { request, response: clock.now() };
-        reconcile::reconcile(
-            &self.worker,
-            &self.request,
-            &self.wanted,
-            response,
-            times,
-            conditional,
-        )
+        validating: Option<&Arc<Entry>>,
+    ) -> Result<Option<Reconciled>, FetchError> {
+        let (worker, request) = (&self.worker, &self.request);
+        let clock = &worker.shared.clock;
+        let asked = clock.now();
+        let conditions = validating.map_or(Conditions::None, |entry| Conditions::Validating(entry));
+        let informational = self.informational.clone();
+        let response = fetch::fetch(worker, request, &conditions, None, informational).await?;
+        let times = Times { request: asked, response: clock.now() };
+        reconcile::reconcile(worker, request, &self.wanted, response, times, validating)
     }
 
     /// Starts to store a response, and shares it as soon as its head is there.
@@ -118,9 +108,9 @@ impl Lead {
             Err(refused) => return self.pass_on(leader, response, refused.code()),
         };
         if self.worker.shared.invalidations.since(began, &self.wanted.key) {
-            return self.pass_on(leader, response, "invalidated");
+            return self.pass_on(leader, response, NotStored::Invalidated.code());
         }
-        self.worker.shared.unshareable.remove(&self.wanted.key);
+        self.worker.shared.uncacheable.remove(&self.wanted.key);
         let Response { head, mut content } = response;
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
@@ -160,13 +150,15 @@ impl Lead {
     }
 
     fn pass_on(self, leader: ToLeader, response: Response, why: &'static str) {
-        let status = response.head.status;
-        self.release(Some(status));
+        self.release(response.head.status);
         tell(leader, Led::Private { response: Box::new(response), why });
     }
 
     fn fail(self, leader: ToLeader, error: FetchError) {
         self.worker.failed(&error);
+        if leader.is_none() {
+            self.worker.shared.unrefreshable.remember(&self.wanted.key);
+        }
         let error = Arc::new(error);
         if let Some(permit) = &self.permit {
             permit.fail(Arc::clone(&error));
@@ -180,11 +172,13 @@ impl Lead {
         }
     }
 
-    /// Lets those who wait go, and remembers that waiting does not help for this key.
-    fn release(&self, status: Option<u16>) {
-        let failed = status.is_some_and(|status| status >= 500);
-        if !failed {
-            self.worker.shared.unshareable.remember(&self.wanted.key);
+    /// Lets those who wait go, and remembers that waiting does not help for this key. An origin's
+    /// error says nothing about the next response.
+    fn release(&self, status: u16) {
+        if status < 500 {
+            self.worker.shared.uncacheable.remember(&self.wanted.key);
+        } else {
+            self.worker.shared.unrefreshable.remember(&self.wanted.key);
         }
         if let Some(permit) = &self.permit {
             permit.release(status);

@@ -1,9 +1,14 @@
 //! Step 5: the stored responses for a request's target.
 
+use std::sync::Arc;
+
 use policy::reason::Refetch;
+use store::Variants;
 
 use super::answer::AnswerContent;
-use super::{Answer, Found, Request, Wanted, reuse};
+use super::reuse::{self, Choice};
+use super::{Answer, Found, Request, Wanted};
+use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::head::RequestHead;
 use crate::worker::Worker;
@@ -24,31 +29,40 @@ pub(crate) fn add_origin(worker: &Worker, key: &mut Vec<u8>) {
 
 /// Looks further than memory, if nothing was there. A store that fails is a miss.
 pub(crate) async fn on_disk(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     request: &Request,
     wanted: &mut Wanted,
 ) -> Result<Option<Answer>, Refusal> {
     if !matches!(wanted.found, Found::NotInMemory) {
         return Ok(None);
     }
-    let choice = match worker.shared.store.look_up(&wanted.key).await {
-        Some(variants) => reuse::choose(worker, request, &wanted.asked, &variants)?,
-        None => reuse::nothing(&wanted.asked, Refetch::Absent)?,
-    };
-    match choice {
-        reuse::Choice::Answer(answer) => return checked(wanted, answer).await,
-        reuse::Choice::Obtain(found) => wanted.found = found,
+    if let Some(variants) = worker.shared.store.look_up(&wanted.key).await {
+        return from_variants(worker, request, wanted, &variants).await;
     }
+    wanted.found = reuse::nothing(&wanted.asked, Refetch::Absent)?;
     Ok(None)
 }
 
-/// Waits for the first bytes of a body on disk, while trouble with it is still only a miss.
-async fn checked(wanted: &mut Wanted, mut answer: Answer) -> Result<Option<Answer>, Refusal> {
+/// An answer from stored responses, wherever their content is. `wanted` learns what is there.
+pub(crate) async fn from_variants(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: &mut Wanted,
+    variants: &Variants<StoredHead>,
+) -> Result<Option<Answer>, Refusal> {
+    let usable = match reuse::choose(worker, request, &wanted.asked, variants)? {
+        Choice::Use(usable) => usable,
+        Choice::Obtain(found) => {
+            wanted.found = found;
+            return Ok(None);
+        }
+    };
+    let mut answer = super::answer_from(worker, request, &wanted.asked, &usable);
+    // Wait for the first bytes of a body on disk, while trouble with it is still only a miss.
     if let AnswerContent::Stored(reader) = &mut answer.content
         && reader.ready().await.is_err()
     {
-        reuse::nothing(&wanted.asked, Refetch::StoreFailed)?;
-        wanted.found = Found::Nothing(Refetch::StoreFailed);
+        wanted.found = reuse::nothing(&wanted.asked, Refetch::StoreFailed)?;
         return Ok(None);
     }
     Ok(Some(answer))

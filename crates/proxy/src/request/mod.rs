@@ -4,14 +4,13 @@
 //! |-----------|------------------|-----------------------------------------------------------|
 //! | receive   | `front`          | a request head off the wire                               |
 //! | screen    | [`screen`]       | may this request be served at all                         |
-//! | route     | [`route`]        | the site whose rules and origin apply                     |
 //! | classify  | `policy`         | may a stored response answer it                           |
 //! | `look_up` | [`look_up`]      | the stored variant, from memory or disk                   |
 //! | reuse     | [`reuse`]        | is that variant good enough now                           |
 //! | join      | [`join`]         | fetch it, or wait for another request that does           |
 //! | fetch     | [`fetch`]        | ask the origin                                            |
 //! | reconcile | [`reconcile`]    | store, freshen, pass on, or fall back to a stale response |
-//! | fill      | [`fill`]         | body to the store; the only step that changes it          |
+//! | fill      | [`fill`]         | body to the store, whole or not at all                    |
 //! | respond   | [`respond`]      | the final head                                            |
 //! | deliver   | `front::deliver` | head and body to the client                               |
 //! | record    | [`record`]       | counters and log                                          |
@@ -25,15 +24,14 @@ mod fill;
 mod forward;
 pub(crate) mod invalidations;
 pub(crate) mod join;
+pub(crate) mod key_memory;
 mod lead;
 mod look_up;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
 mod reuse;
-mod route;
 mod screen;
-pub(crate) mod unshareable;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -46,6 +44,8 @@ use tokio::sync::mpsc;
 pub(crate) use self::answer::Answer;
 pub(crate) use self::fill::trailers;
 pub(crate) use self::respond::refusal;
+
+use self::reuse::{Choice, Usable};
 
 use crate::entry::StoredHead;
 use crate::error::Refusal;
@@ -103,15 +103,15 @@ pub(crate) enum Found {
 
 /// The steps that never wait. `key` is scratch space for the primary key.
 pub(crate) fn start(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     request: &Request,
     has_content: bool,
     key: &mut Vec<u8>,
 ) -> Result<Started, Refusal> {
     let head = &*request.head;
     screen::screen(head)?;
-    let site = route::route(worker, head);
-    let asked = match policy::classify(&head.method, &head.fields, has_content, &site.rules) {
+    let rules = &worker.shared.rules;
+    let asked = match policy::classify(&head.method, &head.fields, has_content, rules) {
         Plan::Pass(why) => return Ok(Started::Waiting(Next::Forward(why))),
         Plan::LookUp(asked) => asked,
     };
@@ -119,11 +119,23 @@ pub(crate) fn start(
     let found = match worker.shared.store.peek(key) {
         None => Found::NotInMemory,
         Some(variants) => match reuse::choose(worker, request, &asked, &variants)? {
-            reuse::Choice::Answer(answer) => return Ok(Started::Answered(answer)),
-            reuse::Choice::Obtain(found) => found,
+            // A body that has to be read from disk is looked up with patience.
+            Choice::Use(usable) if usable.entry.in_memory().is_none() => Found::NotInMemory,
+            Choice::Use(usable) => {
+                return Ok(Started::Answered(answer_from(worker, request, &asked, &usable)));
+            }
+            Choice::Obtain(found) => found,
         },
     };
     Ok(Started::Waiting(Next::Obtain(Wanted { key: Key::new(key), asked, found })))
+}
+
+/// A response from the store, renewed behind the client's back if that is due.
+fn answer_from(worker: &Arc<Worker>, request: &Request, asked: &Asked, usable: &Usable) -> Answer {
+    if usable.refresh {
+        join::refresh(worker, request, asked, &usable.entry);
+    }
+    respond::from_store(request, asked, usable)
 }
 
 /// The steps that wait.
@@ -132,19 +144,21 @@ pub(crate) async fn finish(
     request: &Request,
     next: Next,
     content: Option<RequestContent>,
-    interim: mpsc::Sender<Informational>,
+    informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let mut wanted = match next {
         Next::Forward(why) => {
-            return Ok(forward::forward(worker, request, why, content, interim).await);
+            return Ok(forward::forward(worker, request, why, content, informational).await);
         }
         Next::Obtain(wanted) => wanted,
     };
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);
     }
-    if let Some(why) = forward::cannot_be_shared(request, &wanted) {
-        return Ok(forward::forward(worker, request, why, None, interim).await);
+    // The answer may be for this client only, whatever it is.
+    if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
+        return Ok(forward::forward(worker, request, why, None, informational).await);
     }
-    join::obtain(worker, request, wanted, interim).await
+    // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
+    join::obtain(worker, request, wanted, informational).await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policy::reason::NotStored;
 use policy::{Admit, Exchanged, Terms, Timestamp};
 
-use super::{Entry, Found, Request, Wanted, respond};
+use super::{Entry, Request, Wanted, respond};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -16,14 +16,12 @@ use crate::worker::Worker;
 pub(crate) enum Reconciled {
     /// The stored response is good again, with new metadata.
     Freshened(Arc<Entry>),
-    /// The stored response is good for this request, but must not be kept.
-    FreshenedOnce(Arc<Entry>),
+    /// The stored content is good for this request, under this head, but is not kept so.
+    FreshenedOnce(Arc<Entry>, ResponseHead),
     /// Keep it under these terms.
     Store(Terms, Response),
     /// Pass it on to the client that asked.
     DoNotStore(NotStored, Response),
-    /// A 304 that confirms nothing we have: ask again without conditions.
-    AskAgain,
 }
 
 /// When the request was sent and its response came.
@@ -33,30 +31,27 @@ pub(crate) struct Times {
     pub(crate) response: Timestamp,
 }
 
-/// Decides. `conditional` says whether the origin was asked to validate what is stored.
+/// Decides. `validating` is the stored response that the origin was asked about, if it was. `None`
+/// means that its 304 is about another one: ask again, without conditions.
 pub(crate) fn reconcile(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,
     response: Response,
     times: Times,
-    conditional: bool,
-) -> Result<Reconciled, FetchError> {
+    validating: Option<&Arc<Entry>>,
+) -> Result<Option<Reconciled>, FetchError> {
     if response.head.status == 304 {
-        return match &wanted.found {
-            Found::Unusable(entry, _) if conditional => {
-                Ok(freshen(worker, request, wanted, entry, &response.head, times))
-            }
-            _ => Err(FetchError::Unasked { status: 304 }),
-        };
+        let entry = validating.ok_or(FetchError::Unasked { status: 304 })?;
+        return Ok(freshen(worker, request, wanted, entry, response.head, times));
     }
     let Response { mut head, content } = response;
-    respond::for_next_hop(&mut head.fields, times.response);
+    respond::for_next_hop(&mut head, times.response);
     let response = Response { head, content };
-    match admit(worker, request, wanted, &response.head, times) {
-        Admit::Store(terms) => Ok(Reconciled::Store(terms, response)),
-        Admit::DoNotStore(why) => Ok(Reconciled::DoNotStore(why, response)),
-    }
+    Ok(Some(match admit(worker, request, wanted, &response.head, times) {
+        Admit::Store(terms) => Reconciled::Store(terms, response),
+        Admit::DoNotStore(why) => Reconciled::DoNotStore(why, response),
+    }))
 }
 
 /// A 304 updates the stored response's metadata (RFC 9111 §4.3.4).
@@ -65,31 +60,41 @@ fn freshen(
     request: &Request,
     wanted: &Wanted,
     entry: &Arc<Entry>,
-    not_modified: &ResponseHead,
+    mut not_modified: ResponseHead,
     times: Times,
-) -> Reconciled {
+) -> Option<Reconciled> {
     let stored = entry.meta();
     if !policy::validate::selected_by(&stored.fields, &not_modified.fields) {
-        return Reconciled::AskAgain;
+        return None;
     }
-    let mut update = not_modified.fields.clone();
-    respond::for_next_hop(&mut update, times.response);
-    let mut fields = stored.fields.clone();
-    policy::validate::freshen(&mut fields, &update);
-    let head = ResponseHead { status: stored.status, reason: stored.reason.clone(), fields };
-    match admit(worker, request, wanted, &head, times) {
+    respond::for_next_hop(&mut not_modified, times.response);
+    let mut head = ResponseHead {
+        status: stored.status,
+        reason: stored.reason.clone(),
+        fields: stored.fields.clone(),
+        version: not_modified.version,
+    };
+    policy::validate::freshen(&mut head.fields, &not_modified.fields);
+    let store = &worker.shared.store;
+    Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
-            let meta = stored_head(worker, head, terms);
-            let store = &worker.shared.store;
-            let updated = store.replace_meta(&wanted.key, entry, meta);
-            // Removed in the meantime: the confirmed body still answers who asked for it.
-            Reconciled::Freshened(updated.unwrap_or_else(|| Arc::clone(entry)))
+            let meta = stored_head(worker, head.clone(), terms);
+            match store.replace_meta(&wanted.key, entry, meta) {
+                Some(updated) => Reconciled::Freshened(updated),
+                // Removed in the meantime: the confirmed content still answers who asked for it.
+                None => Reconciled::FreshenedOnce(Arc::clone(entry), head),
+            }
         }
+        // Another request, without what this one brought along, may still use what is stored.
+        Admit::DoNotStore(why) if why.is_about_request() => {
+            Reconciled::FreshenedOnce(Arc::clone(entry), head)
+        }
+        // The origin has changed its mind: nothing stored for this target can be relied on.
         Admit::DoNotStore(_) => {
-            worker.shared.store.remove(&wanted.key);
-            Reconciled::FreshenedOnce(Arc::clone(entry))
+            store.remove(&wanted.key);
+            Reconciled::FreshenedOnce(Arc::clone(entry), head)
         }
-    }
+    })
 }
 
 fn admit(
@@ -108,14 +113,14 @@ fn admit(
         request_time: times.request,
         response_time: times.response,
     };
-    policy::admit(&exchanged, &worker.shared.site.rules)
+    policy::admit(&exchanged, &worker.shared.rules)
 }
 
 /// The head as it is kept: without what must not be stored and without framing, which is computed
 /// anew for each client.
 pub(crate) fn stored_head(worker: &Worker, head: ResponseHead, terms: Terms) -> StoredHead {
-    let ResponseHead { status, reason, mut fields } = head;
-    policy::strip::strip_for_storage(&mut fields, &worker.shared.site.rules);
+    let ResponseHead { status, reason, mut fields, .. } = head;
+    policy::strip::strip_for_storage(&mut fields, &worker.shared.rules);
     fields.remove("Content-Length");
     StoredHead::new(status, reason, fields, terms)
 }

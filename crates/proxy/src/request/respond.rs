@@ -3,83 +3,75 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use policy::reason::Hit;
-use policy::{Age, Asked, Fields, Method, Reason, Reply, Timestamp};
+use policy::{Age, Asked, Method, Reason, Reply, Timestamp};
 use store::Reader;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
+use super::reuse::Usable;
 use super::{Entry, Request};
-use crate::clock;
 use crate::entry::StoredHead;
 use crate::error::{FetchError, Refusal};
-use crate::head::ResponseHead;
+use crate::head::{self, ResponseHead};
 use crate::origin::exchange::{Response, ResponseContent};
-
-/// How this proxy shows in `Via` (RFC 9110 §7.6.3).
-const VIA: &[u8] = b"1.1 caching-proxy";
+use crate::worker::Worker;
 
 /// An answer from a stored response that may be used as it is.
-pub(crate) fn from_store(
-    request: &Request,
-    asked: &Asked,
-    entry: &Arc<Entry>,
-    age: Age,
-    ttl: i64,
-    why: Hit,
-) -> Answer {
+pub(crate) fn from_store(request: &Request, asked: &Asked, usable: &Usable) -> Answer {
+    let &Usable { ref entry, age, ttl, why, .. } = usable;
     let report = Report { code: why.code(), source: Source::Store { ttl, why }, proxy_error: None };
-    stored(request, asked, entry, None, age, report)
+    stored(request, asked, entry, Way::default(), Some(age), report)
+}
+
+/// How a stored response is answered with, if not just as it is.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// Reads a body that is still being filled.
+    pub(crate) reader: Option<Reader<StoredHead>>,
+    /// Stands in for the stored head.
+    pub(crate) head: Option<Box<ResponseHead>>,
 }
 
 /// An answer from a stored response: the whole of it, or what the request's conditions make of it.
-/// `reader` is given for a body that is still being filled.
 pub(crate) fn stored(
     request: &Request,
     asked: &Asked,
     entry: &Arc<Entry>,
-    reader: Option<Reader<StoredHead>>,
-    age: Age,
+    way: Way,
+    age: Option<Age>,
     report: Report,
 ) -> Answer {
-    let head = &*request.head;
+    let method = &request.head.method;
     let meta = entry.meta();
+    let fields = way.head.as_ref().map_or(&meta.fields, |head| &head.fields);
     let reply = if asked.conditional {
-        policy::respond(&head.method, &head.fields, meta.status, &meta.fields)
+        policy::respond(method, &request.head.fields, meta.status, fields)
     } else {
         Reply::Full
     };
-    let (answer_head, content, length) = match reply {
+    let (head, content, length) = match reply {
         Reply::Full => {
-            let content = stored_content(&head.method, meta.status, entry, reader);
             // Only chunked content has room for trailers.
             let length = entry.length().filter(|_| !has_trailers(entry));
-            (AnswerHead::Stored(Arc::clone(entry)), content, length)
+            let own = way.head.map(|head| AnswerHead::Own(*head));
+            let content = match own {
+                _ if !has_content(method, meta.status) => AnswerContent::None,
+                None if entry.in_memory().is_some() && !has_trailers(entry) => {
+                    AnswerContent::Memory
+                }
+                _ => AnswerContent::Stored(Box::new(way.reader.unwrap_or_else(|| entry.reader()))),
+            };
+            (own.unwrap_or_else(|| AnswerHead::Stored(Arc::clone(entry))), content, length)
         }
         Reply::NotModified => {
             let mut not_modified = ResponseHead::with_status(304);
-            policy::respond::not_modified_fields(&meta.fields, &mut not_modified.fields);
+            policy::respond::not_modified_fields(fields, &mut not_modified.fields);
             (AnswerHead::Own(not_modified), AnswerContent::None, None)
         }
         Reply::PreconditionFailed => {
             (AnswerHead::Own(ResponseHead::with_status(412)), AnswerContent::None, Some(0))
         }
     };
-    Answer { head: answer_head, age: Some(age), content, length, report }
-}
-
-fn stored_content(
-    method: &Method,
-    status: u16,
-    entry: &Arc<Entry>,
-    reader: Option<Reader<StoredHead>>,
-) -> AnswerContent {
-    if !has_content(method, status) {
-        return AnswerContent::None;
-    }
-    match entry.in_memory() {
-        Some(_) if !has_trailers(entry) => AnswerContent::Memory(Arc::clone(entry)),
-        _ => AnswerContent::Stored(Box::new(reader.unwrap_or_else(|| entry.reader()))),
-    }
+    Answer { head, age, content, length, report }
 }
 
 fn has_trailers(entry: &Entry) -> bool {
@@ -134,34 +126,40 @@ fn announced_length(
 
 /// Makes an origin's head ready for the next hop: what concerns only the last one is removed, and
 /// what a recipient with a clock has to add is added.
-pub(crate) fn for_next_hop(fields: &mut Fields, now: Timestamp) {
+pub(crate) fn for_next_hop(head: &mut ResponseHead, now: Timestamp) {
+    let fields = &mut head.fields;
     policy::strip::strip_hop_by_hop(fields);
     fields.remove("X-Cache");
     fields.remove("X-Request-Id");
     policy::date::stamp(fields, now);
-    fields.push(b"Via", VIA);
+    fields.push(b"Via", head::via(head.version));
 }
 
 /// The answer when the origin gave none that can be used.
-pub(crate) fn failed(request: &Request, error: &FetchError, forwarded: Forwarded) -> Answer {
+pub(crate) fn failed(
+    worker: &Worker,
+    request: &Request,
+    error: &FetchError,
+    forwarded: Forwarded,
+) -> Answer {
     let report = Report {
         code: error.code(),
         source: Source::Origin(forwarded),
         proxy_error: Some(error.proxy_error()),
     };
-    text(&request.head.method, error.status(), &format!("{error}\n"), report)
+    text(worker, &request.head.method, error.status(), &format!("{error}\n"), report)
 }
 
 /// The answer to a request that is not served.
-pub(crate) fn refusal(method: &Method, refusal: &Refusal) -> Answer {
+pub(crate) fn refusal(worker: &Worker, method: &Method, refusal: &Refusal) -> Answer {
     let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error: None };
-    text(method, refusal.status(), &format!("{refusal}\n"), report)
+    text(worker, method, refusal.status(), &format!("{refusal}\n"), report)
 }
 
 /// A short plain text of the proxy's own.
-fn text(method: &Method, status: u16, text: &str, report: Report) -> Answer {
+fn text(worker: &Worker, method: &Method, status: u16, text: &str, report: Report) -> Answer {
     let mut head = ResponseHead::with_status(status);
-    head.fields.push(b"Date", policy::date::format(clock::Clock::System.now()).as_bytes());
+    policy::date::stamp(&mut head.fields, worker.shared.clock.now());
     head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
     head.fields.push(b"Cache-Control", b"no-store");
     if status == 503 {

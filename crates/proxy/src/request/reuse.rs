@@ -2,21 +2,32 @@
 
 use std::sync::Arc;
 
-use policy::reason::Refetch;
-use policy::{Asked, Verdict};
+use policy::reason::{Hit, Refetch};
+use policy::{Age, Asked, Verdict};
 use store::Variants;
 
-use super::{Answer, Entry, Found, Request, join, respond};
+use super::{Entry, Found, Request};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::worker::Worker;
 
 /// What to do with the stored responses of a key.
 pub(crate) enum Choice {
-    /// Answer with one of them.
-    Answer(Answer),
+    /// Answer with this one.
+    Use(Usable),
     /// Ask the origin.
     Obtain(Found),
+}
+
+/// A stored response that may answer the request as it is.
+pub(crate) struct Usable {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) age: Age,
+    /// Remaining freshness in seconds; negative if it is stale.
+    pub(crate) ttl: i64,
+    pub(crate) why: Hit,
+    /// It should be renewed behind the client's back.
+    pub(crate) refresh: bool,
 }
 
 /// Picks the variant that the request selects and judges it.
@@ -26,45 +37,36 @@ pub(crate) fn choose(
     asked: &Asked,
     variants: &Variants<StoredHead>,
 ) -> Result<Choice, Refusal> {
-    match select(request, variants) {
-        Some(entry) => judge(worker, request, asked, entry),
-        None => nothing(asked, Refetch::VaryMismatch),
+    // The newest stored response whose `Vary` the request matches (RFC 9111 §4.1).
+    match variants.iter().find(|entry| selects(request, entry)) {
+        Some(entry) => judge(worker, asked, entry),
+        None => nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain),
     }
 }
 
-/// The newest stored response whose `Vary` the request matches (RFC 9111 §4.1).
-fn select<'v>(request: &Request, variants: &'v Variants<StoredHead>) -> Option<&'v Arc<Entry>> {
-    variants.iter().find(|entry| entry.meta().terms.vary().matches(&request.head.fields))
+/// Whether a stored response is one that this request selects.
+pub(crate) fn selects(request: &Request, entry: &Entry) -> bool {
+    entry.meta().terms.vary().matches(&request.head.fields)
 }
 
 /// Judges one stored response.
-fn judge(
-    worker: &Worker,
-    request: &Request,
-    asked: &Asked,
-    entry: &Arc<Entry>,
-) -> Result<Choice, Refusal> {
+pub(crate) fn judge(worker: &Worker, asked: &Asked, entry: &Arc<Entry>) -> Result<Choice, Refusal> {
     let now = worker.shared.clock.now();
-    let rules = &worker.shared.site.rules;
-    match policy::reuse(asked, &entry.meta().terms, rules, now) {
-        Verdict::Fresh { age, ttl, why } => {
-            Ok(Choice::Answer(respond::from_store(request, asked, entry, age, ttl, why)))
-        }
-        Verdict::Stale { age, ttl, why, refresh } => {
-            if refresh {
-                join::refresh(worker, request, asked, entry);
-            }
-            Ok(Choice::Answer(respond::from_store(request, asked, entry, age, ttl, why)))
-        }
+    let usable = |age, ttl, why, refresh| {
+        Ok(Choice::Use(Usable { entry: Arc::clone(entry), age, ttl, why, refresh }))
+    };
+    match policy::reuse(asked, &entry.meta().terms, &worker.shared.rules, now) {
+        Verdict::Fresh { age, ttl, why } => usable(age, ttl, why, false),
+        Verdict::Stale { age, ttl, why, refresh } => usable(age, ttl, why, refresh),
         Verdict::Revalidate(why) => Ok(Choice::Obtain(Found::Unusable(Arc::clone(entry), why))),
         Verdict::Unsatisfiable => Err(Refusal::OnlyIfCached),
     }
 }
 
 /// Nothing stored can be used, which `only-if-cached` forbids to mend.
-pub(crate) fn nothing(asked: &Asked, why: Refetch) -> Result<Choice, Refusal> {
-    if policy::absent(asked).is_some() {
-        return Err(Refusal::OnlyIfCached);
+pub(crate) fn nothing(asked: &Asked, why: Refetch) -> Result<Found, Refusal> {
+    match policy::absent(asked) {
+        Some(_) => Err(Refusal::OnlyIfCached),
+        None => Ok(Found::Nothing(why)),
     }
-    Ok(Choice::Obtain(Found::Nothing(why)))
 }

@@ -1,4 +1,5 @@
-//! Keys whose responses could not be shared lately ("hit for miss").
+//! Remembers facts about keys for a while: that their responses could not be shared ("hit for miss"),
+//! or that a refresh of them failed.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -8,13 +9,13 @@ use store::Key;
 
 use crate::clock::ticks;
 
-/// Keys remembered at once; one that is pushed out costs its next requests a wait.
+/// Keys remembered at once; one that is pushed out is simply forgotten.
 const SLOTS: usize = 1 << 16;
 /// Locks over the slots.
 const SHARDS: usize = 16;
 
 /// Remembers keys for a while, in fixed space: a slot a hash, the last one wins.
-pub(crate) struct Unshareable {
+pub(crate) struct KeyMemory {
     shards: Box<[Mutex<Box<[Slot]>>]>,
     memory: u64,
 }
@@ -26,15 +27,15 @@ struct Slot {
     until: u64,
 }
 
-impl Unshareable {
+impl KeyMemory {
     pub(crate) fn new(memory: Duration) -> Self {
         let shard = || Mutex::new(vec![Slot::default(); SLOTS / SHARDS].into_boxed_slice());
         let memory = u64::try_from(memory.as_millis()).unwrap_or(u64::MAX);
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), memory }
     }
 
-    /// Whether requests for `key` had better not wait for each other. Another key with the same
-    /// hash is mistaken for it; the only harm is a fetch more.
+    /// Whether `key` is remembered. Another key with the same hash is mistaken for it; the harm is a
+    /// fetch more, or a refresh later.
     pub(crate) fn contains(&self, key: &Key) -> bool {
         self.with(key, |slot| slot.hash == key.hash() && slot.until > ticks())
     }
@@ -65,15 +66,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_remembered_until_it_is_shared_or_time_has_passed() {
-        let keys = Unshareable::new(Duration::from_mins(1));
+    fn a_key_is_remembered_until_it_is_removed_or_time_has_passed() {
+        let keys = KeyMemory::new(Duration::from_mins(1));
         let (key, other) = (Key::new(b"a"), Key::new(b"b"));
         keys.remember(&key);
         assert!(keys.contains(&key));
         assert!(!keys.contains(&other));
         keys.remove(&key);
         assert!(!keys.contains(&key));
-        let forgetful = Unshareable::new(Duration::ZERO);
+        let forgetful = KeyMemory::new(Duration::ZERO);
         forgetful.remember(&key);
         assert!(!forgetful.contains(&key));
     }
