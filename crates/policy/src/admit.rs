@@ -59,6 +59,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
     check_directives(exchanged, &directives)?;
     check_set_cookie(response, &directives, rules)?;
     let vary = Vary::of(response, exchanged.request)?;
+    check_vary(&vary)?;
     let freshness = lifetime::of(response, status, &directives, &vary, response_time, rules);
     check_cacheable(status, &directives, freshness, rules)?;
     let terms = Terms {
@@ -158,6 +159,16 @@ fn check_set_cookie(
     // A field that `private="set-cookie"` names is not stored anyway.
     let is_stored = response.contains("set-cookie") && !directives.withholds(b"set-cookie");
     if refuses && is_stored { Err(NotStored::SetCookie) } else { Ok(()) }
+}
+
+/// What selects a response must be what the client sent. These fields a proxy writes itself, anew
+/// for each client or request: the origin saw other values than those that could be compared.
+fn check_vary(vary: &Vary) -> Result<(), NotStored> {
+    const WRITTEN_ANEW: [&str; 2] = ["x-forwarded-for", "x-request-id"];
+    if WRITTEN_ANEW.iter().any(|name| vary.depends_on(name)) {
+        return Err(NotStored::VaryPerRequest);
+    }
+    Ok(())
 }
 
 /// The last condition: something makes the response cacheable.

@@ -160,6 +160,8 @@ reasons! {
         Authorization = "authorization", Some("RFC 9111 §3.5");
         /// `Vary: *` never matches.
         VaryStar = "vary-star", Some("RFC 9111 §4.1");
+        /// It depends on a field that is never the same for two clients or two requests.
+        VaryPerRequest = "vary-per-request", Some("RFC 9111 §4.1");
         /// A Vary that names no field cannot be obeyed.
         VaryInvalid = "vary-invalid", Some("RFC 9110 §12.5.5");
         /// It sets a cookie, probably one user's.

@@ -86,6 +86,11 @@ impl Terms {
         self.lifetime.ttl(self.age(now))
     }
 
+    /// May it be used for other requests than the one it answers, without asking the origin?
+    pub fn is_shareable(&self, now: Timestamp) -> bool {
+        !self.no_cache && self.is_fresh(now)
+    }
+
     /// Is it fresh?
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         self.lifetime.left_after(self.age(now)).is_some()

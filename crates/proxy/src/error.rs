@@ -190,6 +190,22 @@ impl FetchError {
         }
     }
 
+    /// Whether the origin may have got the request and acted on it.
+    pub(crate) const fn may_have_reached_origin(&self) -> bool {
+        !matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::ResolveTimeout { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout { .. }
+                | Self::Tls { .. }
+                | Self::TlsTimeout { .. }
+                | Self::Busy { .. }
+                | Self::Crowded { .. }
+                | Self::Loop { .. }
+        )
+    }
+
     /// Whether the same request may be sent once more: a kept connection that turned out closed
     /// before a byte of the response arrived (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
     pub(crate) const fn was_unanswered(&self) -> bool {

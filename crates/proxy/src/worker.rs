@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use policy::Rules;
-use store::Store;
+use store::{Key, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
@@ -48,6 +48,15 @@ pub(crate) struct Shared {
     pub(crate) troubles: Troubles,
     /// No new requests are wanted: connections end after the response they are at.
     pub(crate) draining: AtomicBool,
+}
+
+impl Shared {
+    /// Makes whatever is stored or on its way for a key invalid.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.invalidations.add(key);
+        self.flights.detach(key);
+        self.store.remove(key);
+    }
 }
 
 /// One worker.
@@ -119,8 +128,7 @@ pub(crate) fn spawn(
                 () = store_watch::watch(&worker.shared), if number == 0 => {}
                 () = stop.notified() => {}
             }
-            // Connections that wait to be accepted are served too: the handshake was promised.
-            drop(listener);
+            take_waiting(&worker, listener, &alive);
             drop(alive);
             worker.wake_idle.notify_waiters();
             finish(&worker).await;
@@ -134,6 +142,19 @@ async fn finish(worker: &Arc<Worker>) {
     while Arc::strong_count(worker) > 1 {
         worker.wake_idle.notify_waiters();
         sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Takes the connections that have been made and not accepted yet, before the socket is closed and
+/// would reset them.
+fn take_waiting(worker: &Arc<Worker>, listener: tokio::net::TcpListener, alive: &mpsc::Sender<()>) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            admit(worker, stream, peer, alive.clone());
+        }
     }
 }
 

@@ -419,3 +419,30 @@ fn a_client_that_stops_reading_is_let_go() {
     client.head_to("GET").unwrap();
     assert!(testkit::eventually(|| site.running.handle().counts().cut == 1));
 }
+
+#[test]
+fn no_connection_outlives_its_patience() {
+    let origin = numbering("Cache-Control: max-age=60\r\n");
+    let limits = Limits {
+        head_timeout: Duration::from_millis(150),
+        idle_timeout: Duration::from_millis(250),
+        ..Limits::default()
+    };
+    let site = Site::with(&origin, Rules::default(), limits);
+    let mut half: Vec<_> = (0..60).map(|_| site.client()).collect();
+    let mut idle: Vec<_> = (0..60).map(|_| site.client()).collect();
+    let mut silent: Vec<_> = (0..60).map(|_| site.client()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/").status, 200);
+    }
+    for client in &mut half {
+        client.send("GET / HTTP/1.1\r\nHo");
+    }
+    for client in &mut half {
+        assert_eq!(client.response().status, 408);
+        assert!(client.at_eof());
+    }
+    for client in idle.iter_mut().chain(&mut silent) {
+        assert!(client.at_eof(), "it was never closed");
+    }
+}

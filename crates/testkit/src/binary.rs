@@ -165,6 +165,16 @@ impl Binary {
         self.exited()
     }
 
+    /// Stops it in its tracks, as SIGSTOP does, until [`Binary::thaw`].
+    pub fn freeze(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Sends SIGTERM and returns at once; see [`Binary::exited`].
     pub fn send_term(&mut self) {
         self.signal(Signal::TERM);

@@ -404,3 +404,74 @@ fn the_disk_alone_answers_what_memory_has_no_room_for() {
     }
     assert_eq!(origin.count(), 40);
 }
+
+#[test]
+fn variants_by_what_the_proxy_writes_for_each_client_are_never_stored() {
+    for name in ["X-Forwarded-For", "X-Request-Id"] {
+        let origin = Origin::start(move |request, conn| {
+            let fields = format!("Cache-Control: max-age=60\r\nVary: {name}\r\n");
+            conn.send(ok(&fields, request.field(name).unwrap()));
+        });
+        let proxy = Proxy::before(&origin);
+        for _ in 0..2 {
+            let answer = proxy.get("/");
+            assert_eq!(cache(&answer), "MISS", "{name}");
+            assert!(cache_status(&answer).ends_with("detail=vary-per-request"));
+        }
+    }
+}
+
+#[test]
+fn what_a_client_claims_and_the_origin_never_sees_selects_nothing() {
+    for name in ["X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Keep-Alive"] {
+        let origin = Origin::start(move |request, conn| {
+            let fields = format!("Cache-Control: max-age=60\r\nVary: {name}\r\n");
+            conn.send(ok(&fields, request.field(name).unwrap_or("none")));
+        });
+        let proxy = Proxy::before(&origin);
+        let mut client = proxy.client();
+        let first = client.request("GET", "/", &[(name, "mine")]);
+        assert_eq!(cache(&first), "MISS");
+        assert_ne!(first.text(), "mine", "{name}");
+        for claim in ["mine", "another"] {
+            let again = client.request("GET", "/", &[(name, claim)]);
+            assert_eq!((cache(&again), again.text()), ("HIT", first.text()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_field_removed_by_connection_does_not_poison_its_variant() {
+    let origin = Origin::start(|request, conn| {
+        let tenant = request.field("X-Tenant").unwrap_or("nobody").to_owned();
+        conn.send(ok("Cache-Control: max-age=60\r\nVary: X-Tenant\r\n", &tenant));
+    });
+    let proxy = Proxy::before(&origin);
+    let fields = [("X-Tenant", "alice"), ("Connection", "X-Tenant")];
+    expect(&proxy.request("GET", "/", &fields), "MISS", "nobody");
+    expect(&proxy.request("GET", "/", &[("X-Tenant", "alice")]), "MISS", "alice");
+    expect(&proxy.get("/"), "HIT", "nobody");
+}
+
+#[test]
+fn an_unsafe_request_whose_client_leaves_invalidates_all_the_same() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |request, conn| {
+        if request.method == "POST" {
+            count.fetch_add(1, Ordering::SeqCst);
+            conn.pause(millis(400));
+            conn.send("HTTP/1.1 204 No Content\r\n\r\n");
+            return;
+        }
+        let version = count.load(Ordering::SeqCst).to_string();
+        conn.send(ok("Cache-Control: max-age=60\r\n", &version));
+    });
+    let proxy = Proxy::before(&origin);
+    expect(&proxy.get("/"), "MISS", "0");
+    let mut client = proxy.client();
+    let host = format!("127.0.0.1:{}", proxy.address().1);
+    client.send(format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"));
+    assert!(testkit::eventually(|| origin.count() == 2));
+    client.reset();
+    assert!(testkit::eventually(|| proxy.get("/").text() == "1"));
+}

@@ -252,3 +252,50 @@ fn what_an_unsafe_request_invalidates_is_not_filled_by_an_older_fetch() {
     assert_eq!(slow.response().text(), "old");
     assert_eq!(proxy.get("/").text(), "new");
 }
+
+#[test]
+fn what_has_to_be_validated_for_each_client_is_validated_side_by_side() {
+    let origin = Origin::start(|request, conn| {
+        if request.field("If-None-Match").is_some() {
+            conn.pause(millis(300));
+            conn.send("HTTP/1.1 304 Not Modified\r\n\r\n");
+        } else {
+            conn.send(ok("Cache-Control: no-cache\r\nETag: \"a\"\r\n", "x"));
+        }
+    });
+    let proxy = Proxy::before(&origin);
+    assert_eq!(proxy.get("/").text(), "x");
+    let answers = crowd(&proxy, 10, &[]);
+    for answer in answers {
+        assert_eq!((cache(&answer), answer.text()), ("HIT", "x".to_owned()));
+        assert!(answer.first_byte < millis(550), "{:?}", answer.first_byte);
+    }
+}
+
+#[test]
+fn a_leader_that_leaves_as_the_head_arrives_does_not_break_its_followers() {
+    for _ in 0..6 {
+        let origin = Origin::start(|_, conn| {
+            conn.pause(millis(150));
+            conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n");
+            conn.send("Transfer-Encoding: chunked\r\n\r\n");
+            conn.pause(millis(100));
+            conn.send("4\r\nbody\r\n0\r\n\r\n");
+        });
+        let proxy = Proxy::before(&origin);
+        let mut leader = proxy.client();
+        leader.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+        assert!(testkit::eventually(|| origin.count() == 1));
+        let mut followers: Vec<_> = (0..10).map(|_| proxy.client()).collect();
+        for follower in &mut followers {
+            follower.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+        }
+        thread::sleep(millis(50));
+        leader.reset();
+        for mut follower in followers {
+            let answer = follower.response();
+            assert!(answer.complete);
+            assert_eq!(answer.text(), "body");
+        }
+    }
+}

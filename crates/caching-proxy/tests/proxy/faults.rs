@@ -89,7 +89,7 @@ fn an_origin_whose_framing_is_ambiguous() {
 
 #[test]
 fn statuses_that_nobody_asked_for() {
-    for status in ["101 Switching Protocols", "304 Not Modified"] {
+    for status in ["101 Switching Protocols", "304 Not Modified", "206 Partial Content"] {
         let origin = Origin::start(move |_, conn| {
             conn.send(format!("HTTP/1.1 {status}\r\n\r\n"));
         });
@@ -236,4 +236,46 @@ fn a_cache_directory_that_is_gone_costs_the_cache_and_nothing_else() {
     }
     let told = || proxy.binary.as_ref().unwrap().stderr().contains("\"store-write-failed\"");
     assert!(testkit::eventually(told), "{}", proxy.binary().stderr());
+}
+
+#[test]
+fn a_large_body_whose_file_is_gone_is_fetched_again() {
+    let origin = Origin::start(|request, conn| {
+        if request.field("If-None-Match").is_some() {
+            conn.send("HTTP/1.1 304 Not Modified\r\n\r\n");
+        } else {
+            let fields = format!("Cache-Control: {}\r\nETag: \"a\"\r\n", &request.target[1..]);
+            conn.send(ok(&fields, &"x".repeat(3_000_000)));
+        }
+    });
+    let proxy = Proxy::before(&origin);
+    for path in ["/max-age=60", "/no-cache"] {
+        let objects = proxy.directory.path().join("cache").join("store").join("objects");
+        assert!(proxy.get(path).complete);
+        // Its file gets its name a moment after the last byte has gone out.
+        assert!(testkit::eventually(|| cache(&proxy.get(path)) == "HIT"));
+        for entry in std::fs::read_dir(&objects).unwrap() {
+            std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+        let answer = proxy.get(path);
+        assert!(answer.complete && answer.body.len() == 3_000_000, "{path}: {}", answer.raw_head);
+        assert_eq!(cache(&answer), "MISS", "{path}");
+    }
+}
+
+#[test]
+fn a_post_is_not_sent_where_the_origin_has_hung_up() {
+    let origin = Origin::start(|request, conn| {
+        conn.send(ok("Cache-Control: no-store\r\n", &request.method));
+        conn.close();
+    });
+    let proxy = Proxy::with(&origin, &["--workers", "1"]);
+    for _ in 0..40 {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().text(), "GET");
+        std::thread::sleep(millis(2));
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response().text(), "POST");
+    }
 }

@@ -22,6 +22,11 @@ struct Secure {
 
 impl Secure {
     fn for_name(name: &str) -> Self {
+        Self::answering(name, answer)
+    }
+
+    /// One whose connections are answered by `answer`.
+    fn answering(name: &str, answer: fn(Stream)) -> Self {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         let directory = TempDir::new().unwrap();
         fs::write(directory.path().join("roots.pem"), made.cert.pem()).unwrap();
@@ -60,8 +65,10 @@ impl Secure {
     }
 }
 
+type Stream = StreamOwned<ServerConnection, std::net::TcpStream>;
+
 /// Answers each request on a connection with the same page, the body in a record of its own.
-fn answer(mut stream: StreamOwned<ServerConnection, std::net::TcpStream>) {
+fn answer(mut stream: Stream) {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -115,4 +122,35 @@ fn without_root_certificates_it_does_not_start() {
         .run();
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("root certificates"), "{}", output.stderr);
+}
+
+/// How much is read at once from an origin.
+const READ: usize = 8 << 10;
+
+/// Answers with so many bytes that the proxy's reads end exactly at the end of the response, and
+/// sends another response nobody asked for in the same TLS record.
+fn answer_twice(mut stream: Stream) {
+    let mut buffer = [0; 4096];
+    while let Ok(1..) = stream.read(&mut buffer) {
+        let fields = "Cache-Control: private\r\n";
+        let overhead = ok(fields, &"x".repeat(READ - 100)).len() - (READ - 100);
+        let body = "x".repeat(READ - overhead);
+        assert_eq!(ok(fields, &body).len(), READ);
+        let forged = ok("Cache-Control: max-age=60\r\n", "EVIL");
+        let both = ok(fields, &body) + &forged;
+        if stream.write_all(both.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_comes_behind_a_response_in_the_same_record_reaches_nobody() {
+    let origin = Secure::answering("localhost", answer_twice);
+    let proxy = origin.proxy(origin.roots());
+    for number in 0..20 {
+        let path = format!("/{number}");
+        let answer = Client::connect(("127.0.0.1", proxy.port())).get(&path);
+        assert_ne!(answer.text(), "EVIL", "{path}");
+    }
 }

@@ -63,3 +63,24 @@ fn a_second_signal_ends_it_at_once() {
     proxy.binary().send_term();
     assert_eq!(proxy.binary().exited().code(), Some(143));
 }
+
+#[test]
+fn connections_that_wait_to_be_accepted_are_served() {
+    let origin = Origin::answering(ok("Cache-Control: no-store\r\n", "x"));
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(proxy.get("/").text(), "x");
+    for round in 0..4 {
+        proxy.binary().freeze();
+        let mut clients: Vec<_> = (0..6).map(|_| proxy.client()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        proxy.binary().send_term();
+        proxy.binary().thaw();
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "x", "round {round}");
+        }
+        assert_eq!(proxy.binary().exited().code(), Some(0));
+        proxy.start();
+    }
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use http1::{FieldSpan, Framing, Progress, Version};
+use policy::Method;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -20,6 +21,7 @@ use super::socket::{Inbound, Outbound};
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
 use crate::head::RequestHead;
+use crate::ids::RequestId;
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::Informational;
 use crate::request::answer::Report;
@@ -52,6 +54,7 @@ struct Received {
     persistent: bool,
     expects_continue: bool,
     framing: Framing,
+    id: RequestId,
     /// When the head was there.
     began: Option<Instant>,
 }
@@ -111,7 +114,7 @@ impl Client<'_> {
         let request = Request {
             head: Arc::clone(&self.head),
             client: self.peer.ip(),
-            id: self.worker.ids.adopt(self.head.fields.get("X-Request-Id")),
+            id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
         let started = request::start(self.worker, &request, has_content, &mut self.key);
@@ -137,13 +140,14 @@ impl Client<'_> {
         loop {
             match http1::decode_request(&self.inbound.buf, &limits.http1, &mut self.spans)? {
                 Progress::Complete(head) => {
-                    self.adopt(&head);
+                    let id = self.adopt(&head);
                     self.inbound.buf.advance(head.len);
                     return Ok(Some(Received {
                         version: head.version,
                         persistent: head.persistent,
                         expects_continue: head.expects_continue,
                         framing: head.framing,
+                        id,
                         began: self.stopwatch(),
                     }));
                 }
@@ -159,9 +163,6 @@ impl Client<'_> {
                 limits.head_timeout.saturating_sub(spent)
             };
             let interrupted = || idle && self.worker.is_draining();
-            if interrupted() {
-                return Ok(None);
-            }
             match self.inbound.fill(limit, interrupted).await {
                 Ok(Ok(count)) if count > 0 => {}
                 Ok(_) => return Ok(None),
@@ -171,29 +172,35 @@ impl Client<'_> {
         }
     }
 
-    fn adopt(&mut self, head: &http1::RequestHead) {
+    /// Takes over a decoded head; the id of the request is read before the field is removed.
+    fn adopt(&mut self, head: &http1::RequestHead) -> RequestId {
         if Arc::get_mut(&mut self.head).is_none() {
             self.head = Arc::default();
         }
+        let mut given = None;
         if let Some(own) = Arc::get_mut(&mut self.head) {
             own.adopt(&self.inbound.buf, head, &self.spans);
+            given = own.fields.get("X-Request-Id").map(|id| self.worker.ids.adopt(Some(id)));
+            own.normalise();
         }
+        given.unwrap_or_else(|| self.worker.ids.adopt(None))
     }
 
     /// A message that cannot be understood: whatever follows it cannot be either.
     async fn refuse(&mut self, refusal: &Refusal) -> Turn {
-        self.head = Arc::default();
-        let request = Request {
-            head: Arc::clone(&self.head),
-            client: self.peer.ip(),
-            id: self.worker.ids.adopt(None),
-        };
+        // Nothing of it can be relied on, not even the method.
+        let method = Method::parse(b"-");
+        self.head = Arc::new(RequestHead { method, ..RequestHead::default() });
+        let id = self.worker.ids.adopt(None);
+        let request =
+            Request { head: Arc::clone(&self.head), client: self.peer.ip(), id: id.clone() };
         let answer = request::refusal(self.worker, &request.head.method, refusal);
         let received = Received {
             version: Version::Http11,
             persistent: false,
             expects_continue: false,
             framing: Framing::None,
+            id,
             began: self.stopwatch(),
         };
         self.last(&request, answer, &received).await

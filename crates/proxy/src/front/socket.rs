@@ -51,7 +51,8 @@ impl<'a> Inbound<'a> {
         let (io, buf) = (&mut self.io, &mut self.buf);
         self.waits
             .within(limit, |cx| match pin!(io.read_buf(buf)).poll(cx) {
-                Poll::Pending if interrupted() => {
+                // Only the system knows whether something has arrived that was not announced yet.
+                Poll::Pending if interrupted() && is_silent(io.as_ref()) => {
                     Poll::Ready(Err(io::ErrorKind::Interrupted.into()))
                 }
                 read => read,
@@ -113,6 +114,12 @@ impl<'a> Outbound<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether nothing waits to be read.
+fn is_silent(stream: &TcpStream) -> bool {
+    let peeked = socket2::SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Parts handed to one system call.

@@ -42,6 +42,7 @@ impl Waits {
             let now = ticks();
             let deadline = *deadline.get_or_insert_with(|| now.saturating_add(millis(limit)));
             if now >= deadline {
+                self.fires = u64::MAX;
                 return Poll::Ready(Err(TooLong));
             }
             self.wake_by(deadline, now, cx);
@@ -52,8 +53,9 @@ impl Waits {
 
     /// Makes sure that the task is woken at `deadline` or before.
     fn wake_by(&mut self, deadline: u64, now: u64, cx: &mut Context<'_>) {
-        // The task's waker does not change, so a registered timer need not be polled again.
-        if now < self.fires && self.fires <= deadline {
+        // The task's waker does not change, so a registered timer need not be polled again. Whether
+        // it still is registered only the timer knows: its clock runs ahead of the coarse one.
+        if self.fires <= deadline && !self.timer.is_elapsed() {
             return;
         }
         // One tick of slack: the coarse clock may lag behind the timer's.
@@ -101,6 +103,28 @@ mod tests {
             let late = waits.within(Duration::from_millis(40), |_| Poll::<()>::Pending).await;
             assert!(late.is_err());
             assert!((30..2_000).contains(&(ticks() - before)));
+        });
+    }
+
+    #[test]
+    fn no_wait_is_lost_whatever_came_before() {
+        runtime().block_on(async {
+            // Waits of all lengths around the grain of the coarse clock, one after the other, some
+            // of them ended early: each must end by itself.
+            let mut waits = Waits::new();
+            for round in 0..60_u64 {
+                let limit = Duration::from_millis(1 + round % 7);
+                let waited = tokio::time::timeout(
+                    Duration::from_secs(5),
+                    waits.within(limit, |_| Poll::<()>::Pending),
+                );
+                assert!(waited.await.expect("a wait was lost").is_err());
+                let early = waits.within(Duration::from_millis(20), |cx| {
+                    cx.waker().wake_by_ref();
+                    if ticks().is_multiple_of(2) { Poll::Ready(()) } else { Poll::Pending }
+                });
+                let _ = tokio::time::timeout(Duration::from_secs(5), early).await.unwrap();
+            }
         });
     }
 

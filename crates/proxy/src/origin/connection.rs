@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,16 +55,30 @@ impl Connection {
         Self { io, buf: BytesMut::new(), idle_since: ticks(), read_size: SMALL_READ }
     }
 
-    /// Whether an idle connection can carry another request: the peer has neither closed it nor
-    /// sent anything unasked. Costs no system call unless something did happen.
+    /// Whether nothing has been read that was not asked for.
+    pub(super) fn is_clean(&mut self) -> bool {
+        self.buf.is_empty()
+            && match &mut self.io {
+                Io::Tcp(_) => true,
+                // What was sent unasked may have been decrypted together with what was asked.
+                Io::Tls(stream) => {
+                    let cx = &mut Context::from_waker(Waker::noop());
+                    pin!(stream.read(&mut [0])).poll(cx).is_pending()
+                }
+            }
+    }
+
+    /// Whether an idle connection can carry another request: the peer has neither closed it nor sent
+    /// anything unasked. The system is asked: what it knows and has not announced yet would become
+    /// the answer to somebody's request.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
         let stream = match &self.io {
             Io::Tcp(stream) => stream,
             Io::Tls(stream) => stream.get_ref().0,
         };
-        let silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        self.buf.is_empty() && stream.try_read(&mut byte).is_err_and(silent)
+        let peeked = socket2::SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+        let silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        silent && self.is_clean()
     }
 
     /// Reads what is there into the buffer; 0 is the end of the stream.

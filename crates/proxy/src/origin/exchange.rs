@@ -267,11 +267,11 @@ impl ResponseContent {
     /// Gives the connection back, but only from the clean state: everything sent, everything read,
     /// nothing unexpected behind it.
     fn finish(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.connection.take() else { return };
         let clean = self.persistent
             && self.framing != Framing::UntilClose
             && self.upload.is_done()
-            && connection.buf.is_empty();
+            && connection.is_clean();
         if clean {
             self.origin.keep(connection);
         }

@@ -13,21 +13,6 @@ use crate::head::{self, PSEUDONYM, RequestHead};
 /// A request may come by proxies of this name so often; more is taken for a loop.
 const MOST_HOPS: usize = 16;
 
-/// Fields from the client that the proxy writes itself, or that only concern this hop.
-///
-/// A client must not be able to tell the origin where it comes from: what it claims is replaced.
-const REPLACED: [&str; 9] = [
-    "Host",
-    "Expect",
-    "Content-Length",
-    "Forwarded",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
-    "X-Request-Id",
-];
-
 /// Who asked, and by what name the request is known in logs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender<'a> {
@@ -50,19 +35,16 @@ pub(crate) enum OutgoingFraming {
 pub(crate) fn head(
     origin: &Shared,
     request: &RequestHead,
-    mut fields: Fields,
+    fields: &Fields,
     framing: OutgoingFraming,
     sender: Sender<'_>,
 ) -> Result<Bytes, FetchError> {
-    refuse_loops(&fields)?;
-    policy::strip::strip_hop_by_hop(&mut fields);
+    refuse_loops(fields)?;
     let mut out = Vec::with_capacity(512);
     encode::request_line(&mut out, request.method.as_bytes(), &target(origin, &request.target));
     encode::field(&mut out, b"Host", origin.authority.as_bytes());
     for (name, value) in fields.iter() {
-        if !REPLACED.iter().any(|replaced| name.eq_ignore_ascii_case(replaced.as_bytes())) {
-            encode::field(&mut out, name, value);
-        }
+        encode::field(&mut out, name, value);
     }
     encode::field(&mut out, b"Via", head::via(request.version));
     encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());

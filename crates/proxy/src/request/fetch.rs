@@ -49,10 +49,18 @@ pub(crate) async fn fetch(
     let method = request.head.method.clone();
     let framing = framing(&method, content.as_ref());
     let fields = conditions.apply(request.head.fields.clone());
+    let has_range = fields.contains("Range");
     let sender = Sender { client: request.client, request_id: request.id.as_str() };
-    let head = outgoing::head(&worker.origin.shared, &request.head, fields, framing, sender)?;
+    let head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;
     let outgoing = exchange::Request { method, head, content, informational };
-    exchange::exchange(&worker.origin, outgoing).await
+    let response = exchange::exchange(&worker.origin, outgoing).await?;
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7
+    //# The 206 (Partial Content) status code indicates that the server is successfully fulfilling a
+    //# range request for the target resource
+    if response.head.status == 206 && !has_range {
+        return Err(FetchError::Unasked { status: 206 });
+    }
+    Ok(response)
 }
 
 fn framing(method: &Method, content: Option<&RequestContent>) -> OutgoingFraming {

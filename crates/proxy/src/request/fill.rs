@@ -1,7 +1,10 @@
 //! Step 10: the body of a response goes to the store, and from there to everyone who waits for it.
 
+use std::time::Duration;
+
 use policy::Fields;
 use store::Fill;
+use tokio::time::sleep;
 
 use crate::entry::StoredHead;
 use crate::error::FetchError;
@@ -12,6 +15,9 @@ use crate::origin::exchange::{Arrived, ResponseContent};
 const LITTLE_LEFT: u64 = 1 << 20;
 /// ...or if no more than one part in so many is missing.
 const SMALL_PART: u64 = 10;
+
+/// How long those who have just learnt of a fill are given to begin to read it, at a time.
+const ABOUT_TO_READ: Duration = Duration::from_millis(5);
 
 /// How far a fill came without waiting.
 pub(crate) enum Rushed {
@@ -61,6 +67,7 @@ pub(crate) async fn run(
     mut content: ResponseContent,
     backlog: Option<bytes::Bytes>,
     for_readers: bool,
+    is_awaited: impl Fn() -> bool,
 ) -> Ended {
     let length = content.length();
     let mut written = 0;
@@ -86,6 +93,11 @@ pub(crate) async fn run(
                 Err(error) => return Ended::Broken(error),
             },
             () = fill.abandoned_by_readers(), if watching => {
+                if is_awaited() {
+                    // They have been told and are about to begin.
+                    sleep(ABOUT_TO_READ).await;
+                    continue;
+                }
                 if !worth_finishing(length, written) {
                     return Ended::Deserted;
                 }

@@ -24,14 +24,19 @@ pub(crate) async fn forward(
 ) -> Answer {
     let forwarded = Forwarded::new(why.fwd());
     let conditions = Conditions::AsTheClientHasThem;
+    let unanswered = Unanswered::of(worker, request);
     let fetched = fetch::fetch(worker, request, &conditions, content, Some(informational));
     match fetched.await {
         Ok(mut response) => {
+            unanswered.settle();
             invalidate(worker, request, &response);
             respond::for_next_hop(&mut response.head, worker.shared.clock.now());
             respond::from_origin(request, response, why.code(), forwarded)
         }
         Err(error) => {
+            if !error.may_have_reached_origin() {
+                unanswered.settle();
+            }
             worker.failed(&error);
             respond::failed(worker, request, &error, forwarded)
         }
@@ -50,9 +55,34 @@ fn invalidate(worker: &Worker, request: &Request, response: &Response) {
     );
     for mut key in keys {
         look_up::add_origin(worker, &mut key);
-        let key = store::Key::new(&key);
-        worker.shared.invalidations.add(&key);
-        worker.shared.flights.detach(&key);
-        worker.shared.store.remove(&key);
+        worker.shared.forget(&store::Key::new(&key));
+    }
+}
+
+/// An unsafe request whose outcome is not known. Dropped in that state, because its client left or
+/// the origin broke off, it makes its target invalid: the origin may have done what was asked.
+struct Unanswered<'a> {
+    worker: &'a Worker,
+    request: &'a Request,
+    open: bool,
+}
+
+impl<'a> Unanswered<'a> {
+    fn of(worker: &'a Worker, request: &'a Request) -> Self {
+        Self { worker, request, open: !request.head.method.is_safe() }
+    }
+
+    fn settle(mut self) {
+        self.open = false;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let mut key = Vec::new();
+            look_up::primary_key(self.worker, &self.request.head, &mut key);
+            self.worker.shared.forget(&store::Key::new(&key));
+        }
     }
 }

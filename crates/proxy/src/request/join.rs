@@ -14,7 +14,7 @@ use store::Key;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::answer::{Answer, Forwarded, Report, Source};
+use super::answer::{Answer, AnswerContent, Forwarded, Report, Source};
 use super::lead::{Lead, Led};
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
@@ -105,6 +105,11 @@ impl Flights {
 }
 
 impl Permit {
+    /// Whether someone waits who may not have begun to read yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.flight.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// There is a response to share.
     pub(crate) fn share(&self, entry: Arc<Entry>) {
         self.flight.state.send_replace(State::Shared(entry));
@@ -215,16 +220,37 @@ async fn lead(
         request: request.clone(),
         wanted: wanted.clone(),
         permit,
-        informational: Some(informational),
+        informational: Some(informational.clone()),
     };
     tokio::spawn(lead.run(Some(sender)));
     if let Ok(led) = outcome.await {
-        return answer(worker, request, &wanted, led);
+        let answer = answer(worker, request, &wanted, led);
+        if !matches!(wanted.found, Found::Unusable(..)) {
+            return answer;
+        }
+        if let Some(answer) = readable(answer).await {
+            return answer;
+        }
+        // The stored content has gone while the origin was asked about it: ask for it again.
+        let wanted = Wanted { found: Found::Nothing(Refetch::StoreFailed), ..wanted };
+        return Box::pin(self::lead(worker, request, wanted, None, informational)).await;
     }
     // The task can only end without a word if it panicked.
     let source = std::io::Error::other("the fetch ended without a result");
     let error = FetchError::Closed { source, unanswered: false };
     failed(worker, request, &wanted, &error, false)
+}
+
+/// An answer whose content, if it has to be read from a stored whole, is there. A fill under way
+/// is not waited for: its head goes out at once.
+pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
+    if let AnswerContent::Stored(reader) = &mut answer.content
+        && reader.entry().is_complete()
+        && reader.ready().await.is_err()
+    {
+        return None;
+    }
+    Some(answer)
 }
 
 fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answer {
@@ -299,10 +325,12 @@ async fn follow(
         }
         State::Private(None) | State::Fetching => None,
     };
-    match answer {
-        Some(answer) => Ok(answer),
-        None => Ok(lead(worker, request, wanted, None, informational).await),
+    if let Some(answer) = answer
+        && let Some(answer) = readable(answer).await
+    {
+        return Ok(answer);
     }
+    Ok(lead(worker, request, wanted, None, informational).await)
 }
 
 /// Counts those who wait for a flight.
@@ -310,7 +338,7 @@ struct Waiting<'f>(&'f Flight);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Release);
     }
 }
 

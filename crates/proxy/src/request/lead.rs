@@ -63,6 +63,7 @@ impl Lead {
                 self.pass_on(leader, response, why.code());
             }
             Ok(Reconciled::Freshened(entry)) => {
+                self.note_shareable(&entry);
                 self.share(&entry);
                 tell(leader, Led::Validated { entry, head: None });
             }
@@ -110,7 +111,7 @@ impl Lead {
         if self.worker.shared.invalidations.since(began, &self.wanted.key) {
             return self.pass_on(leader, response, NotStored::Invalidated.code());
         }
-        self.worker.shared.uncacheable.remove(&self.wanted.key);
+        self.note_shareable(&fill.entry());
         let Response { head, mut content } = response;
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
@@ -144,8 +145,21 @@ impl Lead {
         let for_readers = leader.is_some();
         self.share(&entry);
         tell(leader, Led::Stored { entry, status, reader });
-        if let Ended::Broken(error) = fill::run(fill, content, backlog, for_readers).await {
+        if let Ended::Broken(error) =
+            fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await
+        {
             self.worker.failed(&error);
+        }
+    }
+
+    /// Whether it helps to wait for such a response: one that has to be validated for each request
+    /// is of no use to those who wait for it.
+    fn note_shareable(&self, entry: &Entry) {
+        let shared = &self.worker.shared;
+        if entry.meta().terms.is_shareable(shared.clock.now()) {
+            shared.uncacheable.remove(&self.wanted.key);
+        } else {
+            shared.uncacheable.remember(&self.wanted.key);
         }
     }
 
@@ -159,11 +173,18 @@ impl Lead {
         if leader.is_none() {
             self.worker.shared.unrefreshable.remember(&self.wanted.key);
         }
+        // What only this request brought about is not the fate of the others: they ask themselves.
+        let shared = !matches!(error, FetchError::Loop { .. });
         let error = Arc::new(error);
-        if let Some(permit) = &self.permit {
+        if let Some(permit) = self.permit.as_ref().filter(|_| shared) {
             permit.fail(Arc::clone(&error));
         }
         tell(leader, Led::Failed(error));
+    }
+
+    /// Whether someone waits for this fetch who may not have begun to read yet.
+    fn is_awaited(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_awaited)
     }
 
     fn share(&self, entry: &Arc<Entry>) {

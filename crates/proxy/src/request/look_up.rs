@@ -5,9 +5,8 @@ use std::sync::Arc;
 use policy::reason::Refetch;
 use store::Variants;
 
-use super::answer::AnswerContent;
 use super::reuse::{self, Choice};
-use super::{Answer, Found, Request, Wanted};
+use super::{Answer, Found, Request, Wanted, join};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::head::RequestHead;
@@ -57,13 +56,11 @@ pub(crate) async fn from_variants(
             return Ok(None);
         }
     };
-    let mut answer = super::answer_from(worker, request, &wanted.asked, &usable);
-    // Wait for the first bytes of a body on disk, while trouble with it is still only a miss.
-    if let AnswerContent::Stored(reader) = &mut answer.content
-        && reader.ready().await.is_err()
-    {
+    let answer = super::answer_from(worker, request, &wanted.asked, &usable);
+    // Trouble with a body on disk is a miss as long as nothing has been sent.
+    let answer = join::readable(answer).await;
+    if answer.is_none() {
         wanted.found = reuse::nothing(&wanted.asked, Refetch::StoreFailed)?;
-        return Ok(None);
     }
-    Ok(Some(answer))
+    Ok(answer)
 }
