@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use testkit::{Client, Origin};
@@ -15,24 +15,30 @@ fn body(path: &str, length: usize) -> Vec<u8> {
     line.bytes().cycle().take(length).collect()
 }
 
-/// How long the body of a path is: small ones and some that are streamed to disk.
+/// How long the body of a path is: small ones, and some that are streamed to disk.
 fn length(path: &str) -> usize {
     let number: usize = path.trim_start_matches("/object-").parse().unwrap_or(0);
-    match number % 10 {
-        0 => 3_000_000,
+    match number % 25 {
+        0 => 1_300_000,
         1..4 => 100_000,
         _ => 1_000 + number,
     }
 }
 
-fn describing() -> Origin {
-    Origin::start(|request, conn| {
+/// Sends bodies that say what they are; while `slow`, in halves with a pause between.
+fn describing(slow: &'static AtomicBool) -> Origin {
+    Origin::start(move |request, conn| {
         let body = body(&request.target, length(&request.target));
         conn.send(format!(
             "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: {}\r\n\r\n",
             body.len()
         ));
-        conn.send(body);
+        let (first, second) = body.split_at(body.len() / 2);
+        conn.send(first);
+        if slow.load(Ordering::Relaxed) {
+            conn.pause(millis(body.len() as u64 % 97));
+        }
+        conn.send(second);
     })
 }
 
@@ -67,47 +73,35 @@ fn fetch(client: &mut Client, path: &str) -> testkit::Response {
 #[test]
 fn no_kill_leaves_a_wrong_body_behind() {
     const KILLS: usize = 20;
-    const CLIENTS: usize = 50;
-    const EACH: usize = 20;
-    let origin = describing();
+    const FILLS: usize = 1_000;
+    static SLOW: AtomicBool = AtomicBool::new(false);
+    testkit::raise_file_limit();
+    let origin = describing(&SLOW);
     let mut proxy = Proxy::with(&origin, &["--origin-connections", "2000"]);
     for round in 0..KILLS {
-        let asked = AtomicUsize::new(0);
-        let clients: Vec<_> = (0..CLIENTS).map(|_| proxy.client()).collect();
-        thread::scope(|scope| {
-            for (client, mut connection) in clients.into_iter().enumerate() {
-                let asked = &asked;
-                scope.spawn(move || {
-                    for number in 0..EACH {
-                        let number = round * 17 + client * EACH + number;
-                        let path = format!("/object-{number}");
-                        let request = format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n");
-                        if !connection.send(request) {
-                            return;
-                        }
-                        asked.fetch_add(1, Ordering::Relaxed);
-                        match connection.try_response() {
-                            Ok(answer) if answer.complete => check(&path, &answer.body),
-                            _ => return,
-                        }
-                    }
-                });
-            }
-            // Each round dies at another moment of the work.
-            while asked.load(Ordering::Relaxed) < CLIENTS {
-                thread::yield_now();
-            }
-            thread::sleep(millis(7 * round as u64));
-            proxy.kill9();
-        });
+        // Each round fills some that are stored already and some that are not.
+        let paths: Vec<_> =
+            (0..FILLS).map(|number| format!("/object-{}", round * 300 + number)).collect();
+        SLOW.store(true, Ordering::Relaxed);
+        let mut clients: Vec<_> = paths.iter().map(|_| proxy.client()).collect();
+        for (client, path) in clients.iter_mut().zip(&paths) {
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
+        }
+        // Each round dies at another moment of the work.
+        thread::sleep(millis(25 * round as u64));
+        proxy.kill9();
+        drop(clients);
+        SLOW.store(false, Ordering::Relaxed);
         proxy.start();
         let mut client = proxy.client();
-        for number in (0..CLIENTS * EACH).step_by(29) {
-            let path = format!("/object-{}", round * 17 + number);
-            let answer = fetch(&mut client, &path);
-            assert!(answer.complete);
-            check(&path, &answer.body);
+        let mut hits = 0;
+        for path in &paths {
+            let answer = fetch(&mut client, path);
+            assert!(answer.complete, "{path}");
+            check(path, &answer.body);
+            hits += usize::from(cache(&answer) == "HIT");
         }
+        println!("kill {round}: {hits} of {FILLS} bodies had been kept");
     }
     assert!(!proxy.binary().stderr().contains("panic"));
 }
@@ -118,7 +112,8 @@ fn check(path: &str, got: &[u8]) {
 
 #[test]
 fn damaged_files_are_dropped_and_never_served() {
-    let origin = describing();
+    static SLOW: AtomicBool = AtomicBool::new(false);
+    let origin = describing(&SLOW);
     let mut proxy = Proxy::before(&origin);
     let paths: Vec<_> = (0..30).map(|number| format!("/object-{number}")).collect();
     for path in &paths {
@@ -146,10 +141,11 @@ fn damaged_files_are_dropped_and_never_served() {
     for path in &paths {
         let answer = fetch(&mut proxy.client(), path);
         // Damage deep in a large body shows only when it is read: the client sees a cut.
-        if answer.complete {
-            check(path, &answer.body);
-        } else {
+        if !answer.complete {
+            assert!(length(path) > 256 << 10, "{path} was cut");
             check(path, &fetch(&mut proxy.client(), path).body);
+            continue;
         }
+        check(path, &answer.body);
     }
 }
