@@ -6,17 +6,19 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use crate::disk::{FileBody, Handle, Io, Piece, lock};
-use crate::window::{Chunk, Spilled, State, piece_at, pieces};
+use crate::window::{Spilled, State, piece_at, pieces};
 
 /// Bytes of a body passed along that may wait for the slowest reader.
 const PASS_ALONG: u64 = 256 << 10;
-/// A shorter chunk is copied: it may pin a read buffer many times its length.
-const COPY_BELOW: usize = 16 << 10;
+/// How often a writer that waits looks who holds the others up: a quarter of what they may.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Bytes of bodies under way, and how many there may be.
 pub(crate) struct InFlight {
@@ -86,7 +88,10 @@ pub(crate) struct Body {
     done: OnceLock<Done>,
     pub(crate) data: Notify,
     space: Notify,
+    /// Readers, and those who are about to read.
     readers: AtomicUsize,
+    /// Readers that have everything and wait for more.
+    hungry: AtomicUsize,
     removed: AtomicBool,
     flight: Arc<InFlight>,
 }
@@ -100,6 +105,7 @@ impl Body {
             data: Notify::new(),
             space: Notify::new(),
             readers: AtomicUsize::new(0),
+            hungry: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
             flight,
         }
@@ -169,15 +175,7 @@ impl Body {
         if chunk.is_empty() {
             return;
         }
-        let own = chunk.len() < COPY_BELOW;
-        let bytes = if own { Bytes::copy_from_slice(&chunk) } else { chunk };
-        let mut state = lock(&self.state);
-        let (start, waiting) = (state.end, state.joined);
-        state.end += bytes.len() as u64;
-        state.held += bytes.len() as u64;
-        state.window.push_back(Chunk { start, bytes, waiting, own });
-        let freed = state.trim();
-        drop(state);
+        let freed = lock(&self.state).append(chunk);
         self.flight.sub(freed);
         self.data.notify_waiters();
     }
@@ -192,16 +190,36 @@ impl Body {
         self.flight.sub(freed);
     }
 
-    /// Waits until readers have taken enough of a body that is passed along.
+    /// Waits until readers have taken enough of a body that is passed along. One that holds the
+    /// others up for too long is broken off; a lone one ends by whatever its client may take.
     pub(crate) async fn wait_for_readers(&self) {
         loop {
             let mut taken = std::pin::pin!(self.space.notified());
             taken.as_mut().enable();
-            if lock(&self.state).held <= PASS_ALONG {
-                return;
+            let alone = {
+                let state = lock(&self.state);
+                if state.held <= PASS_ALONG {
+                    return;
+                }
+                state.followers.count() < 2
+            };
+            if alone {
+                taken.await;
+                continue;
             }
-            taken.await;
+            let since = Instant::now();
+            let _ = timeout(LOOK, taken).await;
+            if self.hungry.load(Ordering::Acquire) > 0 {
+                // No more than that: if the whole process stood still, it was nobody's fault.
+                self.charge(since.elapsed().min(LOOK));
+            }
         }
+    }
+
+    fn charge(&self, waited: Duration) {
+        let (broken_off, freed) = lock(&self.state).charge(waited);
+        self.readers.fetch_sub(broken_off, Ordering::AcqRel);
+        self.flight.sub(freed);
     }
 
     /// Waits until nobody reads.
@@ -218,9 +236,7 @@ impl Body {
 
     /// What was written from `offset` on; the window still has all of it.
     pub(crate) fn written_from(&self, offset: u64) -> Vec<Bytes> {
-        let state = lock(&self.state);
-        let first = state.window.partition_point(|chunk| chunk.start < offset);
-        state.window.range(first..).map(|chunk| chunk.bytes.clone()).collect()
+        lock(&self.state).written_from(offset)
     }
 
     /// The temporary file now has these further whole blocks.
@@ -241,7 +257,7 @@ impl Body {
     pub(crate) fn finish_in_memory(&self, tail: &[u8]) {
         let mut state = lock(&self.state);
         let window = std::mem::take(&mut state.window);
-        let place = Place::Memory(pieces(&window, state.end));
+        let place = Place::Memory(pieces(window, state.end));
         let _ = self.done.set(Done { length: state.end, tail: tail.into(), place });
         drop(state);
         self.data.notify_waiters();
@@ -251,7 +267,7 @@ impl Body {
         let mut state = lock(&self.state);
         state.window.clear();
         let held = std::mem::take(&mut state.held);
-        if state.joined == 0 {
+        if state.followers.count() == 0 {
             state.spilled = None;
         }
         let done = Done { length: state.end, tail: tail.into(), place: Place::File(file) };
@@ -293,32 +309,47 @@ impl Body {
 
 /// The readers' side.
 impl Body {
-    /// Registers a reader at the start. `None` if the start is gone.
+    /// Registers a reader at the start. `None` if the start is gone or the end will never come.
     pub(crate) fn join(&self) -> Option<Joined> {
         let mut state = lock(&self.state);
         let joined = match self.done.get().map(|done| &done.place) {
             Some(Place::Memory(_) | Place::File(_)) => Joined::Complete,
-            Some(Place::Nowhere) | None if state.has_gap() => return None,
-            Some(Place::Nowhere) | None => {
-                state.joined += 1;
-                state.window.iter_mut().for_each(|chunk| chunk.waiting += 1);
-                Joined::UnderWay
-            }
+            Some(Place::Nowhere) | None if state.broken || state.has_gap() => return None,
+            Some(Place::Nowhere) | None => state.join(),
         };
-        self.readers.fetch_add(1, Ordering::AcqRel);
+        self.register();
+        drop(state);
+        // A writer that waits for one reader alone does not look who is slow.
+        self.space.notify_waiters();
         Some(joined)
     }
 
+    /// Counts somebody who is about to read as a reader, until [`Body::unregister`].
+    pub(crate) fn register(&self) {
+        self.readers.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn unregister(&self) {
+        self.readers.fetch_sub(1, Ordering::AcqRel);
+        self.space.notify_waiters();
+    }
+
+    /// Counts a reader that waits for more, as long as the guard lives.
+    pub(crate) fn hungry(&self) -> Hungry<'_> {
+        self.hungry.fetch_add(1, Ordering::AcqRel);
+        Hungry(self)
+    }
+
     /// Says what a reader at `position` does next.
-    pub(crate) fn step(&self, position: u64) -> Step {
+    pub(crate) fn step(&self, joined: Joined, position: u64) -> Step {
         if let Some(step) = self.step_in_done(position) {
             return step;
         }
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         // It may have ended since; under the lock the answer is final.
         match self.step_in_done(position) {
             Some(step) => step,
-            None => state.step(position),
+            None => state.step(joined, position),
         }
     }
 
@@ -334,31 +365,29 @@ impl Body {
     }
 
     /// A reader went on, possibly over bytes that it did not want.
-    pub(crate) fn advance(&self, from: u64, to: u64) {
-        let mut state = lock(&self.state);
-        for chunk in state.window.iter_mut().filter(|c| from < c.end() && c.end() <= to) {
-            chunk.waiting = chunk.waiting.saturating_sub(1);
-        }
-        let freed = state.trim();
-        drop(state);
+    pub(crate) fn advance(&self, joined: Joined, position: u64) {
+        let Joined::UnderWay(number) = joined else { return };
+        let freed = lock(&self.state).advance(number, position);
         if freed > 0 {
             self.flight.sub(freed);
             self.space.notify_waiters();
         }
     }
 
-    pub(crate) fn leave(&self, joined: Joined, position: u64) {
-        if joined == Joined::UnderWay {
-            self.advance(position, u64::MAX);
-            let mut state = lock(&self.state);
-            state.joined -= 1;
-            if state.joined == 0 && matches!(self.done(), Some(Done { place: Place::File(_), .. }))
-            {
-                state.spilled = None;
-            }
+    pub(crate) fn leave(&self, joined: Joined) {
+        let Joined::UnderWay(number) = joined else { return self.unregister() };
+        let mut state = lock(&self.state);
+        let left = state.leave(number);
+        let in_file = matches!(self.done(), Some(Done { place: Place::File(_), .. }));
+        if in_file && state.followers.count() == 0 {
+            state.spilled = None;
         }
-        self.readers.fetch_sub(1, Ordering::AcqRel);
-        self.space.notify_waiters();
+        drop(state);
+        // One that was broken off has not counted since.
+        if let Some(freed) = left {
+            self.flight.sub(freed);
+            self.unregister();
+        }
     }
 
     /// The open temporary file of a body that went to disk while readers followed it.
@@ -378,6 +407,15 @@ impl Drop for Body {
 pub(crate) enum Joined {
     /// The body was complete.
     Complete,
-    /// The window counts this reader.
-    UnderWay,
+    /// The window counts this reader, by its number.
+    UnderWay(usize),
+}
+
+/// A reader that waits for more.
+pub(crate) struct Hungry<'b>(&'b Body);
+
+impl Drop for Hungry<'_> {
+    fn drop(&mut self) {
+        self.0.hungry.fetch_sub(1, Ordering::AcqRel);
+    }
 }

@@ -76,7 +76,7 @@ impl<M> Entry<M> {
         self.try_reader().unwrap_or_else(|| Reader::late(Arc::clone(self)))
     }
 
-    /// Reads the body from the start, or `None` if the start is gone.
+    /// Reads the body from the start, or `None` if the start is gone or the fill has broken off.
     pub fn try_reader(self: &Arc<Self>) -> Option<Reader<M>> {
         let joined = self.body.join()?;
         Some(Reader::new(Arc::clone(self), joined))

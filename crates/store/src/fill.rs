@@ -89,7 +89,7 @@ impl<M: Meta> Fill<M> {
     }
 
     /// Takes a chunk; waits for the disk if it is far behind, or for the slowest reader of a body
-    /// that is only passed along. If the returned future is dropped, the chunk has been taken.
+    /// that is only passed along, up to a second if others wait behind it. If the returned future is dropped, the chunk has been taken.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
         if !self.body().may_reach(self.0.end + chunk.len() as u64) {
             return Err(WriteError::LongerThanDeclared);

@@ -13,6 +13,7 @@ mod body;
 mod disk;
 mod entry;
 mod fill;
+mod followers;
 mod key;
 mod memory;
 mod meta;

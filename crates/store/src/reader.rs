@@ -49,12 +49,10 @@ impl<M> Reader<M> {
     /// Waits until [`Reader::next`] has its answer, so that trouble with the disk shows while there
     /// is still something else to answer with.
     pub async fn ready(&mut self) -> Result<(), ReadError> {
-        if self.joined.is_none() {
-            return Err(ReadError::Abandoned);
-        }
+        let joined = self.joined.ok_or(ReadError::Abandoned)?;
         while self.ahead.is_none() {
             self.skip();
-            let Some(mut chunk) = self.read().await? else { return Ok(()) };
+            let Some(mut chunk) = self.read(joined).await? else { return Ok(()) };
             let unwanted = self.wanted.saturating_sub(self.position).min(chunk.len() as u64);
             self.move_to(self.position + chunk.len() as u64);
             drop(chunk.split_to(unwanted as usize));
@@ -83,22 +81,22 @@ impl<M> Reader<M> {
     }
 
     fn move_to(&mut self, position: u64) {
-        if self.joined == Some(Joined::UnderWay) {
-            self.entry.body().advance(self.position, position);
+        if let Some(joined) = self.joined {
+            self.entry.body().advance(joined, position);
         }
         self.position = position;
     }
 
-    async fn read(&mut self) -> Result<Option<Bytes>, ReadError> {
+    async fn read(&mut self, joined: Joined) -> Result<Option<Bytes>, ReadError> {
         loop {
-            let step = match self.entry.body().step(self.position) {
-                Step::Wait => self.wait().await,
+            let step = match self.entry.body().step(joined, self.position) {
+                Step::Wait => self.wait(joined).await,
                 step => step,
             };
             return match step {
                 Step::Wait => continue,
                 Step::Chunk(bytes) => Ok(Some(bytes)),
-                Step::File(file) => self.read_file(&file).await.map(Some),
+                Step::File(file) => self.read_file(joined, &file).await.map(Some),
                 Step::Spilled(io, piece) => {
                     let skip = self.position - piece.start();
                     io.blocks(piece).await.map(|mut bytes| Some(bytes.split_off(skip as usize)))
@@ -110,21 +108,22 @@ impl<M> Reader<M> {
     }
 
     /// Looks once more when it can no longer miss the wake-up, then sleeps.
-    async fn wait(&self) -> Step {
+    async fn wait(&self, joined: Joined) -> Step {
         let body = self.entry.body();
         let mut more = pin!(body.data.notified());
         more.as_mut().enable();
-        let step = body.step(self.position);
+        let step = body.step(joined, self.position);
         if matches!(step, Step::Wait) {
+            let _hungry = body.hungry();
             more.await;
         }
         step
     }
 
-    async fn read_file(&mut self, file: &FileBody) -> Result<Bytes, ReadError> {
+    async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Bytes, ReadError> {
         let handle = match &self.file {
             Some(handle) => Arc::clone(handle),
-            None => match self.followed_file() {
+            None => match self.followed_file(joined) {
                 Some(handle) => handle,
                 None => file.handle().await?,
             },
@@ -133,8 +132,8 @@ impl<M> Reader<M> {
         file.read(&handle, self.position).await
     }
 
-    fn followed_file(&self) -> Option<Arc<Handle>> {
-        let followed = self.joined == Some(Joined::UnderWay);
+    fn followed_file(&self, joined: Joined) -> Option<Arc<Handle>> {
+        let followed = matches!(joined, Joined::UnderWay(_));
         if followed { self.entry.body().followed_file() } else { None }
     }
 }
@@ -142,7 +141,7 @@ impl<M> Reader<M> {
 impl<M> Drop for Reader<M> {
     fn drop(&mut self) {
         if let Some(joined) = self.joined {
-            self.entry.body().leave(joined, self.position);
+            self.entry.body().leave(joined);
         }
     }
 }

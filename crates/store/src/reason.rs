@@ -78,15 +78,29 @@ impl From<Refused> for NotStored {
 /// Why a body cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The fill broke off, or began to forget before this reader came.
+    /// The fill broke off, or began to forget before this reader came, or others had to wait for
+    /// this reader for too long.
     #[error("the body broke off before its end")]
     Abandoned,
     /// The stored bytes are not the ones that were written; the entry has been dropped.
-    #[error("the stored body is damaged")]
-    Damaged,
+    #[error("block {block} {}", if matches!(.why, Damage::Size) { "is cut short" } else { "has a wrong checksum" })]
+    Damaged {
+        /// Which 64 KiB of the body, counted from 0.
+        block: u64,
+        /// What is wrong with it.
+        why: Damage,
+    },
+    /// The file cannot be opened, or not in time.
+    #[error("opening the file: {0}")]
+    Open(#[source] io::Error),
     /// The disk failed, or did not answer in time.
-    #[error("reading a stored body")]
-    Io(#[source] io::Error),
+    #[error("reading block {block}: {source}")]
+    Read {
+        /// The first of the blocks that were asked for, counted from 0.
+        block: u64,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// Why a chunk was not taken.

@@ -1,15 +1,27 @@
 //! The bytes of a body under way that readers may still need.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::body::Step;
+use crate::body::{Joined, Step};
 use crate::disk::{BLOCK, Handle, Io, PIECE, Piece};
+use crate::followers::Followers;
 
 /// Bytes of a written body that stay in memory for readers close behind the writer.
 const KEEP_BEHIND: u64 = 256 << 10;
+/// A shorter chunk is copied: it may pin a read buffer many times its length. Several are copied
+/// together up to this length, so that a body of many tiny chunks has few.
+const COPY_BELOW: usize = 16 << 10;
+/// A chunk that a reader wants is worth having by itself from this length on; of a shorter one that
+/// still grows it gets a copy.
+const WORTH_SHARING: usize = 4 << 10;
+/// Bytes of short chunks that a reader gets at once. Also of any that are passed along: what a
+/// reader takes and then sends on slowly must not look like no progress.
+const AT_ONCE: usize = 64 << 10;
 
 /// The state of a body under way.
 #[derive(Default)]
@@ -18,7 +30,7 @@ pub(crate) struct State {
     /// Offset behind the last byte.
     pub(crate) end: u64,
     /// Readers that joined before the body was complete.
-    pub(crate) joined: usize,
+    pub(crate) followers: Followers,
     /// A window that forgets what every reader has.
     pub(crate) forgetful: bool,
     pub(crate) broken: bool,
@@ -28,12 +40,18 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Chunk {
-    pub(crate) start: u64,
-    pub(crate) bytes: Bytes,
+    start: u64,
+    data: Data,
     /// Readers that do not have all of it yet.
-    pub(crate) waiting: usize,
+    waiting: usize,
+}
+
+enum Data {
+    /// The end of the window: short chunks that arrived one after the other, with more to come.
+    Open(Vec<u8>),
     /// Nothing else shares its buffer.
-    pub(crate) own: bool,
+    Own(Bytes),
+    Shared(Bytes),
 }
 
 /// The verified beginning of a body in a temporary file.
@@ -44,8 +62,52 @@ pub(crate) struct Spilled {
 }
 
 impl Chunk {
-    pub(crate) fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+    fn bytes(&self) -> &[u8] {
+        match &self.data {
+            Data::Open(bytes) => bytes,
+            Data::Own(bytes) | Data::Shared(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn end(&self) -> u64 {
+        self.start + self.len() as u64
+    }
+
+    /// True if it was copied together from short ones.
+    fn is_copy(&self) -> bool {
+        !matches!(self.data, Data::Shared(_))
+    }
+
+    /// Takes a short chunk in. False if it is closed or would become too long.
+    fn extend(&mut self, more: &[u8]) -> bool {
+        let Data::Open(bytes) = &mut self.data else { return false };
+        let fits = bytes.len() + more.len() <= COPY_BELOW;
+        if fits {
+            bytes.extend_from_slice(more);
+        }
+        fits
+    }
+
+    /// Takes no more, and weighs no more than it holds.
+    fn close(&mut self) {
+        if let Data::Open(bytes) = &mut self.data {
+            self.data = Data::Own(std::mem::take(bytes).into_boxed_slice().into());
+        }
+    }
+
+    /// Bytes of it, as a copy if they are few and more are to come.
+    fn share(&mut self, range: Range<usize>) -> Bytes {
+        if self.len() >= WORTH_SHARING {
+            self.close();
+        }
+        match &self.data {
+            Data::Open(bytes) => Bytes::copy_from_slice(&bytes[range]),
+            Data::Own(bytes) | Data::Shared(bytes) => bytes.slice(range),
+        }
     }
 }
 
@@ -64,9 +126,86 @@ impl State {
         self.start() > self.readable()
     }
 
+    /// Takes a chunk in. Returns the bytes freed: all of them if nobody wants them.
+    pub(crate) fn append(&mut self, bytes: Bytes) -> u64 {
+        let (start, short) = (self.end, bytes.len() < COPY_BELOW);
+        self.end += bytes.len() as u64;
+        self.held += bytes.len() as u64;
+        if !(short && self.extend_last(&bytes)) {
+            self.close_last();
+            let data = if short { Data::Open(bytes.to_vec()) } else { Data::Shared(bytes) };
+            self.window.push_back(Chunk { start, data, waiting: 0 });
+        }
+        // No reader is beyond the end, so all of them want this.
+        let waiting = self.followers.count();
+        self.window.back_mut().into_iter().for_each(|last| last.waiting = waiting);
+        self.trim()
+    }
+
+    fn extend_last(&mut self, bytes: &[u8]) -> bool {
+        self.window.back_mut().is_some_and(|last| last.extend(bytes))
+    }
+
+    fn close_last(&mut self) {
+        self.window.back_mut().into_iter().for_each(Chunk::close);
+    }
+
+    /// What was written from `offset` on, where an earlier call ended; what comes later stands in
+    /// chunks of its own.
+    pub(crate) fn written_from(&mut self, offset: u64) -> Vec<Bytes> {
+        let first = self.window.partition_point(|chunk| chunk.start < offset);
+        self.close_last();
+        self.window.range_mut(first..).map(|chunk| chunk.share(0..chunk.len())).collect()
+    }
+
+    /// Registers a reader at the start.
+    pub(crate) fn join(&mut self) -> Joined {
+        self.window.iter_mut().for_each(|chunk| chunk.waiting += 1);
+        Joined::UnderWay(self.followers.join())
+    }
+
+    /// A reader went on, possibly over bytes that it did not want. Returns the bytes freed.
+    pub(crate) fn advance(&mut self, number: usize, to: u64) -> u64 {
+        self.followers.move_to(number, to).map_or(0, |from| self.passed(from, to))
+    }
+
+    /// A reader left. Returns the bytes freed, or `None` if it had been broken off.
+    pub(crate) fn leave(&mut self, number: usize) -> Option<u64> {
+        let position = self.followers.leave(number)?;
+        Some(self.passed(position, u64::MAX))
+    }
+
+    /// Charges those who still want the oldest chunk for the time that others waited. Returns how
+    /// many are broken off for it, and the bytes freed.
+    pub(crate) fn charge(&mut self, waited: Duration) -> (usize, u64) {
+        let oldest = self.window.front().map_or(0, Chunk::end);
+        let broken_off = self.followers.charge(oldest, waited);
+        let freed = broken_off.iter().map(|position| self.passed(*position, u64::MAX)).sum();
+        (broken_off.len(), freed)
+    }
+
+    fn passed(&mut self, from: u64, to: u64) -> u64 {
+        let chunks = self.between(from, to);
+        for chunk in self.window.range_mut(chunks) {
+            chunk.waiting = chunk.waiting.saturating_sub(1);
+        }
+        self.trim()
+    }
+
+    /// The chunks that end behind `from` and not behind `to`.
+    fn between(&self, from: u64, to: u64) -> Range<usize> {
+        let first = self.window.partition_point(|chunk| chunk.end() <= from);
+        let after = self.window.partition_point(|chunk| chunk.end() <= to);
+        first..after.max(first)
+    }
+
     /// Says what a reader at `position` of a body under way does next.
-    pub(crate) fn step(&self, position: u64) -> Step {
-        if self.is_lost(position) {
+    pub(crate) fn step(&mut self, joined: Joined, position: u64) -> Step {
+        let broken_off = match joined {
+            Joined::UnderWay(number) => self.followers.is_broken_off(number),
+            Joined::Complete => false,
+        };
+        if broken_off || self.is_lost(position) {
             Step::Broken
         } else if position < self.start() {
             self.piece_at(position)
@@ -100,24 +239,47 @@ impl State {
     fn pop_while(&mut self, done: impl Fn(&Chunk) -> bool) -> u64 {
         let mut freed = 0;
         while let Some(chunk) = self.window.pop_front_if(|chunk| done(chunk)) {
-            freed += chunk.bytes.len() as u64;
+            freed += chunk.len() as u64;
         }
         self.held -= freed;
         freed
     }
 
-    fn chunk_at(&self, position: u64) -> Step {
+    fn chunk_at(&mut self, position: u64) -> Step {
         let number = self.window.partition_point(|chunk| chunk.end() <= position);
-        let Some(chunk) = self.window.get(number) else { return Step::Broken };
+        let most = if self.forgetful { AT_ONCE } else { PIECE as usize };
+        let Some(chunk) = self.window.get_mut(number) else { return Step::Broken };
         let from = (position - chunk.start) as usize;
-        let to = chunk.bytes.len().min(from + PIECE as usize);
-        Step::Chunk(chunk.bytes.slice(from..to))
+        let rest = chunk.len() - from;
+        let room = AT_ONCE.saturating_sub(rest);
+        let further = if chunk.is_copy() { self.further_copies(number + 1, room) } else { 0 };
+        if further == 0 {
+            let chunk = &mut self.window[number];
+            return Step::Chunk(chunk.share(from..from + rest.min(most)));
+        }
+        let mut together = Vec::with_capacity(AT_ONCE);
+        together.extend_from_slice(&self.window[number].bytes()[from..]);
+        for chunk in self.window.range(number + 1..number + 1 + further) {
+            together.extend_from_slice(chunk.bytes());
+        }
+        Step::Chunk(together.into())
+    }
+
+    /// How many chunks from `first` on were short when they came, and fit `room` together.
+    fn further_copies(&self, first: usize, mut room: usize) -> usize {
+        let fits = |chunk: &&Chunk| {
+            let left = room.checked_sub(chunk.len()).filter(|_| chunk.is_copy());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        self.window.range(first..).take_while(fits).count()
     }
 
     fn piece_at(&self, position: u64) -> Step {
         let Some(spilled) = &self.spilled else { return Step::Broken };
         let first = position / BLOCK;
-        let last = (first + PIECE / BLOCK).min(spilled.sums.len() as u64);
+        let most = if self.forgetful { AT_ONCE as u64 } else { PIECE };
+        let last = (first + most / BLOCK).min(spilled.sums.len() as u64);
         let piece = Piece {
             handle: Arc::clone(&spilled.handle),
             first,
@@ -135,17 +297,18 @@ pub(crate) fn piece_at(pieces: &[Bytes], position: u64) -> Bytes {
 }
 
 /// Copies the window into pieces of their own: what they hold is what they weigh.
-pub(crate) fn pieces(window: &VecDeque<Chunk>, length: u64) -> Box<[Bytes]> {
-    if let [only] = window.as_slices().0
-        && only.own
+pub(crate) fn pieces(mut window: VecDeque<Chunk>, length: u64) -> Box<[Bytes]> {
+    window.back_mut().into_iter().for_each(Chunk::close);
+    if window.len() == 1
+        && let Data::Own(bytes) = &window[0].data
     {
-        return Box::new([only.bytes.clone()]);
+        return Box::new([bytes.clone()]);
     }
     let mut pieces = Vec::with_capacity(length.div_ceil(PIECE) as usize);
     let mut left = length;
     let mut piece = BytesMut::with_capacity(left.min(PIECE) as usize);
-    for chunk in window {
-        let mut rest = &chunk.bytes[..];
+    for chunk in &window {
+        let mut rest = chunk.bytes();
         while !rest.is_empty() {
             let room = (PIECE as usize - piece.len()).min(rest.len());
             piece.extend_from_slice(&rest[..room]);
@@ -163,4 +326,58 @@ pub(crate) fn pieces(window: &VecDeque<Chunk>, length: u64) -> Box<[Bytes]> {
 /// Cuts a complete body into the pieces that memory holds.
 pub(crate) fn cut(bytes: &[u8]) -> Box<[Bytes]> {
     bytes.chunks(PIECE as usize).map(Bytes::copy_from_slice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of work for a body of so many chunks of one byte, with a reader that takes each as
+    /// it comes and one that takes as much as it gets every 1000 bytes.
+    fn steps(chunks: u64, forgetful: bool) -> usize {
+        let mut state = State { forgetful, ..State::default() };
+        let readers = [state.join(), state.join()];
+        let (mut positions, mut steps) = ([0, 0], 0);
+        for number in 0..chunks {
+            state.append(Bytes::from_static(b"x"));
+            for (reader, every) in [(0, 1), (1, 1000)] {
+                let Joined::UnderWay(follower) = readers[reader] else { unreachable!() };
+                while number % every == 0
+                    && let Step::Chunk(bytes) = state.step(readers[reader], positions[reader])
+                {
+                    let from = positions[reader];
+                    positions[reader] += bytes.len() as u64;
+                    steps += 1 + state.between(from, positions[reader]).len();
+                    state.advance(follower, positions[reader]);
+                }
+            }
+        }
+        assert!(state.window.len() as u64 <= chunks / WORTH_SHARING as u64 + 2);
+        assert_eq!(state.held, if forgetful { 999 } else { chunks });
+        steps
+    }
+
+    #[test]
+    fn twice_as_many_tiny_chunks_are_twice_as_much_work() {
+        for forgetful in [false, true] {
+            let (once, twice) = (steps(20_000, forgetful), steps(40_000, forgetful));
+            assert!(once <= 45_000 && twice <= 2 * once + 10, "{once}, {twice}");
+        }
+    }
+
+    #[test]
+    fn who_was_at_the_end_of_a_chunk_that_grew_wants_the_rest() {
+        let mut state = State { forgetful: true, ..State::default() };
+        let Joined::UnderWay(first) = state.join() else { unreachable!() };
+        let Joined::UnderWay(second) = state.join() else { unreachable!() };
+        assert_eq!(state.append(Bytes::from_static(b"ab")), 0);
+        assert_eq!(state.advance(first, 2), 0);
+        assert_eq!(state.append(Bytes::from_static(b"cd")), 0);
+        assert_eq!(state.advance(second, 4), 0, "the first still wants the rest");
+        assert_eq!(state.advance(first, 3), 0);
+        assert_eq!(state.leave(first), Some(4));
+        assert_eq!(state.append(Bytes::from_static(b"e")), 0);
+        assert_eq!(state.charge(crate::followers::PATIENCE), (1, 1));
+        assert_eq!((state.leave(second), state.held), (None, 0));
+    }
 }

@@ -21,8 +21,8 @@ pub(crate) trait Owner: Send + Sync {
     fn drop_unreadable(&self, id: &FileId);
 }
 
-/// A complete body in a file. It stays readable after the file lost its name for those who had it
-/// open by then.
+/// A complete body in a file. As long as one reader has it open, all can read it, also after the
+/// file lost its name.
 pub(crate) struct FileBody {
     pub(crate) id: FileId,
     pub(crate) length: u64,
@@ -64,9 +64,16 @@ impl FileBody {
         self.gone.store(true, Ordering::Release);
     }
 
-    /// Lets readers share a handle that is open already.
-    pub(crate) fn lend(&self, handle: &Arc<Handle>) {
-        *lock(&self.open) = Arc::downgrade(handle);
+    /// Lets readers share a handle; returns the one that they share already, if there is one. It
+    /// is never replaced while somebody has it: who comes after the file lost its name has only
+    /// this one.
+    pub(crate) fn lend(&self, handle: Arc<Handle>) -> Arc<Handle> {
+        let mut open = lock(&self.open);
+        if let Some(handle) = open.upgrade() {
+            return handle;
+        }
+        *open = Arc::downgrade(&handle);
+        handle
     }
 
     /// The file, opened if nobody has it open.
@@ -76,14 +83,12 @@ impl FileBody {
             return Ok(handle);
         }
         let opened = self.io.open(self.id).await;
-        if let Err(ReadError::Io(error)) = &opened
+        if let Err(ReadError::Open(error)) = &opened
             && error.kind() == std::io::ErrorKind::NotFound
         {
             self.damaged(Damage::Missing);
         }
-        let handle = opened?;
-        self.lend(&handle);
-        Ok(handle)
+        Ok(self.lend(opened?))
     }
 
     /// Up to 256 KiB from `offset`, which lies inside the body.
@@ -99,8 +104,10 @@ impl FileBody {
         };
         let read = self.io.blocks(piece).await;
         match &read {
-            Err(ReadError::Damaged) => self.damaged(Damage::Checksum),
-            Err(ReadError::Io(error)) if error.raw_os_error() == Some(EIO) => self.unreadable(),
+            Err(ReadError::Damaged { why, .. }) => self.damaged(*why),
+            Err(ReadError::Read { source, .. }) if source.raw_os_error() == Some(EIO) => {
+                self.unreadable();
+            }
             _ => (),
         }
         Ok(read?.split_off((offset - first * BLOCK) as usize))

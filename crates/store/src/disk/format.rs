@@ -157,12 +157,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// True if `bytes`, which start at block number `first`, are the blocks that were written.
-pub(crate) fn blocks_match(bytes: &[u8], first: usize, blocks: &[u64]) -> bool {
-    bytes
-        .chunks(BLOCK as usize)
-        .enumerate()
-        .all(|(number, block)| blocks.get(first + number) == Some(&xxh3_64(block)))
+/// Which block of `bytes`, counted from 0, is not the one that was written.
+pub(crate) fn first_mismatch(bytes: &[u8], blocks: &[u64]) -> Option<usize> {
+    let as_written = |(number, block)| blocks.get(number) == Some(&xxh3_64(block));
+    bytes.chunks(BLOCK as usize).enumerate().position(|block| !as_written(block))
 }
 
 /// Computes the block checksums of a body that arrives in chunks of any size.
@@ -220,9 +218,10 @@ mod tests {
         let whole = sums(&[&body]);
         assert_eq!(whole.len(), 4);
         assert_eq!(sums(&[&body[..1], &body[1..65_536], &body[65_536..]]), whole);
-        assert!(blocks_match(&body, 0, &whole));
-        assert!(blocks_match(&body[BLOCK as usize..], 1, &whole));
-        assert!(!blocks_match(&body[1..], 0, &whole));
+        assert_eq!(first_mismatch(&body, &whole), None);
+        assert_eq!(first_mismatch(&body[BLOCK as usize..], &whole[1..]), None);
+        assert_eq!(first_mismatch(&body[1..], &whole), Some(0));
+        assert_eq!(first_mismatch(&body[..199_999], &whole), Some(3));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::files::{Files, Handle};
-use super::format::{BLOCK, blocks_match};
+use super::format::{BLOCK, first_mismatch};
 use super::lane::{Lane, lock};
-use crate::reason::ReadError;
+use crate::reason::{Damage, ReadError};
 use crate::stats::Counters;
 
 /// Threads for reads and for bodies that are written while they arrive.
@@ -191,24 +191,27 @@ impl Io {
     pub(crate) async fn open(self: &Arc<Self>, id: FileId) -> Result<Arc<Handle>, ReadError> {
         let io = Arc::clone(self);
         let opened = self.read(move || io.files.open(&io.path(&id))).await;
-        self.flat(opened).map(Arc::new)
+        self.flat(opened).map(Arc::new).map_err(ReadError::Open)
     }
 
     /// Reads whole blocks, verified before any byte is given out.
     pub(crate) async fn blocks(&self, piece: Piece) -> Result<Bytes, ReadError> {
-        let bytes = self.flat(self.read(move || piece.read()).await)?;
-        bytes.ok_or(ReadError::Damaged)
+        let block = piece.first;
+        self.flat(self.read(move || piece.read()).await)
+            .map_err(|source| ReadError::Read { block, source })?
+            .map_err(|(block, why)| ReadError::Damaged { block, why })
     }
 
-    fn flat<T>(&self, answer: Result<io::Result<T>, Unanswered>) -> Result<T, ReadError> {
-        let error = match answer {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(Unanswered::Late) => return Err(ReadError::Io(io::ErrorKind::TimedOut.into())),
-            Err(_) => return Err(ReadError::Io(io::ErrorKind::ResourceBusy.into())),
-        };
-        self.counters.disk_read_errors.add(1);
-        Err(ReadError::Io(error))
+    fn flat<T>(&self, answer: Result<io::Result<T>, Unanswered>) -> io::Result<T> {
+        match answer {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                self.counters.disk_read_errors.add(1);
+                Err(error)
+            }
+            Err(Unanswered::Late) => Err(io::ErrorKind::TimedOut.into()),
+            Err(Unanswered::Full | Unanswered::Closed) => Err(io::ErrorKind::ResourceBusy.into()),
+        }
     }
 }
 
@@ -228,13 +231,24 @@ impl Piece {
         self.first * BLOCK
     }
 
-    /// `None` if the bytes are not those that were written.
-    fn read(&self) -> io::Result<Option<Bytes>> {
-        match self.handle.read(self.start(), self.length) {
-            Ok(bytes) => Ok(blocks_match(&bytes, 0, &self.sums).then(|| bytes.into())),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The bytes, or which block is not as it was written and why.
+    fn read(&self) -> io::Result<Result<Bytes, (u64, Damage)>> {
+        let bytes = match self.handle.read(self.start(), self.length) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Err((self.cut_block()?, Damage::Size)));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(match first_mismatch(&bytes, &self.sums) {
+            None => Ok(bytes.into()),
+            Some(number) => Err((self.first + number as u64, Damage::Checksum)),
+        })
+    }
+
+    /// The block in which the file ends.
+    fn cut_block(&self) -> io::Result<u64> {
+        Ok((self.handle.len()? / BLOCK).max(self.first))
     }
 }
 

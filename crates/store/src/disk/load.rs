@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::files::Handle;
-use super::format::{FOOTER, Footer, Tail, blocks_match};
+use super::format::{FOOTER, Footer, Tail, first_mismatch};
 use super::io::{FileId, Io};
 use crate::key::variant_id;
 use crate::meta::Meta;
@@ -76,7 +76,7 @@ pub(crate) fn load<M: Meta>(
     }
     let body = if footer.body <= whole {
         let bytes = file.range(0, footer.body)?;
-        if !blocks_match(&bytes, 0, &tail.blocks) {
+        if first_mismatch(&bytes, &tail.blocks).is_some() {
             return Err(Damage::Checksum.into());
         }
         LoadedBody::Memory(cut(&bytes))

@@ -108,7 +108,7 @@ impl<M: Meta> Spill<M> {
         };
         let finished = self.judge(done)?.map_err(|_| self.failed())?;
         let file = self.disk.file_body(&id, length, finished.sums);
-        file.lend(&finished.handle);
+        file.lend(finished.handle);
         Ok(Published { file, size: finished.size, claim: finished.claim })
     }
 

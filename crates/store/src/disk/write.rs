@@ -13,7 +13,7 @@ use crate::body::{Done, Place};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
-use crate::reason::NotStored;
+use crate::reason::{Damage, NotStored};
 
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES: u64 = 32 << 20;
@@ -182,6 +182,10 @@ impl<M: Meta> Disk<M> {
         let written = tail_in_place(&self.io, key, &meta, trailers, file);
         match &written {
             Ok(size) => self.with_index(|index, _| index.resize(&file.id, *size)),
+            // Taken away behind our back, which says nothing against the disk.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.io.counters.damaged(Damage::Missing);
+            }
             Err(_) => self.failed(),
         }
         self.settle(&file.id, entry, written.is_ok());

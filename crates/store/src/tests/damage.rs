@@ -95,7 +95,8 @@ async fn a_large_body_is_cut_before_its_damaged_block() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(end, ReadError::Damaged), "{end:?}");
+        let block = position as u64 / (64 * KIB);
+        assert!(end.to_string() == format!("block {block} has a wrong checksum"), "{end}");
         assert!(got.len() <= position && got == right[..got.len()]);
         assert!(store.stats().damaged.contains(&(Damage::Checksum, 1)));
         assert!(store.look_up(&key("k")).await.is_none(), "dropped for good");
@@ -105,13 +106,27 @@ async fn a_large_body_is_cut_before_its_damaged_block() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_cut_short_while_it_is_read_says_where() {
+    let setup = Setup::new(8 * KIB, 64 * MIB);
+    stored(&setup.open(), &key("k"), label("v", ""), &body(1, 600_000)).await;
+    let store = setup.open();
+    let reader = find(&store, &key("k"), "v").await.unwrap().reader();
+    let path = setup.objects().remove(0);
+    fs::File::options().write(true).open(path).unwrap().set_len(5 * 65_536 + 10).unwrap();
+    let trouble = read(reader).await.unwrap_err();
+    assert_eq!(trouble.to_string(), "block 5 is cut short");
+    assert!(store.stats().damaged.contains(&(Damage::Size, 1)));
+}
+
+#[tokio::test]
 async fn trouble_with_a_large_body_shows_before_its_first_byte_is_needed() {
     let setup = Setup::new(8 * MIB, 64 * MIB);
     stored(&setup.open(), &key("k"), label("v", ""), &body(1, 3 * MIB)).await;
     let store = setup.open();
     let mut reader = find(&store, &key("k"), "v").await.unwrap().reader();
     fs::remove_file(setup.objects().remove(0)).unwrap();
-    assert!(matches!(reader.ready().await, Err(ReadError::Io(_))));
+    let trouble = reader.ready().await.unwrap_err();
+    assert!(trouble.to_string().starts_with("opening the file: No such file"), "{trouble}");
     assert!(store.peek(b"k").is_none() && store.look_up(&key("k")).await.is_none());
 }
 

@@ -4,7 +4,9 @@ mod contract;
 mod damage;
 mod directory;
 mod faults;
+mod following;
 mod model;
+mod open_files;
 mod room;
 mod sharing;
 
