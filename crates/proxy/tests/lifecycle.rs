@@ -69,18 +69,19 @@ impl Site {
     }
 
     /// What the client is told: where the content came from, its age, and the content.
-    fn told(&self) -> (String, Option<u64>, String) {
+    fn told(&self) -> (String, u64, String) {
         told(&self.get())
     }
 }
 
-fn told(response: &Response) -> (String, Option<u64>, String) {
-    let age = response.field("Age").map(|age| age.parse().unwrap());
+fn told(response: &Response) -> (String, u64, String) {
+    // What the origin has just made or confirmed has none.
+    let age = response.field("Age").map_or(0, |age| age.parse().unwrap());
     (response.field("X-Cache").unwrap().to_owned(), age, response.text())
 }
 
-fn expect(cache: &str, age: u64, content: &str) -> (String, Option<u64>, String) {
-    (cache.to_owned(), Some(age), content.to_owned())
+fn expect(cache: &str, age: u64, content: &str) -> (String, u64, String) {
+    (cache.to_owned(), age, content.to_owned())
 }
 
 /// Answers with a number that rises, under these fields.
@@ -103,6 +104,20 @@ fn miss_hit_expired_miss() {
     assert_eq!(site.after(1).told(), expect("MISS", 0, "2"));
     assert_eq!(site.after(9).told(), expect("HIT", 9, "2"));
     assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn age_is_told_only_of_what_the_origin_did_not_make_or_confirm_for_this_request() {
+    let origin = confirming("", "Cache-Control: max-age=10\r\n");
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.get().field("Age"), None);
+    assert_eq!(site.get().field("Age"), Some("0"));
+    let confirmed = site.after(10).get();
+    assert_eq!((confirmed.field("X-Cache"), confirmed.field("Age")), (Some("HIT"), None));
+    let origin = numbering("Age: 3\r\nCache-Control: max-age=10\r\n");
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.get().all("Age"), ["3"]);
+    assert_eq!(site.get().all("Age"), ["3"]);
 }
 
 #[test]
@@ -260,7 +275,7 @@ fn what_the_origin_confirms_but_wants_no_longer_stored_is_answered_once_as_it_sa
     let site = Site::before(&origin, Rules::default());
     assert_eq!(site.told(), expect("MISS", 0, "body"));
     let confirmed = site.after(10).get();
-    assert_eq!(told(&confirmed), ("HIT".to_owned(), None, "body".to_owned()));
+    assert_eq!(told(&confirmed), ("HIT".to_owned(), 0, "body".to_owned()));
     assert_eq!(confirmed.all("Cache-Control"), ["no-store"]);
     assert_eq!((confirmed.field("X-New"), confirmed.field("X-Old")), (Some("1"), Some("1")));
     assert!(!confirmed.field("Cache-Status").unwrap().contains("stored"));

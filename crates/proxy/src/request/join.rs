@@ -256,18 +256,20 @@ pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
 fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answer {
     let forwarded = forwarded(wanted, false);
     match led {
-        Led::Stored { entry, status, reader } => {
-            let forwarded = Forwarded { status: Some(status), stored: true, ..forwarded };
+        Led::Stored { entry, origin, reader } => {
+            let status = Some(origin.status);
+            let forwarded = Forwarded { status, stored: true, ..forwarded };
             let way = Way { reader, head: None };
             let code = refetch(wanted).code();
-            from_fetched(worker, request, wanted, &entry, way, code, forwarded)
+            let fetched = Fetched { code, forwarded, aged: origin.aged };
+            from_fetched(worker, request, wanted, &entry, way, fetched)
         }
         Led::Validated { entry, head } => {
             let stored = head.is_none();
             let forwarded = Forwarded { status: Some(304), stored, validated: true, ..forwarded };
             let way = Way { reader: None, head };
-            let code = Hit::Validated.code();
-            from_fetched(worker, request, wanted, &entry, way, code, forwarded)
+            let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
+            from_fetched(worker, request, wanted, &entry, way, fetched)
         }
         Led::Private { response, why } => {
             let status = response.head.status;
@@ -280,6 +282,14 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
     }
 }
 
+/// A response that was fetched just now.
+struct Fetched {
+    code: &'static str,
+    forwarded: Forwarded,
+    /// It was not made by the origin for this request.
+    aged: bool,
+}
+
 /// An answer from a response that was fetched just now.
 fn from_fetched(
     worker: &Worker,
@@ -287,15 +297,15 @@ fn from_fetched(
     wanted: &Wanted,
     entry: &Arc<Entry>,
     way: Way,
-    code: &'static str,
-    forwarded: Forwarded,
+    Fetched { code, forwarded, aged }: Fetched,
 ) -> Answer {
     let now = worker.shared.clock.now();
     let terms = &entry.meta().terms;
-    // A head that was confirmed for this once has its own Age, if any.
-    let kept = way.head.is_none();
-    let age = kept.then(|| terms.age(now));
-    let ttl = kept.then(|| terms.ttl(now));
+    let ttl = way.head.is_none().then(|| terms.ttl(now));
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.1
+    //# The presence of an Age header field implies that the response was not generated or validated
+    //# by the origin server for this request.
+    let age = aged.then(|| terms.age(now));
     let source = Source::Origin(Forwarded { ttl, ..forwarded });
     let report = Report { code, source, proxy_error: None };
     respond::stored(request, &wanted.asked, entry, way, age, report)
@@ -357,8 +367,8 @@ fn share(
     // One that is only passed along has a beginning that may be gone.
     let way = Way { reader: Some(entry.try_reader()?), head: None };
     let forwarded = Forwarded { stored: true, ..forwarded(wanted, true) };
-    let code = refetch(wanted).code();
-    Some(from_fetched(worker, request, wanted, entry, way, code, forwarded))
+    let fetched = Fetched { code: refetch(wanted).code(), forwarded, aged: true };
+    Some(from_fetched(worker, request, wanted, entry, way, fetched))
 }
 
 /// The stored response, if it may stand in for an origin that failed (RFC 5861 §4).

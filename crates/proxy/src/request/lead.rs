@@ -35,7 +35,7 @@ pub(crate) enum Led {
     /// A response that is in the store or on its way there.
     Stored {
         entry: Arc<Entry>,
-        status: u16,
+        origin: FromOrigin,
         /// Reads the body behind the fill.
         reader: Option<Reader<StoredHead>>,
     },
@@ -46,6 +46,14 @@ pub(crate) enum Led {
     Private { response: Box<Response>, why: &'static str },
     /// No response.
     Failed(Arc<FetchError>),
+}
+
+/// What the stored head no longer tells about the response as it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FromOrigin {
+    pub(crate) status: u16,
+    /// It had an `Age`: it came out of another cache.
+    pub(crate) aged: bool,
 }
 
 type ToLeader = Option<oneshot::Sender<Led>>;
@@ -113,6 +121,7 @@ impl Lead {
         }
         self.note_shareable(&fill.entry());
         let Response { head, mut content } = response;
+        let origin = FromOrigin { status: head.status, aged: head.fields.contains("Age") };
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;
@@ -121,12 +130,12 @@ impl Lead {
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
                 Ok((entry, _)) => {
                     self.share(&entry);
-                    tell(leader, Led::Stored { entry, status: head.status, reader: None });
+                    tell(leader, Led::Stored { entry, origin, reader: None });
                 }
-                Err(fill) => self.stream(leader, reader, head.status, fill, content, backlog).await,
+                Err(fill) => self.stream(leader, reader, origin, fill, content, backlog).await,
             },
             Ok(Rushed::Waiting) => {
-                self.stream(leader, reader, head.status, fill, content, backlog).await;
+                self.stream(leader, reader, origin, fill, content, backlog).await;
             }
         }
     }
@@ -136,7 +145,7 @@ impl Lead {
         self,
         leader: ToLeader,
         reader: Option<Reader<StoredHead>>,
-        status: u16,
+        origin: FromOrigin,
         fill: Fill<StoredHead>,
         content: ResponseContent,
         backlog: Option<bytes::Bytes>,
@@ -144,7 +153,7 @@ impl Lead {
         let entry = fill.entry();
         let for_readers = leader.is_some();
         self.share(&entry);
-        tell(leader, Led::Stored { entry, status, reader });
+        tell(leader, Led::Stored { entry, origin, reader });
         if let Ended::Broken(error) =
             fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await
         {
