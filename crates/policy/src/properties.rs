@@ -247,7 +247,7 @@ proptest! {
         versioned.extend_from_slice(&bytes);
         if let Some((terms, _)) = Terms::decode(&versioned) {
             let _ = terms.vary().matches(&Fields::new());
-            let _ = (terms.age(THEN), terms.ttl(THEN), terms.stale_at());
+            let _ = (terms.age(THEN), terms.ttl(THEN));
         }
         let _ = date::parse(&bytes, THEN);
         let mut fields = Fields::new();

@@ -192,8 +192,6 @@ reasons! {
     Refused {
         /// The client wants a stored response, and none will do: 504.
         OnlyIfCached = "only-if-cached", Some("RFC 9111 §5.2.1.7");
-        /// What is stored must not be served stale, and the origin failed: 504.
-        MustRevalidate = "must-revalidate", Some("RFC 9111 §5.2.2.2");
     }
 }
 

@@ -96,11 +96,6 @@ impl Terms {
         self.lifetime.left_after(self.age(now)).is_some()
     }
 
-    /// The instant at which it becomes stale: the first at which it is not fresh.
-    pub fn stale_at(&self) -> Timestamp {
-        self.response_time.plus(self.lifetime.get().saturating_sub(self.initial_age.get()))
-    }
-
     /// The same, with durations cut to the resolution of [`Timestamp`], as they are encoded.
     pub(crate) fn in_millis(mut self) -> Terms {
         let whole = |d: Duration| Duration::from_millis(millis(d));

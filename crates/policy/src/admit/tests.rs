@@ -253,7 +253,6 @@ fn age_grows_from_the_moment_of_arrival() {
     assert_eq!(terms.age(later(10)).as_field(), 15);
     assert_eq!((terms.ttl(later(10)), terms.is_fresh(later(54))), (45, true));
     assert_eq!((terms.ttl(later(56)), terms.is_fresh(later(55))), (-1, false));
-    assert_eq!(terms.stale_at(), later(55));
     assert_eq!(terms.age(Timestamp::from_secs(0)).as_field(), 5);
 }
 
