@@ -461,3 +461,49 @@ fn no_connection_outlives_its_patience() {
         assert!(client.at_eof(), "it was never closed");
     }
 }
+
+#[test]
+fn what_an_unanswered_request_may_still_change_is_not_stored() {
+    let version = Arc::new(AtomicUsize::new(0));
+    let at_origin = Arc::clone(&version);
+    let origin = Origin::start(move |request, conn| {
+        if request.method == "POST" {
+            conn.pause(Duration::from_millis(500));
+            at_origin.fetch_add(1, Ordering::SeqCst);
+            conn.send("HTTP/1.1 204 No Content\r\n\r\n");
+            return;
+        }
+        let version = at_origin.load(Ordering::SeqCst);
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\n");
+        conn.send(version.to_string());
+    });
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told(), expect("MISS", 0, "0"));
+    let mut client = site.client();
+    let host = site.running.local_addr();
+    client.send(format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"));
+    assert!(testkit::eventually(|| origin.count() == 2));
+    client.reset();
+    assert!(testkit::eventually(|| site.told() == expect("MISS", 0, "0")));
+    assert!(testkit::eventually(|| version.load(Ordering::SeqCst) == 1));
+    assert_eq!(site.told(), expect("MISS", 0, "1"));
+}
+
+#[test]
+fn a_request_that_must_not_be_stored_leaves_the_others_collapsing() {
+    let origin = Origin::start(|_, conn| {
+        conn.pause(Duration::from_millis(150));
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
+    });
+    for field in [("Cache-Control", "no-store"), ("Authorization", "Basic dTpw")] {
+        let site = Site::before(&origin, Rules::default());
+        assert_eq!(site.ask("GET", &[field]).status, 200);
+        let before = origin.count();
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| assert_eq!(site.get().text(), "x"));
+            }
+        });
+        assert_eq!(origin.count(), before + 1, "{field:?}");
+    }
+}

@@ -300,6 +300,19 @@ impl Body {
         self.data.notify_waiters();
     }
 
+    /// Breaks off unless somebody reads. Who comes later is told so at once: [`Body::join`] looks
+    /// under the same lock.
+    pub(crate) fn break_off_if_alone(&self) -> bool {
+        let mut state = lock(&self.state);
+        if self.readers() > 0 {
+            return false;
+        }
+        state.broken = true;
+        drop(state);
+        self.data.notify_waiters();
+        true
+    }
+
     /// From here on the memory tier accounts for the bytes.
     pub(crate) fn hand_over(&self) {
         let held = std::mem::take(&mut lock(&self.state).held);

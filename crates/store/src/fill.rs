@@ -66,6 +66,12 @@ impl<M: Meta> Fill<M> {
         self.body().wait_until_alone().await;
     }
 
+    /// Gives the body up if nobody reads it, and says whether it did. Nobody can begin to read it
+    /// after that; drop the fill then.
+    pub fn desert(&mut self) -> bool {
+        self.body().break_off_if_alone()
+    }
+
     /// Why the body will not be stored, if that is certain already.
     pub fn passed_along(&self) -> Option<NotStored> {
         match self.0.mode {

@@ -98,10 +98,11 @@ pub(crate) async fn run(
                     sleep(ABOUT_TO_READ).await;
                     continue;
                 }
-                if !worth_finishing(length, written) {
+                if worth_finishing(length, written) {
+                    watching = false;
+                } else if fill.desert() {
                     return Ended::Deserted;
                 }
-                watching = false;
             }
         }
     }

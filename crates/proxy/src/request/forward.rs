@@ -82,7 +82,10 @@ impl Drop for Unanswered<'_> {
         if self.open {
             let mut key = Vec::new();
             look_up::primary_key(self.worker, &self.request.head, &mut key);
-            self.worker.shared.forget(&store::Key::new(&key));
+            let key = store::Key::new(&key);
+            // The origin may act at any time until it would have answered.
+            self.worker.shared.doubtful.remember(&key);
+            self.worker.shared.forget(&key);
         }
     }
 }

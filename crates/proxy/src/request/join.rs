@@ -320,7 +320,7 @@ async fn follow(
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let mut watched = flight.state.subscribe();
-    let _waiting = Waiting(flight);
+    let waiting = Waiting(flight);
     let patience = worker.shared.limits.collapse_wait;
     let state = timeout(patience, watched.wait_for(|state| !matches!(state, State::Fetching)));
     let state = match state.await {
@@ -340,6 +340,7 @@ async fn follow(
     {
         return Ok(answer);
     }
+    drop(waiting);
     Ok(lead(worker, request, wanted, None, informational).await)
 }
 

@@ -1,5 +1,5 @@
 //! Remembers facts about keys for a while: that their responses could not be shared ("hit for miss"),
-//! or that a refresh of them failed.
+//! that an unsafe request may still change them, or that a refresh of them failed.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

@@ -68,7 +68,9 @@ impl Lead {
                 self.store(leader, terms, response, began).await;
             }
             Ok(Reconciled::DoNotStore(why, response)) => {
-                self.pass_on(leader, response, why.code());
+                // What lies in this request says nothing about the next one.
+                let lasting = !why.is_about_request();
+                self.pass_on(leader, response, why.code(), lasting);
             }
             Ok(Reconciled::Freshened(entry)) => {
                 self.note_shareable(&entry);
@@ -76,7 +78,7 @@ impl Lead {
                 tell(leader, Led::Validated { entry, head: None });
             }
             Ok(Reconciled::FreshenedOnce(entry, head)) => {
-                self.release(304);
+                self.release(304, false);
                 tell(leader, Led::Validated { entry, head: Some(Box::new(head)) });
             }
         }
@@ -114,10 +116,12 @@ impl Lead {
         let length = response.content.length();
         let mut fill = match store.begin(self.wanted.key.clone(), head, length) {
             Ok(fill) => fill,
-            Err(refused) => return self.pass_on(leader, response, refused.code()),
+            Err(refused) => return self.pass_on(leader, response, refused.code(), true),
         };
-        if self.worker.shared.invalidations.since(began, &self.wanted.key) {
-            return self.pass_on(leader, response, NotStored::Invalidated.code());
+        let shared = &self.worker.shared;
+        let key = &self.wanted.key;
+        if shared.invalidations.since(began, key) || shared.doubtful.contains(key) {
+            return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());
         let Response { head, mut content } = response;
@@ -172,8 +176,8 @@ impl Lead {
         }
     }
 
-    fn pass_on(self, leader: ToLeader, response: Response, why: &'static str) {
-        self.release(response.head.status);
+    fn pass_on(self, leader: ToLeader, response: Response, why: &'static str, lasting: bool) {
+        self.release(response.head.status, lasting);
         tell(leader, Led::Private { response: Box::new(response), why });
     }
 
@@ -202,13 +206,13 @@ impl Lead {
         }
     }
 
-    /// Lets those who wait go, and remembers that waiting does not help for this key. An origin's
-    /// error says nothing about the next response.
-    fn release(&self, status: u16) {
-        if status < 500 {
-            self.worker.shared.uncacheable.remember(&self.wanted.key);
-        } else {
+    /// Lets those who wait go, and remembers that waiting does not help for this key if that is
+    /// `lasting`. An origin's error says nothing about the next response.
+    fn release(&self, status: u16, lasting: bool) {
+        if status >= 500 {
             self.worker.shared.unrefreshable.remember(&self.wanted.key);
+        } else if lasting {
+            self.worker.shared.uncacheable.remember(&self.wanted.key);
         }
         if let Some(permit) = &self.permit {
             permit.release(status);

@@ -51,6 +51,19 @@ async fn a_body_that_broke_off_cannot_be_joined() {
     }
 }
 
+#[tokio::test]
+async fn a_fill_is_deserted_only_while_nobody_reads_and_takes_nobody_after() {
+    let setup = Setup::new(MIB, 0);
+    let store = setup.open();
+    let mut fill = begin(&store);
+    let reader = fill.entry().reader();
+    assert!(!fill.desert());
+    assert!(fill.entry().try_reader().is_some());
+    drop(reader);
+    assert!(fill.desert());
+    assert!(fill.entry().try_reader().is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_reads_nothing_is_broken_off_after_a_second() {
     let setup = Setup::new(MIB, 0);
