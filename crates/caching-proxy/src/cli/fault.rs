@@ -115,6 +115,9 @@ fn unknown(option: &str, suggested: Option<&str>, args: &[OsString]) -> Fault {
     if !option.starts_with('-') {
         return unexpected(option, None);
     }
+    if let Some(fault) = negative(option, args) {
+        return fault;
+    }
     // `-port 3000` reaches clap as the unknown letter `p`; the word tells what was meant.
     let typed = args.iter().filter_map(|arg| arg.to_str()).find(|arg| arg.starts_with(option));
     let typed = typed.map_or(option, |arg| arg.split('=').next().unwrap_or(arg));
@@ -124,6 +127,17 @@ fn unknown(option: &str, suggested: Option<&str>, args: &[OsString]) -> Fault {
         Some(meant) => Fault::new(format!("unknown option {typed:?}; did you mean {meant}?")),
         None => Fault::new(format!("unknown option {typed:?}; --help lists the options")),
     }
+}
+
+/// `--cache-ttl -1s` reaches clap as the unknown letter `1`; it was meant as a value.
+fn negative(option: &str, args: &[OsString]) -> Option<Fault> {
+    let is_value = |arg: &str| {
+        arg.starts_with(option) && arg[1..].starts_with(|first: char| first.is_ascii_digit())
+    };
+    let pairs = args.windows(2).filter_map(|pair| pair[0].to_str().zip(pair[1].to_str()));
+    let (owner, value) = pairs.into_iter().find(|(_, value)| is_value(value))?;
+    let (owner, example) = EXAMPLES.iter().find(|(known, _)| *known == owner)?;
+    Some(Fault::new(format!("{owner}: {value:?}: it cannot be negative; write it like {example}")))
 }
 
 /// A word after options, where clap allows no command.

@@ -145,6 +145,15 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
         (&["--prot", "1"], r#"unknown option "--prot"; did you mean --port?"#),
         (&["--frobnicate"], r#"unknown option "--frobnicate"; --help lists the options"#),
         (&["-port", "1"], r#"unknown option "-port"; did you mean --port?"#),
+        (
+            &["--port", "1", "--cache-ttl", "-1s"],
+            r#"--cache-ttl: "-1s": it cannot be negative; write it like --cache-ttl 5m"#,
+        ),
+        (
+            &["--memory", "-5MiB"],
+            r#"--memory: "-5MiB": it cannot be negative; write it like --memory 256MiB"#,
+        ),
+        (&["-1"], r#"unknown option "-1"; --help lists the options"#),
         (&["-x"], r#"unknown option "-x"; --help lists the options"#),
         (&["--memory"], "--memory: a value is missing, for example --memory 256MiB"),
         (&["--no-disk=yes"], "--no-disk: it takes no value"),
