@@ -137,6 +137,22 @@ fn bad_coding(buf: &[u8], fields: &[FieldSpan]) -> BadHead {
     }
 }
 
+/// Is the only transfer coding a word that names none? Nobody could have asked for it or could undo
+/// it, so the content is what it is. A registered coding would have to be undone, and what only
+/// resembles `chunked` may have been meant so: neither is passed on.
+#[cold]
+pub(crate) fn is_coding_nobody_has(buf: &[u8], fields: &[FieldSpan]) -> bool {
+    const REGISTERED: [&[u8]; 7] =
+        [b"compress", b"deflate", b"gzip", b"identity", b"trailers", b"x-compress", b"x-gzip"];
+    let mut lines = fields.iter().filter(|field| is_transfer_encoding(field.name.of(buf)));
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let coding = line.value.of(buf).to_ascii_lowercase();
+    let resembles_chunked = coding.windows(5).any(|part| part == b"chunk");
+    end_of(TOKEN, &coding, 0) == coding.len()
+        && !resembles_chunked
+        && !REGISTERED.contains(&coding.as_slice())
+}
+
 fn is_transfer_encoding(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"transfer-encoding")
 }

@@ -2,7 +2,7 @@
 
 use crate::facts::{self, Facts};
 use crate::scan::{self, Line};
-use crate::{BadResponse, FieldSpan, Framing, Limits, Progress, Span, Version};
+use crate::{BadHead, BadResponse, FieldSpan, Framing, Limits, Progress, Span, Version};
 
 /// What the answered request's method says about the content of the response. RFC 9112 §6.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,14 @@ impl StatusLine {
             //# fields received in such a message.
             Framing::None
         } else {
-            let declared = facts.framing(buf, fields, version)?;
+            let declared = match facts.framing(buf, fields, version) {
+                //= https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+                //# If a Transfer-Encoding header field is present in a response and the
+                //# chunked transfer coding is not the final encoding, the message body length is
+                //# determined by reading the connection until it is closed by the server.
+                Err(BadHead::CodingNotFinal) if facts::is_coding_nobody_has(buf, fields) => None,
+                declared => declared?,
+            };
             // Content announced where none can be: if it follows anyway, it must not be taken for
             // the next response.
             persistent &= !(forbids_content(status) && promises_content(declared));

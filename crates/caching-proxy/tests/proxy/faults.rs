@@ -88,6 +88,22 @@ fn an_origin_whose_framing_is_ambiguous() {
 }
 
 #[test]
+fn content_in_a_coding_that_nobody_has_ends_with_its_connection() {
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: nobody\r\n");
+        conn.send("Cache-Control: max-age=60\r\nConnection: keep-alive\r\n\r\nwhole");
+        conn.close();
+    });
+    let proxy = Proxy::before(&origin);
+    for expected in ["MISS", "HIT"] {
+        let response = proxy.get("/");
+        assert_eq!((cache(&response), response.text()), (expected, "whole".to_owned()));
+        assert_ne!(response.field("Transfer-Encoding"), Some("nobody"));
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn statuses_that_nobody_asked_for() {
     for status in ["101 Switching Protocols", "304 Not Modified", "206 Partial Content"] {
         let origin = Origin::start(move |_, conn| {

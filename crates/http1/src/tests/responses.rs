@@ -119,6 +119,13 @@ fn rfc9112_6_3_ambiguous_framing_is_refused_whatever_is_answered() {
         ("Content-Length:\r\n", BadHead::LengthInvalid),
         ("Content-Length: 18446744073709551616\r\n", BadHead::LengthInvalid),
         ("Transfer-Encoding: gzip\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: identity\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: xchunked\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: chunk\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: nobody, has\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: nobody\r\nTransfer-Encoding: has\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: chunked, nobody\r\n", BadHead::CodingNotFinal),
+        ("Transfer-Encoding: nobody\r\nContent-Length: 1\r\n", BadHead::LengthWithCoding),
         ("Transfer-Encoding: gzip, chunked\r\n", BadHead::CodingUnknown),
         ("Transfer-Encoding: chunked, chunked\r\n", BadHead::CodingInvalid),
     ] {
@@ -138,6 +145,8 @@ fn rfc9112_6_3_framing_depends_on_method_status_and_fields() {
         (Other, 200, LENGTH, Framing::Length(5)),
         (Other, 200, CHUNKED, Framing::Chunked),
         (Other, 200, "", Framing::UntilClose),
+        // A word that is no coding: read to the end of the connection, as the RFC says.
+        (Other, 200, "Transfer-Encoding: nobody\r\n", Framing::UntilClose),
         (Other, 205, "Content-Length: 0\r\n", Framing::Length(0)),
         (Other, 404, "", Framing::UntilClose),
         (Other, 100, "", Framing::None),
