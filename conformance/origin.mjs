@@ -1,0 +1,19 @@
+// A worker: the suite's origin. Its handlers are the suite's; only the socket is ours, because the suite's
+// server listens on every address of the machine and on a port that has to be chosen beforehand.
+import http from 'node:http'
+import { parentPort } from 'node:worker_threads'
+import config from 'http-cache-tests/server/handle-config.mjs'
+import state from 'http-cache-tests/server/handle-state.mjs'
+import test from 'http-cache-tests/server/handle-test.mjs'
+
+const handlers = { config, state, test }
+
+const server = http.createServer((request, response) => {
+  const [, first, ...rest] = new URL(request.url, 'http://origin').pathname.split('/')
+  const handle = handlers[first]
+  if (handle) handle(rest, request, response)
+  else response.writeHead(404).end()
+})
+// Longer than any run: whether an idle connection is closed must not depend on the speed of the machine.
+server.keepAliveTimeout = 600_000
+server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))
