@@ -86,6 +86,12 @@ impl Files {
         }
     }
 
+    /// Waits until what was moved into or out of a directory is safe from a power cut.
+    pub(crate) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.check(Op::Open)?;
+        File::open(path)?.sync_all()
+    }
+
     /// Removes a file; one that is gone already is no error.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
         self.check(Op::Unlink)?;
@@ -132,6 +138,12 @@ impl Handle {
             }
             None => self.file.write_all_at(bytes, offset),
         }
+    }
+
+    /// Waits until what was written is safe from a power cut.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.files.check(Op::Write)?;
+        self.file.sync_data()
     }
 
     /// Cuts or extends the file to this length.
