@@ -12,7 +12,7 @@
 //! that is missing, cut in the middle of a record or damaged ends everything labelled that was
 //! stored before. So a log that cannot be written is taken away until it can be written again.
 
-use std::fs;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -93,9 +93,12 @@ impl Journal {
     ) -> io::Result<(Self, Arc<Events>)> {
         let read = replay(&directory.join(NAME));
         let (table, log) = match (read, next) {
-            (Some(read), Some(_)) => (read.table.clone(), Some(read)),
+            (Some((read, file)), Some(_)) => {
+                let Replayed { table, length, chain } = read;
+                (table, Some(Log { handle: files.take(file), length, chain }))
+            }
             // Events about entries of which none is left.
-            (Some(read), None) => (Table::ends_all_before(read.table.last()), None),
+            (Some((read, _)), None) => (Table::ends_all_before(read.table.last()), None),
             (None, Some(next)) => {
                 counters.event_logs_lost.add(1);
                 (Table::ends_all_before(next), None)
@@ -108,7 +111,7 @@ impl Journal {
             counters: Arc::clone(counters),
             events: Arc::clone(&events),
             pending: Mutex::default(),
-            log: Mutex::new(log.and_then(|read| read.go_on(&files, directory))),
+            log: Mutex::new(log),
             files,
         };
         // Before anything is stored: without a log nothing that is stored now would outlive a crash.
@@ -227,19 +230,15 @@ impl Log {
     }
 }
 
-impl Replayed {
-    /// `None` if the file cannot be written any more.
-    fn go_on(self, files: &Files, directory: &Path) -> Option<Log> {
-        let handle = files.open_to_change(&directory.join(NAME)).ok()?;
-        Some(Log { handle, length: self.length, chain: self.chain })
-    }
-}
-
-/// What the log says; `None` if there is any doubt.
-fn replay(path: &Path) -> Option<Replayed> {
+/// What the log says, and the log; `None` if there is any doubt.
+fn replay(path: &Path) -> Option<(Replayed, File)> {
+    let writable = OpenOptions::new().read(true).write(true).open(path);
+    // That it cannot be written shows when it has to be.
+    let file = writable.or_else(|_| File::open(path)).ok()?;
     let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
-    if bytes.len() as u64 > LONGEST { None } else { decode(&bytes) }
+    (&file).take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
+    let read = if bytes.len() as u64 > LONGEST { None } else { decode(&bytes) };
+    Some((read?, file))
 }
 
 fn encode(table: &Table) -> (Vec<u8>, u64) {
