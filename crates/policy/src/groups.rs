@@ -63,7 +63,10 @@ mod tests {
             ("  \"a\" ,\t\"B\",\"a b\"  ", &["a", "B", "a b"]),
             (r#""", "a,b""#, &["", "a,b"]),
             (r#""\"quoted\\\"""#, &[r#"\"quoted\\\""#]),
-            (r#""a";p;q=1;r="s", "b";d=@1700000000;e=%"%c3%a9";f=:YQ==:;g=?0;h=t/*;i=-1.5"#, &["a", "b"]),
+            (
+                r#""a";p;q=1;r="s", "b";d=@1700000000;e=%"%c3%a9";f=:YQ==:;g=?0;h=t/*;i=-1.5"#,
+                &["a", "b"],
+            ),
         ];
         for (value, expected) in rows {
             assert_eq!(of(value), *expected, "{value}");
@@ -151,6 +154,8 @@ mod tests {
             assert_eq!(groups, if invalidates { expected } else { &[] }, "{method}");
         }
         assert!(invalidated_groups(&Method::Post, &fields("Cache-Groups: \"a\"")).is_empty());
-        assert!(invalidated_groups(&Method::Post, &fields("Cache-Group-Invalidation: a")).is_empty());
+        assert!(
+            invalidated_groups(&Method::Post, &fields("Cache-Group-Invalidation: a")).is_empty()
+        );
     }
 }

@@ -33,10 +33,15 @@ pub(crate) async fn invalidate(
     }
     let (worker, request) = (Arc::clone(worker), request.clone());
     let work = tokio::spawn(async move {
-        end(&worker, labels::of_groups(&worker, &request.head, &named).collect()).await;
+        let store = &worker.shared.store;
+        let named: Vec<_> = labels::of_groups(&worker, &request.head, &named).collect();
+        // Each holds when it is called; what is waited for is the disk.
+        let named = store.invalidate(&named);
         let shared = timeout(LOOK, groups_of(&worker, &request, &keys)).await.unwrap_or_default();
         keys.iter().for_each(|key| worker.shared.forget(key));
-        end(&worker, shared).await;
+        let shared = store.invalidate(&shared);
+        named.await;
+        shared.await;
     });
     // It only fails to end if it panics.
     let _ = work.await;
@@ -56,10 +61,4 @@ async fn groups_of(worker: &Worker, request: &Request, keys: &[Key]) -> Vec<Labe
         }
     }
     all
-}
-
-async fn end(worker: &Worker, labels: Vec<Label>) {
-    if !labels.is_empty() {
-        worker.shared.store.invalidate(&labels).await;
-    }
 }

@@ -13,7 +13,12 @@ use crate::head::RequestHead;
 use crate::worker::Worker;
 
 /// The labels of a response that was asked for from `began` on.
-pub(crate) fn of(worker: &Worker, request: &RequestHead, response: &Fields, began: Moment) -> Labels {
+pub(crate) fn of(
+    worker: &Worker,
+    request: &RequestHead,
+    response: &Fields,
+    began: Moment,
+) -> Labels {
     let mut labels: Vec<_> = of_groups(worker, request, &groups(response)).collect();
     let server = worker.origin.shared.name.as_bytes();
     let Tags { names, beyond } = tags(response);

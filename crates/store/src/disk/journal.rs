@@ -116,7 +116,8 @@ impl Journal {
         };
         // Before anything is stored: without a log nothing that is stored now would outlive a crash.
         shared.work();
-        let journal = Self { lane: Lane::start("store-events", 1, held)?, shared: Arc::new(shared) };
+        let journal =
+            Self { lane: Lane::start("store-events", 1, held)?, shared: Arc::new(shared) };
         Ok((journal, events))
     }
 

@@ -176,7 +176,11 @@ impl<M: Meta> Disk<M> {
     }
 
     /// Queues an event for the log. Waits until it is there, but not for a disk that hangs.
-    pub(crate) fn record(&self, labels: &[Label], number: u64) -> impl Future<Output = ()> + use<M> {
+    pub(crate) fn record(
+        &self,
+        labels: &[Label],
+        number: u64,
+    ) -> impl Future<Output = ()> + use<M> {
         let (io, answer) = (Arc::clone(&self.io), self.journal.append(labels, number));
         async move {
             // What went wrong is counted; the event holds all the same.

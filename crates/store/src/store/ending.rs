@@ -18,8 +18,9 @@ impl<M: Meta> Store<M> {
     /// whatever is stored; what is returned waits until the disk has it too, as long as the disk may
     /// take for an answer.
     pub fn invalidate(&self, labels: &[Label]) -> impl Future<Output = ()> + Send + use<M> {
-        let number = self.0.events.add(labels);
-        let recorded = self.0.disk.as_ref().map(|disk| disk.record(labels, number));
+        let number = (!labels.is_empty()).then(|| self.0.events.add(labels));
+        let recorded = number.zip(self.0.disk.as_ref());
+        let recorded = recorded.map(|(number, disk)| disk.record(labels, number));
         async move {
             if let Some(recorded) = recorded {
                 recorded.await;

@@ -277,7 +277,10 @@ async fn a_clear_empties_the_log_and_ends_what_is_being_fetched() {
         store.clear();
         store.flush().await;
         assert_eq!(store.stats().events, 0);
-        assert_eq!(put(&store, &key("b"), asked, b"x").await, Ok(Committed::NotStored(NotStored::Removed)));
+        assert_eq!(
+            put(&store, &key("b"), asked, b"x").await,
+            Ok(Committed::NotStored(NotStored::Removed))
+        );
         tagged(&store, "c", &["red"], 100).await;
         if setup.has_disk() {
             assert_eq!(fs::metadata(setup.root().join("events")).unwrap().len(), 32);
