@@ -1,7 +1,9 @@
 //! Cache groups (RFC 9875): an unsafe request makes whole groups untrue, now and after a restart.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use testkit::{Origin, Response};
@@ -187,12 +189,10 @@ fn a_damaged_record_of_invalidations_resurrects_nothing() {
     assert_eq!(paths.map(|path| get(&proxy, path)), ["HIT"; 5]);
 }
 
-fn find(directory: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
-    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| match path
-        .is_dir()
-    {
-        true => find(&path, name),
-        false => path.ends_with(name).then_some(path),
+fn find(directory: &Path, name: &str) -> Option<PathBuf> {
+    fs::read_dir(directory).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { find(&path, name) } else { path.ends_with(name).then_some(path) }
     })
 }
 
@@ -223,7 +223,7 @@ fn a_clear_empties_the_record_too() {
 }
 
 /// An origin that answers a GET half when it is told to go on, and the rest when it is told again.
-fn stepwise(steps: std::sync::mpsc::Receiver<()>) -> Origin {
+fn stepwise(steps: Receiver<()>) -> Origin {
     let steps = Mutex::new(steps);
     Origin::start(move |request, conn| {
         let wait = || steps.lock().unwrap().recv().unwrap();
@@ -247,7 +247,7 @@ fn wait_for(origin: &Origin, requests: usize) {
 
 #[test]
 fn a_fetch_under_way_is_not_stored() {
-    let (go_on, steps) = std::sync::mpsc::channel();
+    let (go_on, steps) = channel();
     let origin = stepwise(steps);
     let proxy = Proxy::before(&origin);
     let mut early = proxy.client();
@@ -267,7 +267,7 @@ fn a_fetch_under_way_is_not_stored() {
 
 #[test]
 fn nobody_joins_a_fill_that_has_been_ended() {
-    let (go_on, steps) = std::sync::mpsc::channel();
+    let (go_on, steps) = channel();
     let origin = stepwise(steps);
     let proxy = Proxy::before(&origin);
     let mut early = proxy.client();

@@ -38,7 +38,9 @@ pub(crate) async fn invalidate(
         // Each holds when it is called; what is waited for is the disk.
         let named = store.invalidate(&named);
         let shared = timeout(LOOK, groups_of(&worker, &request, &keys)).await.unwrap_or_default();
-        keys.iter().for_each(|key| worker.shared.forget(key));
+        for key in &keys {
+            worker.shared.forget(key);
+        }
         let shared = store.invalidate(&shared);
         named.await;
         shared.await;
