@@ -215,6 +215,9 @@ impl Steering {
                 "queue_full_skips": store.queue_full_skips,
                 "resting_skips": store.resting_skips,
                 "passed_along": store.passed_along,
+                "events": store.events,
+                "event_write_failures": store.event_write_failures,
+                "event_logs_lost": store.event_logs_lost,
                 "damaged": Value::Object(damaged.collect()),
             },
         })

@@ -9,9 +9,7 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
     //# many HTTP caches in common use today only cache GET responses and therefore only use the URI
     //# as the cache key
     out.extend_from_slice(b"GET|");
-    lower(out, scheme);
-    out.extend_from_slice(b"://");
-    lower(out, without_default_port(scheme, authority));
+    origin(out, scheme, authority);
     //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.3
     //# an empty path component is equivalent to an absolute path of "/", so the normal form is to
     //# provide a path of "/" instead.
@@ -19,6 +17,14 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
         out.push(b'/');
     }
     out.extend_from_slice(path_and_query);
+}
+
+/// Appends the origin `scheme://authority`: equal for two targets when their origins are
+/// (RFC 9110 §4.3.1).
+pub fn origin(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
+    lower(out, scheme);
+    out.extend_from_slice(b"://");
+    lower(out, without_default_port(scheme, authority));
 }
 
 /// Do two authorities name the same server under this scheme?

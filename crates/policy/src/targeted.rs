@@ -12,14 +12,8 @@ pub(crate) fn read(response: &Fields, name: &str) -> Option<ResponseDirectives> 
     //= https://www.rfc-editor.org/rfc/rfc9213#section-2.1
     //# If a targeted field in a given response is empty, or a parsing error is encountered, that
     //# field MUST be ignored by the cache
-    let mut lines = response.all(name);
-    let first = lines.next()?;
-    let mut joined = first.to_vec();
-    for line in lines {
-        joined.extend_from_slice(b", ");
-        joined.extend_from_slice(line);
-    }
-    let members = Parser { rest: &joined }.dictionary()?;
+    let joined = joined(response, name)?;
+    let members = Parser::new(&joined).dictionary()?;
     if members.is_empty() {
         return None;
     }
@@ -33,11 +27,26 @@ pub(crate) fn read(response: &Fields, name: &str) -> Option<ResponseDirectives> 
     Some(directives)
 }
 
-/// A bare item, as far as directives need it.
+/// All lines of a field as one value; `None` when it is absent.
+pub(crate) fn joined(response: &Fields, name: &str) -> Option<Vec<u8>> {
+    //= https://www.rfc-editor.org/rfc/rfc9651#section-4.2
+    //# parsers MUST combine all field lines in the same section (header or trailer) that
+    //# case-insensitively match the field name into one comma-separated field-value
+    let mut lines = response.all(name);
+    let mut joined = lines.next()?.to_vec();
+    for line in lines {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(line);
+    }
+    Some(joined)
+}
+
+/// A bare item, as far as anybody needs it.
 #[derive(Clone, Copy)]
-enum Item<'a> {
+pub(crate) enum Item<'a> {
     Boolean(bool),
     Integer(&'a [u8]),
+    /// What stands between the quotes, escapes and all.
     Text(&'a [u8]),
     Other,
 }
@@ -65,11 +74,27 @@ fn argument<'a>(name: &[u8], item: Item<'a>) -> Option<Option<Argument<'a>>> {
 }
 
 /// What is left to parse of a Structured Field (RFC 9651 §4.2).
-struct Parser<'a> {
+pub(crate) struct Parser<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Parser<'a> {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
+        Self { rest: value }
+    }
+
+    /// The members of a List without their parameters; an inner list is [`Item::Other`].
+    pub(crate) fn list(mut self) -> Option<Vec<Item<'a>>> {
+        let mut members = Vec::new();
+        self.skip(|b| b == b' ');
+        while !self.rest.is_empty() {
+            members.push(self.item_or_list()?);
+            self.parameters()?;
+            self.separator()?;
+        }
+        Some(members)
+    }
+
     fn dictionary(mut self) -> Option<Vec<(&'a [u8], Item<'a>)>> {
         let mut members: Vec<(&[u8], Item)> = Vec::new();
         self.skip(|b| b == b' ');
@@ -80,19 +105,22 @@ impl<'a> Parser<'a> {
             // The last of equal keys counts.
             members.retain(|(earlier, _)| *earlier != key);
             members.push((key, value));
-            self.skip(|b| b == b' ' || b == b'\t');
-            if self.rest.is_empty() {
-                break;
-            }
-            if !self.eat(b',') {
-                return None;
-            }
-            self.skip(|b| b == b' ' || b == b'\t');
-            if self.rest.is_empty() {
-                return None;
-            }
+            self.separator()?;
         }
         Some(members)
+    }
+
+    /// The comma before the next member, or the end.
+    fn separator(&mut self) -> Option<()> {
+        self.skip(|b| b == b' ' || b == b'\t');
+        if self.rest.is_empty() {
+            return Some(());
+        }
+        if !self.eat(b',') {
+            return None;
+        }
+        self.skip(|b| b == b' ' || b == b'\t');
+        (!self.rest.is_empty()).then_some(())
     }
 
     fn item_or_list(&mut self) -> Option<Item<'a>> {
@@ -118,6 +146,8 @@ impl<'a> Parser<'a> {
             b'"' => self.string(),
             b'?' => self.boolean(),
             b':' => self.bytes(),
+            b'@' => self.date(),
+            b'%' => self.display_string(),
             b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
                 self.take(|b| crate::syntax::is_tchar(b) || b == b':' || b == b'/');
                 Some(Item::Other)
@@ -169,6 +199,32 @@ impl<'a> Parser<'a> {
         self.eat(b':').then_some(Item::Other)
     }
 
+    fn date(&mut self) -> Option<Item<'a>> {
+        self.eat(b'@');
+        matches!(self.number()?, Item::Integer(_)).then_some(Item::Other)
+    }
+
+    fn display_string(&mut self) -> Option<Item<'a>> {
+        let mut inside = self.rest.strip_prefix(b"%\"")?;
+        let mut bytes = Vec::new();
+        loop {
+            let (&byte, rest) = inside.split_first()?;
+            inside = rest;
+            match byte {
+                b'"' => break,
+                b'%' => {
+                    let (octet, rest) = inside.split_first_chunk::<2>()?;
+                    bytes.push(lower_hex(octet[0])? << 4 | lower_hex(octet[1])?);
+                    inside = rest;
+                }
+                0x20..=0x7e => bytes.push(byte),
+                _ => return None,
+            }
+        }
+        self.rest = inside;
+        std::str::from_utf8(&bytes).ok().map(|_| Item::Other)
+    }
+
     fn parameters(&mut self) -> Option<()> {
         while self.eat(b';') {
             self.skip(|b| b == b' ');
@@ -207,6 +263,14 @@ impl<'a> Parser<'a> {
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken
+    }
+}
+
+fn lower_hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use http1::encode;
 use policy::{Fields, Terms};
+use store::Labels;
 
 /// The version of the encoding below; entries of another version are treated as damaged.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// A stored response without its body, with its HTTP/1.1 head ready to send.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct StoredHead {
     pub fields: Fields,
     /// When and for whom the response may be reused.
     pub terms: Terms,
+    /// Its cache groups and tags.
+    labels: Labels,
     /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
     block: Vec<u8>,
 }
@@ -30,7 +33,13 @@ impl StoredHead {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();
-        Self { status, reason, fields, terms, block }
+        Self { status, reason, fields, terms, labels: Labels::NONE.clone(), block }
+    }
+
+    /// The same with these labels.
+    #[must_use]
+    pub fn labelled(self, labels: Labels) -> Self {
+        Self { labels, ..self }
     }
 
     /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
@@ -47,6 +56,7 @@ impl store::Meta for StoredHead {
         out.extend_from_slice(&self.reason);
         self.fields.encode(out);
         self.terms.encode(out);
+        self.labels.encode(out);
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -57,9 +67,10 @@ impl store::Meta for StoredHead {
             rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let (fields, rest) = Fields::decode(rest)?;
         let (terms, rest) = Terms::decode(rest)?;
+        let (labels, rest) = Labels::decode(rest)?;
         let status = u16::from_le_bytes(*status);
         let sound = rest.is_empty() && (200..600).contains(&status);
-        sound.then(|| Self::new(status, reason.to_vec(), fields, terms))
+        sound.then(|| Self::new(status, reason.to_vec(), fields, terms).labelled(labels))
     }
 
     fn weight(&self) -> usize {
@@ -68,10 +79,15 @@ impl store::Meta for StoredHead {
             + self.reason.capacity()
             + self.fields.heap_bytes()
             + self.terms.variant().len()
+            + self.labels.heap_bytes()
     }
 
     fn variant(&self) -> &[u8] {
         self.terms.variant()
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
     }
 }
 

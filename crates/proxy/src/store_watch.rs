@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUIET: u32 = 60;
 
 /// Kinds of trouble, each with its code, what it means, and its counter.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 7] = [
     Kind {
         code: "store-write-failed",
         what: "writing to the cache directory failed; responses are served without being kept there",
@@ -34,6 +34,18 @@ const KINDS: [Kind; 5] = [
         code: "store-queue-full",
         what: "the disk is slower than responses arrive; some are kept in memory only",
         count: |stats| stats.queue_full_skips,
+    },
+    Kind {
+        code: "store-events-failed",
+        what: "invalidations could not be written to the cache directory; they hold, but after a \
+               crash all responses with cache groups or tags are dropped",
+        count: |stats| stats.event_write_failures,
+    },
+    Kind {
+        code: "store-events-lost",
+        what: "the record of invalidations in the cache directory was damaged or missing; all \
+               responses with cache groups or tags were dropped",
+        count: |stats| stats.event_logs_lost,
     },
     Kind {
         code: "store-damaged",
@@ -109,11 +121,13 @@ mod tests {
             disk_read_errors: 2,
             disk_timeouts: 3,
             queue_full_skips: 4,
-            damaged: Stats::default().damaged.map(|(why, _)| (why, 5)),
+            event_write_failures: 5,
+            event_logs_lost: 6,
+            damaged: Stats::default().damaged.map(|(why, _)| (why, 7)),
             ..Stats::default()
         };
         let counts = KINDS.map(|kind| (kind.count)(&stats));
-        assert_eq!(counts[..4], [1, 2, 3, 4]);
-        assert!(counts[4] >= 5);
+        assert_eq!(counts[..6], [1, 2, 3, 4, 5, 6]);
+        assert!(counts[6] >= 7);
     }
 }

@@ -20,7 +20,7 @@ use crate::front;
 use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
-use crate::request::invalidations::Invalidations;
+use crate::request::invalidations::{Began, Invalidations};
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
 use crate::settings::Limits;
@@ -53,6 +53,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Marks the beginning of a fetch.
+    pub(crate) fn began(&self) -> Began {
+        Began { keys: self.invalidations.moment(), labels: self.store.moment() }
+    }
+
     /// Makes whatever is stored or on its way for a key invalid.
     pub(crate) fn forget(&self, key: &Key) {
         self.invalidations.add(key);

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::body::{Body, Done, Place};
+use crate::events::Events;
 use crate::key::variant_id;
+use crate::labels::{Labels, Moment};
 use crate::meta::Meta;
 use crate::reader::Reader;
 
@@ -38,6 +40,14 @@ impl<M: Meta> Entry<M> {
         };
         let tail = self.tail().map_or(0, <[u8]>::len);
         (size_of::<Self>() + size_of::<Body>() + self.meta.weight() + tail + place) as u64
+    }
+}
+
+impl<M: Meta> Entry<M> {
+    /// True if an event has ended it: it must not be found any more.
+    pub(crate) fn is_ended(&self, events: &Events) -> bool {
+        let labels = self.meta.labels();
+        !labels.is_empty() && events.ended(labels, self.began(labels))
     }
 }
 
@@ -80,6 +90,15 @@ impl<M> Entry<M> {
     pub fn try_reader(self: &Arc<Self>) -> Option<Reader<M>> {
         let joined = self.body.join()?;
         Some(Reader::new(Arc::clone(self), joined))
+    }
+
+    /// The moment from which on an event counts for it. New metadata of a file keeps the file's
+    /// number, which a restart goes on from: what began later could have a number that comes again.
+    pub(crate) fn began(&self, labels: &Labels) -> Moment {
+        match self.sequence() {
+            0 => labels.began(),
+            sequence => labels.began().min(Moment(sequence)),
+        }
     }
 
     pub(crate) fn body(&self) -> &Arc<Body> {
@@ -127,12 +146,35 @@ pub struct Variants<M> {
     partial: bool,
     /// Key id, where there is a disk.
     id: [u8; 32],
+    /// Some have labels.
+    labelled: bool,
+    /// The last event after which all were seen alive.
+    checked: AtomicU64,
 }
 
 impl<M: Meta> Variants<M> {
     pub(crate) fn new(entries: Entries<M>, partial: bool, id: [u8; 32]) -> Self {
         let weight = entries.iter().map(|entry| entry.weight()).sum();
-        Self { entries, weight, partial, id }
+        let labelled = entries.iter().any(|entry| !entry.meta.labels().is_empty());
+        Self { entries, weight, partial, id, labelled, checked: AtomicU64::new(0) }
+    }
+
+    /// True if no event has ended any of them. Costs nothing if none has labels, and next to nothing
+    /// if there was no event since it was last asked.
+    pub(crate) fn are_alive(&self, events: &Events) -> bool {
+        if !self.labelled {
+            return true;
+        }
+        let last = events.last();
+        if self.checked.load(Ordering::Relaxed) >= last {
+            return true;
+        }
+        let alive = !self.entries.iter().any(|entry| entry.is_ended(events));
+        if alive {
+            // Only after the look at the events, which knows all up to `last`.
+            self.checked.store(last, Ordering::Relaxed);
+        }
+        alive
     }
 }
 

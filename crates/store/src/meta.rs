@@ -1,5 +1,7 @@
 //! What the user of the store keeps beside a body.
 
+use crate::labels::Labels;
+
 /// The user's description of a body: decoded once, then shared by every reader.
 ///
 /// The store never looks inside. It asks for bytes to write to disk, a weight to account for, and
@@ -16,4 +18,10 @@ pub trait Meta: Send + Sync + Sized + 'static {
 
     /// Entries of one key with an equal variant replace each other.
     fn variant(&self) -> &[u8];
+
+    /// What the entry has in common with others, so that [`invalidate`](crate::Store::invalidate)
+    /// can end them together.
+    fn labels(&self) -> &Labels {
+        Labels::NONE
+    }
 }

@@ -35,6 +35,14 @@ pub struct Stats {
     pub resting_skips: u64,
     /// Bodies delivered but not kept because they had no room or grew too large.
     pub passed_along: u64,
+    /// Labels whose invalidations are remembered.
+    pub events: u64,
+    /// Failed attempts to write invalidations to disk. They count all the same, but after a crash
+    /// everything labelled is dropped.
+    pub event_write_failures: u64,
+    /// Records of invalidations found damaged or missing at the start: everything labelled that was
+    /// stored before was dropped.
+    pub event_logs_lost: u64,
     /// Files dropped as damaged, with the reason.
     pub damaged: [(Damage, u64); Damage::ALL.len()],
 }
@@ -59,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) queue_full_skips: Counter,
     pub(crate) resting_skips: Counter,
     pub(crate) passed_along: Counter,
+    pub(crate) event_write_failures: Counter,
+    pub(crate) event_logs_lost: Counter,
     damaged: [Counter; Damage::ALL.len()],
 }
 
@@ -78,6 +88,8 @@ impl Counters {
             queue_full_skips: self.queue_full_skips.get(),
             resting_skips: self.resting_skips.get(),
             passed_along: self.passed_along.get(),
+            event_write_failures: self.event_write_failures.get(),
+            event_logs_lost: self.event_logs_lost.get(),
             damaged: Damage::ALL.map(|why| (why, self.damaged[why as usize].get())),
             ..Stats::default()
         }

@@ -4,6 +4,8 @@
 //! in both tiers at once; nothing waits while it has the lock. Lock order: shard, then the disk's
 //! index or the memory tier.
 
+mod ending;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::body::{Body, Done, InFlight, Place};
 use crate::disk::{Disk, Files, Published, Read, Slots, Spill, lock};
 use crate::entry::{Entries, Entry, Variants};
+use crate::events::{Events, Table};
 use crate::fill::Fill;
 use crate::key::{Key, KeyRef, KnownHash};
 use crate::memory::Memory;
@@ -32,6 +35,7 @@ pub struct Store<M: Meta>(Arc<Inner<M>>);
 struct Inner<M: Meta> {
     memory: Memory<M>,
     disk: Option<Arc<Disk<M>>>,
+    events: Arc<Events>,
     shards: Box<[Mutex<Shard<M>>]>,
     flight: Arc<InFlight>,
     counters: Arc<Counters>,
@@ -72,10 +76,12 @@ impl<M: Meta> Store<M> {
             None => None,
         };
         let (disk, held) = opened.unzip();
+        let events = disk.as_ref().map(|disk: &Arc<Disk<M>>| Arc::clone(&disk.events));
         let largest_in_memory = options.largest_in_memory();
         Ok(Self(Arc::new(Inner {
             memory: Memory::new(options.memory, largest_in_memory, Arc::clone(&counters)),
             disk,
+            events: events.unwrap_or_else(|| Arc::new(Events::after(Table::default(), 1))),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             flight,
             counters,
@@ -95,14 +101,20 @@ impl<M: Meta> Store<M> {
         if let Some(disk) = &self.0.disk {
             disk.hot.mark(found.id());
         }
-        Some(found).filter(|found| found.is_whole())
+        Some(found).filter(|found| found.is_whole() && found.are_alive(&self.0.events))
     }
 
     /// All variants of a key, from memory or disk. Trouble with the disk is a miss, and counted.
     pub async fn look_up(&self, key: &Key) -> Option<Arc<Variants<M>>> {
         for _ in 0..TRIES {
-            if let Some(found) = self.0.memory.get_owned(key).and_then(|found| self.hit(found)) {
-                return Some(found);
+            if let Some(found) = self.0.memory.get_owned(key) {
+                if !found.are_alive(&self.0.events) {
+                    self.bury(key);
+                    continue;
+                }
+                if let Some(found) = self.hit(found) {
+                    return Some(found);
+                }
             }
             let disk = self.0.disk.as_ref()?;
             let id = key.id();
@@ -115,6 +127,8 @@ impl<M: Meta> Store<M> {
             };
             let shared = SharedRead { store: self, key, read };
             match shared.read.get_or_init(|| self.read(disk, key, id)).await {
+                // One that was read before an event may still be shared after it.
+                Found::Variants(variants) if !variants.are_alive(&self.0.events) => (),
                 Found::Variants(variants) => return Some(Arc::clone(variants)),
                 Found::Nothing => return None,
                 Found::Changed => (),
@@ -152,6 +166,7 @@ impl<M: Meta> Store<M> {
                 entries.push(entry);
             }
         }
+        entries.retain(|entry| !self.forget_if_ended(id, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
         if entries.is_empty() {
             self.0.memory.remove(key);
@@ -188,7 +203,7 @@ impl<M: Meta> Store<M> {
         let disk = self.0.disk.as_ref();
         let stored = self.in_memory(key).iter().any(|e| Arc::ptr_eq(e, entry))
             || disk.is_some_and(|disk| disk.has(id, entry));
-        if !stored || entry.is_gone() {
+        if !stored || entry.is_gone() || self.is_ended(entry) {
             return None;
         }
         shard.reads.remove(key);
@@ -241,6 +256,11 @@ impl<M: Meta> Store<M> {
             only_here.set(only_here.get() + count);
         });
         let (entries, bytes) = disk.map(Disk::clear).unwrap_or_default();
+        // Nothing is left for earlier events to end; what is being fetched must not come back.
+        self.0.events.add_all();
+        if let Some(disk) = disk {
+            disk.journal.rewrite();
+        }
         cleared.entries += only_here.get() + entries;
         cleared.bytes += bytes;
         cleared
@@ -252,6 +272,7 @@ impl<M: Meta> Store<M> {
         stats.memory_entries = self.0.memory.keys();
         stats.memory_bytes = self.0.memory.bytes();
         stats.in_flight_bytes = self.0.flight.bytes();
+        stats.events = self.0.events.len();
         if let Some(disk) = &self.0.disk {
             disk.gauge(&mut stats);
         }
@@ -297,6 +318,11 @@ impl<M: Meta> Store<M> {
         if entry.body().is_removed() {
             return Committed::NotStored(NotStored::Removed);
         }
+        if self.is_ended(entry) {
+            drop(shard);
+            self.supersede(key, entry);
+            return Committed::NotStored(NotStored::Removed);
+        }
         shard.reads.remove(key);
         let id = self.id(key);
         let on_disk = match &self.0.disk {
@@ -323,6 +349,7 @@ impl<M: Meta> Store<M> {
         let file = Arc::clone(&published.file);
         let why = match body.is_removed() {
             true => NotStored::Removed,
+            false if self.is_ended(entry) => NotStored::Removed,
             false if spill.adopt(published) => {
                 shard.reads.remove(key);
                 entry.set_sequence(file.id.sequence);
@@ -448,7 +475,7 @@ impl<M: Meta> Clone for Store<M> {
 impl<M: Meta> Drop for Inner<M> {
     fn drop(&mut self) {
         if let Some(disk) = &self.disk {
-            disk.io.close();
+            disk.close();
         }
     }
 }

@@ -13,6 +13,7 @@ mod collapsing;
 mod control;
 mod faults;
 mod forwarding;
+mod groups;
 mod https;
 mod large;
 mod refusals;

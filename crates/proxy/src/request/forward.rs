@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
-use super::{Request, look_up, respond};
+use super::{Request, grouped, look_up, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
@@ -29,7 +29,7 @@ pub(crate) async fn forward(
     match fetched.await {
         Ok(mut response) => {
             unanswered.settle();
-            invalidate(worker, request, &response);
+            invalidate(worker, request, &response).await;
             respond::for_next_hop(&mut response.head, worker.shared.clock.now());
             respond::from_origin(request, response, why.code(), forwarded)
         }
@@ -43,7 +43,7 @@ pub(crate) async fn forward(
     }
 }
 
-fn invalidate(worker: &Worker, request: &Request, response: &Response) {
+async fn invalidate(worker: &Arc<Worker>, request: &Request, response: &Response) {
     let head = &*request.head;
     let keys = policy::invalidate::invalidated(
         &head.method,
@@ -53,10 +53,11 @@ fn invalidate(worker: &Worker, request: &Request, response: &Response) {
         &head.target,
         &response.head.fields,
     );
-    for mut key in keys {
+    let keys = keys.into_iter().map(|mut key| {
         look_up::add_origin(worker, &mut key);
-        worker.shared.forget(&store::Key::new(&key));
-    }
+        store::Key::new(&key)
+    });
+    grouped::invalidate(worker, request, &response.head.fields, keys.collect()).await;
 }
 
 /// An unsafe request whose outcome is not known. Dropped in that state, because its client left or

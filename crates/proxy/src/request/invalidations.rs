@@ -1,7 +1,8 @@
 //! Remembers what was invalidated lately, so that a fetch that began before is not stored after.
 //!
 //! The store dooms fills that are under way when their key is removed. This covers the time before:
-//! from the request to the origin until the fill begins.
+//! from the request to the origin until the fill begins. What is invalidated by labels, the store
+//! orders itself, given when the fetch began.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,13 @@ pub(crate) struct Invalidations {
 /// A moment between invalidations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment(u64);
+
+/// When a fetch began: what was invalidated after that must not be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Began {
+    pub(crate) keys: Moment,
+    pub(crate) labels: store::Moment,
+}
 
 impl Invalidations {
     pub(crate) fn new() -> Self {

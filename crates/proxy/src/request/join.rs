@@ -96,6 +96,14 @@ impl Flights {
         self.shard(key).remove(key);
     }
 
+    /// As [`Flights::detach`], but for this flight alone.
+    fn detach_one(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut shard = self.shard(key);
+        if shard.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            shard.remove(key);
+        }
+    }
+
     /// Makes all later requests fetch anew.
     pub(crate) fn detach_all(&self) {
         for shard in &self.shards {
@@ -128,12 +136,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut shard = self.flights.shard(&self.key);
         // A flight that was detached may have been followed by another one for the same key.
-        if shard.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
-            shard.remove(&self.key);
-        }
-        drop(shard);
+        self.flights.detach_one(&self.key, &self.flight);
         self.flight.state.send_if_modified(|state| {
             let unfinished = matches!(state, State::Fetching);
             if unfinished {
@@ -328,6 +332,12 @@ async fn follow(
         Ok(Err(_)) | Err(_) => State::Private(None),
     };
     let answer = match state {
+        // Those who come later wait for one another again.
+        State::Shared(entry) if worker.shared.store.is_ended(&entry) => {
+            worker.shared.flights.detach_one(&wanted.key, flight);
+            drop(waiting);
+            return Box::pin(obtain(worker, request, wanted, informational)).await;
+        }
         State::Shared(entry) => share(worker, request, &wanted, &entry),
         State::Failed(error) => Some(failed(worker, request, &wanted, &error, true)),
         State::Private(Some(status)) => {
@@ -380,6 +390,9 @@ fn stale(
     failure: OriginFailure,
 ) -> Option<Answer> {
     let Found::Unusable(entry, _) = &wanted.found else { return None };
+    if worker.shared.store.is_ended(entry) {
+        return None;
+    }
     let now = worker.shared.clock.now();
     let terms = &entry.meta().terms;
     let (age, ttl, why) =

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{self, Conditions};
 use super::fill::{self, Ended, Rushed};
-use super::invalidations::Moment;
+use super::invalidations::Began;
 use super::join::Permit;
 use super::reconcile::{self, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted};
@@ -61,8 +61,8 @@ type ToLeader = Option<oneshot::Sender<Led>>;
 impl Lead {
     /// Runs to the end, whoever leaves.
     pub(crate) async fn run(self, leader: ToLeader) {
-        let began = self.worker.shared.invalidations.moment();
-        match self.ask().await {
+        let began = self.worker.shared.began();
+        match self.ask(began).await {
             Err(error) => self.fail(leader, error),
             Ok(Reconciled::Store(terms, response)) => {
                 self.store(leader, terms, response, began).await;
@@ -85,19 +85,20 @@ impl Lead {
     }
 
     /// Asks the origin, once more without conditions if it confirms what we do not have.
-    async fn ask(&self) -> Result<Reconciled, FetchError> {
+    async fn ask(&self, began: Began) -> Result<Reconciled, FetchError> {
         if let Found::Unusable(entry, _) = &self.wanted.found
             && entry.meta().terms.has_validator()
-            && let Some(reconciled) = self.ask_once(Some(entry)).await?
+            && let Some(reconciled) = self.ask_once(Some(entry), began).await?
         {
             return Ok(reconciled);
         }
-        self.ask_once(None).await?.ok_or(FetchError::Unasked { status: 304 })
+        self.ask_once(None, began).await?.ok_or(FetchError::Unasked { status: 304 })
     }
 
     async fn ask_once(
         &self,
         validating: Option<&Arc<Entry>>,
+        began: Began,
     ) -> Result<Option<Reconciled>, FetchError> {
         let (worker, request) = (&self.worker, &self.request);
         let clock = &worker.shared.clock;
@@ -105,14 +106,16 @@ impl Lead {
         let conditions = validating.map_or(Conditions::None, |entry| Conditions::Validating(entry));
         let informational = self.informational.clone();
         let response = fetch::fetch(worker, request, &conditions, None, informational).await?;
-        let times = Times { request: asked, response: clock.now() };
+        let times = Times { began: began.labels, request: asked, response: clock.now() };
         reconcile::reconcile(worker, request, &self.wanted, response, times, validating)
     }
 
     /// Starts to store a response, and shares it as soon as its head is there.
-    async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Moment) {
+    async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Began) {
         let store = &self.worker.shared.store;
-        let head = reconcile::stored_head(&self.worker, response.head.clone(), terms);
+        let (worker, request) = (&self.worker, &self.request);
+        let head = response.head.clone();
+        let head = reconcile::stored_head(worker, request, head, terms, began.labels);
         let length = response.content.length();
         let mut fill = match store.begin(self.wanted.key.clone(), head, length) {
             Ok(fill) => fill,
@@ -120,7 +123,10 @@ impl Lead {
         };
         let shared = &self.worker.shared;
         let key = &self.wanted.key;
-        if shared.invalidations.since(began, key) || shared.doubtful.contains(key) {
+        let is_ended = shared.invalidations.since(began.keys, key)
+            || shared.store.is_ended(&fill.entry())
+            || shared.doubtful.contains(key);
+        if is_ended {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use policy::reason::NotStored;
 use policy::{Admit, Exchanged, Terms, Timestamp};
 
-use super::{Entry, Request, Wanted, respond};
+use super::{Entry, Request, Wanted, labels, respond};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -27,6 +27,8 @@ pub(crate) enum Reconciled {
 /// When the request was sent and its response came.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
+    /// In the order of what invalidates by labels.
+    pub(crate) began: store::Moment,
     pub(crate) request: Timestamp,
     pub(crate) response: Timestamp,
 }
@@ -78,7 +80,7 @@ fn freshen(
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
-            let meta = stored_head(worker, head.clone(), terms);
+            let meta = stored_head(worker, request, head.clone(), terms, times.began);
             match store.replace_meta(&wanted.key, entry, meta) {
                 Some(updated) => Reconciled::Freshened(updated),
                 // Removed in the meantime: the confirmed content still answers who asked for it.
@@ -117,10 +119,17 @@ fn admit(
 }
 
 /// The head as it is kept: without what must not be stored and without framing, which is computed
-/// anew for each client.
-pub(crate) fn stored_head(worker: &Worker, head: ResponseHead, terms: Terms) -> StoredHead {
+/// anew for each client; and its labels, from the moment on when it was asked for.
+pub(crate) fn stored_head(
+    worker: &Worker,
+    request: &Request,
+    head: ResponseHead,
+    terms: Terms,
+    began: store::Moment,
+) -> StoredHead {
+    let labels = labels::of(worker, &request.head, &head.fields, began);
     let ResponseHead { status, reason, mut fields, .. } = head;
     policy::strip::strip_for_storage(&mut fields, &worker.shared.rules);
     fields.remove("Content-Length");
-    StoredHead::new(status, reason, fields, terms)
+    StoredHead::new(status, reason, fields, terms).labelled(labels)
 }

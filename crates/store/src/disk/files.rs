@@ -68,6 +68,11 @@ impl Files {
         Ok(Handle { file: File::open(path)?, files: self.clone() })
     }
 
+    /// Takes over a file that is open.
+    pub(crate) fn take(&self, file: File) -> Handle {
+        Handle { file, files: self.clone() }
+    }
+
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<Handle> {
         self.check(Op::Open)?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -84,6 +89,12 @@ impl Files {
             }
             done => done,
         }
+    }
+
+    /// Waits until what was moved into or out of a directory is safe from a power cut.
+    pub(crate) fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.check(Op::Open)?;
+        File::open(path)?.sync_all()
     }
 
     /// Removes a file; one that is gone already is no error.
@@ -132,6 +143,12 @@ impl Handle {
             }
             None => self.file.write_all_at(bytes, offset),
         }
+    }
+
+    /// Waits until what was written is safe from a power cut.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.files.check(Op::Write)?;
+        self.file.sync_data()
     }
 
     /// Cuts or extends the file to this length.

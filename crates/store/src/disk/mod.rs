@@ -9,6 +9,7 @@ mod format;
 mod hot;
 mod index;
 mod io;
+mod journal;
 mod lane;
 mod load;
 mod open;
@@ -29,13 +30,16 @@ use index::Index;
 pub(crate) use index::{Slot, Slots};
 use io::Unanswered;
 pub(crate) use io::{FileId, Io, Piece};
+use journal::Journal;
 pub(crate) use lane::lock;
 use load::{Loaded, LoadedBody, Trouble};
 pub(crate) use spill::{Published, Spill};
 
 use crate::body::{Body, Done, InFlight, Place};
 use crate::entry::Entry;
+use crate::events::Events;
 use crate::key::Key;
+use crate::labels::Label;
 use crate::meta::Meta;
 use crate::options::{Clock, DiskOptions, Options};
 use crate::reason::{Damage, OpenError};
@@ -53,7 +57,9 @@ pub(crate) struct Disk<M> {
     /// Bytes and number of entries waiting for the writer.
     queued: AtomicU64,
     queued_entries: AtomicU64,
-    sequence: AtomicU64,
+    pub(crate) journal: Journal,
+    /// Numbers the files too.
+    pub(crate) events: Arc<Events>,
     rests_until: AtomicU64,
     clock: Clock,
     /// Bytes of the largest file, and of the largest body that is read whole.
@@ -83,11 +89,15 @@ impl<M: Meta> Disk<M> {
         let root = &disk.directory;
         let held = Arc::new(open::take(root)?);
         let found = open::scan(root)?;
-        let io =
-            Io::start(files, root, options.disk_patience, counters, &held).map_err(|source| {
-                OpenError::Io { doing: "starting threads for", path: root.clone(), source }
-            })?;
-        let next = found.last().map_or(1, |(id, _)| id.sequence.saturating_add(1));
+        let starting = |source| {
+            let path = root.clone();
+            OpenError::Io { doing: "starting threads for", path, source }
+        };
+        let started = Io::start(files, root, options.disk_patience, counters, &held);
+        let io = started.map_err(starting)?;
+        let next = found.last().map(|(id, _)| id.sequence.saturating_add(1));
+        let opened = Journal::open(io.files.clone(), root, &io.counters, next, &held);
+        let (journal, events) = opened.map_err(starting)?;
         let tier = Arc::new_cyclic(|me| Self {
             io: Arc::new(io),
             index: Mutex::new(Index::new(disk.capacity, options.variants_per_key)),
@@ -95,7 +105,8 @@ impl<M: Meta> Disk<M> {
             flight,
             queued: AtomicU64::new(0),
             queued_entries: AtomicU64::new(0),
-            sequence: AtomicU64::new(next),
+            journal,
+            events,
             rests_until: AtomicU64::new(0),
             clock: Arc::clone(&options.clock),
             largest: options.largest_on_disk(),
@@ -156,6 +167,25 @@ impl<M: Meta> Disk<M> {
 
     pub(crate) fn remove_key(&self, key: &[u8; 32]) -> Slots<M> {
         self.with_index(|index, _| index.remove_key(key))
+    }
+
+    /// Removes the file of an entry, and no other of its variant.
+    pub(crate) fn remove(&self, key: [u8; 32], entry: &Entry<M>) {
+        let id = FileId { key, variant: entry.variant(), sequence: entry.sequence() };
+        self.with_index(|index, _| index.remove(&id));
+    }
+
+    /// Queues an event for the log. Waits until it is there, but not for a disk that hangs.
+    pub(crate) fn record(
+        &self,
+        labels: &[Label],
+        number: u64,
+    ) -> impl Future<Output = ()> + use<M> {
+        let (io, answer) = (Arc::clone(&self.io), self.journal.append(labels, number));
+        async move {
+            // What went wrong is counted; the event holds all the same.
+            let _ = io.answer(answer, io.patience).await;
+        }
     }
 
     /// Forgets everything; returns how many entries of how many bytes that were.
@@ -270,6 +300,13 @@ impl<M: Meta> Disk<M> {
     /// Waits until everything queued so far is on disk.
     pub(crate) async fn flush(&self) {
         self.io.flush().await;
+        self.journal.flush().await;
+    }
+
+    /// Finishes what is queued, then ends the threads.
+    pub(crate) fn close(&self) {
+        self.io.close();
+        self.journal.close(5 * self.io.patience);
     }
 }
 

@@ -91,7 +91,7 @@ impl<M: Meta> Disk<M> {
     }
 
     pub(crate) fn next_id(&self, key: [u8; 32], variant: u64) -> FileId {
-        FileId { key, variant, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
+        FileId { key, variant, sequence: self.events.number() }
     }
 
     pub(crate) fn is_resting(&self) -> bool {

@@ -3,6 +3,7 @@
 mod contract;
 mod damage;
 mod directory;
+mod events;
 mod faults;
 mod following;
 mod model;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use crate::disk::Files;
-use crate::{Committed, DiskOptions, Entry, Key, Meta, Options, ReadError, Reader, Store};
+use crate::{Committed, DiskOptions, Entry, Key, Labels, Meta, Options, ReadError, Reader, Store};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -29,16 +30,19 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) struct Label {
     pub(crate) variant: String,
     pub(crate) text: String,
+    pub(crate) labels: Labels,
 }
 
 impl Meta for Label {
     fn encode(&self, out: &mut Vec<u8>) {
+        self.labels.encode(out);
         out.extend_from_slice(format!("{}\n{}", self.variant, self.text).as_bytes());
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
+        let (labels, bytes) = Labels::decode(bytes)?;
         let (variant, text) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
-        Some(label(variant, text))
+        Some(Label { labels, ..label(variant, text) })
     }
 
     fn weight(&self) -> usize {
@@ -48,10 +52,14 @@ impl Meta for Label {
     fn variant(&self) -> &[u8] {
         self.variant.as_bytes()
     }
+
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
 }
 
 pub(crate) fn label(variant: &str, text: &str) -> Label {
-    Label { variant: variant.to_owned(), text: text.to_owned() }
+    Label { variant: variant.to_owned(), text: text.to_owned(), labels: Labels::NONE.clone() }
 }
 
 /// A store to be and the directory it may use.
