@@ -27,6 +27,7 @@ pub mod invalidate;
 pub mod key;
 pub mod lifetime;
 pub mod method;
+mod preference;
 pub mod reason;
 pub mod respond;
 pub mod reuse;

@@ -243,7 +243,7 @@ proptest! {
         let _ = Fields::decode(&bytes);
         let _ = Vary::decode(&bytes);
         let _ = Terms::decode(&bytes);
-        let mut versioned = vec![1];
+        let mut versioned = vec![2];
         versioned.extend_from_slice(&bytes);
         if let Some((terms, _)) = Terms::decode(&versioned) {
             let _ = terms.vary().matches(&Fields::new());

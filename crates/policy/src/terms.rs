@@ -11,7 +11,7 @@ use crate::wire::{Reader, put_number, put_signed};
 
 /// The first byte of the encoding. A change of the encoding changes it, and old terms are then
 /// refused, never misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The terms of a stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]

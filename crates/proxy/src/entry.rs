@@ -67,7 +67,7 @@ impl store::Meta for StoredHead {
             + self.block.capacity()
             + self.reason.capacity()
             + self.fields.heap_bytes()
-            + self.terms.variant().len()
+            + self.terms.vary().heap_bytes()
     }
 
     fn variant(&self) -> &[u8] {

@@ -264,7 +264,7 @@ fn damaged_terms_are_refused() {
     for length in 0..bytes.len() {
         assert_eq!(Terms::decode(&bytes[..length]), None, "{length}");
     }
-    for (at, wrong) in [(0, 2), (1, 0x40), (2, 7)] {
+    for (at, wrong) in [(0, 1), (1, 0x40), (2, 7)] {
         let mut damaged = bytes.clone();
         damaged[at] = wrong;
         assert_eq!(Terms::decode(&damaged), None, "{at}");
