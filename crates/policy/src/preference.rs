@@ -151,8 +151,8 @@ fn weight_text(weight: u16) -> impl Iterator<Item = u8> {
     let length = match weight {
         FULL.. => 0,
         0 => 4,
-        _ if weight % 100 == 0 => 6,
-        _ if weight % 10 == 0 => 7,
+        _ if weight.is_multiple_of(100) => 6,
+        _ if weight.is_multiple_of(10) => 7,
         _ => 8,
     };
     text.into_iter().take(length)
