@@ -119,8 +119,10 @@ pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
     //# When doing so, the cache MUST add each header field in the provided response to the stored
     //# response, replacing field values that are already present, with the following exceptions:
     let withheld = withheld(stored, not_modified);
+    let keeps_type = !is_same_type(stored, not_modified);
     let updates = |name: &[u8]| {
         !is_kept(name)
+            && !(keeps_type && name.eq_ignore_ascii_case(b"content-type"))
             && !is_hop_by_hop(name)
             && !is_named_by_connection(name, not_modified)
             && !withheld.withholds(name)
@@ -141,8 +143,35 @@ fn is_kept(name: &[u8]) -> bool {
     //# The Content-Length header field.
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
     //# Header fields that the cache's stored response depends upon, as described below,
-    const KEPT: [&[u8]; 3] = [b"content-length", b"content-encoding", b"content-range"];
+    const KEPT: [&[u8]; 8] = [
+        b"content-digest",
+        b"content-encoding",
+        b"content-length",
+        b"content-md5",
+        b"content-range",
+        b"digest",
+        b"repr-digest",
+        b"trailer",
+    ];
     KEPT.iter().any(|kept| name.eq_ignore_ascii_case(kept))
+}
+
+/// Does the 304 say the same of what the stored bytes are, apart from parameters and letter case?
+fn is_same_type(stored: &Fields, not_modified: &Fields) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
+    //# Caches in this situation MAY omit these header fields from updating stored responses on an
+    //# exceptional basis but SHOULD limit such omission to those fields necessary to assure integrity
+    //# of the stored response.
+    let ours = stored.get("content-type").map(media_type);
+    let mut theirs = not_modified.all("content-type").map(media_type);
+    let is_same = |ours: &[u8]| theirs.all(|theirs| theirs.eq_ignore_ascii_case(ours));
+    ours.is_some_and(is_same)
+}
+
+/// The `type/subtype` of a Content-Type.
+fn media_type(value: &[u8]) -> &[u8] {
+    let end = value.iter().position(|&b| b == b';').unwrap_or(value.len());
+    trim(&value[..end])
 }
 
 /// The fields that the directives in force after the update withhold from storage.
