@@ -75,6 +75,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         has_validator: has_validator(response),
         stale_while_revalidate: directives.stale_while_revalidate,
         stale_if_error: directives.stale_if_error,
+        dialect: directives.dialect,
         vary,
     };
     check_useful(&terms)?;

@@ -3,11 +3,12 @@
 //! Where directives repeat or contradict each other the most restrictive reading wins. A targeted
 //! field (RFC 9213) that applies is read instead of Cache-Control.
 
+use crate::dialect::Dialect;
 use crate::fields::Fields;
 use crate::rules::Rules;
 use crate::syntax::{is_tchar, is_token, members};
 use crate::targeted;
-use crate::units::DeltaSeconds;
+use crate::units::{DeltaSeconds, Timestamp};
 
 /// One directive: its name as it came and what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,8 @@ pub(crate) fn parse(value: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     members(value).filter_map(directive)
 }
 
-fn directive(member: &[u8]) -> Option<Directive<'_>> {
+/// One member of a list of directives, if it is one.
+pub(crate) fn directive(member: &[u8]) -> Option<Directive<'_>> {
     let end = member.iter().position(|&b| !is_tchar(b)).unwrap_or(member.len());
     let (name, rest) = member.split_at(end);
     if name.is_empty() {
@@ -126,6 +128,10 @@ pub struct ResponseDirectives {
     pub immutable: bool,
     /// They come from a targeted field, so Cache-Control and Expires do not count (RFC 9213 §2.2).
     pub targeted: bool,
+    /// They come from a field that is for us alone.
+    pub dialect: Option<Dialect>,
+    /// When the response becomes stale, where a field for us alone says so.
+    pub expires: Option<Timestamp>,
     /// The fields that a `no-cache` or `private` names.
     withheld: Vec<Box<[u8]>>,
 }
@@ -139,7 +145,11 @@ impl ResponseDirectives {
         //# ignore the Cache-Control and Expires header fields in that response, unless no valid,
         //# non-empty value is available from the listed header fields.
         for name in &rules.targeted {
-            if let Some(directives) = targeted::read(response, name) {
+            let read = match Dialect::of(name) {
+                Some(dialect) => dialect.read(response),
+                None => targeted::read(response, name),
+            };
+            if let Some(directives) = read {
                 return directives;
             }
         }

@@ -20,6 +20,7 @@ pub mod admit;
 pub mod age;
 pub mod classify;
 pub mod date;
+pub mod dialect;
 pub mod directives;
 pub mod explain;
 pub mod fields;

@@ -120,9 +120,10 @@ pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
     //# response, replacing field values that are already present, with the following exceptions:
     let withheld = withheld(stored, not_modified);
     let keeps_type = !is_same_type(stored, not_modified);
+    let is_kept =
+        |name: &[u8]| is_kept(name) || (keeps_type && name.eq_ignore_ascii_case(b"content-type"));
     let updates = |name: &[u8]| {
         !is_kept(name)
-            && !(keeps_type && name.eq_ignore_ascii_case(b"content-type"))
             && !is_hop_by_hop(name)
             && !is_named_by_connection(name, not_modified)
             && !withheld.withholds(name)

@@ -26,7 +26,7 @@ impl StoredHead {
     pub fn new(status: u16, reason: Vec<u8>, fields: Fields, terms: Terms) -> Self {
         let mut block = Vec::with_capacity(64 + fields.heap_bytes());
         encode::status_line(&mut block, status, &reason);
-        for (name, value) in fields.iter() {
+        for (name, value) in fields.iter().filter(|(name, _)| !terms.hides(name)) {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();

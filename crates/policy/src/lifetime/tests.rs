@@ -180,6 +180,22 @@ fn a_route_raises_caps_and_replaces_lifetimes() {
 }
 
 #[test]
+fn an_instant_in_a_field_for_us_counts_from_the_date_of_the_response() {
+    let rules = Rules { targeted: vec!["X-Accel-Expires".to_owned()], ..Rules::default() };
+    let rows = [
+        (DATE, "@1795392060", 60),
+        (EARLIER, "@1795392060", 3660),
+        ("", "@1795392060", 60),
+        (DATE, "@1795391999", 0),
+        (DATE, "60", 60),
+    ];
+    for (date, value, secs) in rows {
+        let head = format!("{date}\nx-accel-expires: {value}\nexpires: 0");
+        assert_eq!(freshness(200, &head, &rules).lifetime, Lifetime::from_secs(secs), "{head}");
+    }
+}
+
+#[test]
 fn with_a_targeted_field_expires_does_not_count() {
     let head = format!("cdn-cache-control: max-age=7\ncache-control: max-age=1\n{IN_A_MINUTE}");
     check(&head, 7, MAX_AGE);

@@ -264,14 +264,18 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Validated { entry, head } => {
+        Led::Validated { entry, mut head } => {
+            if let Some(head) = &mut head {
+                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
+            }
             let stored = head.is_none();
             let forwarded = Forwarded { status: Some(304), stored, validated: true, ..forwarded };
             let way = Way { reader: None, head };
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Private { response, why } => {
+        Led::Private { mut response, why } => {
+            policy::dialect::strip_heeded(&mut response.head.fields, &worker.shared.rules);
             let status = response.head.status;
             match stale(worker, request, wanted, OriginFailure::Status(status)) {
                 Some(answer) => answer,
