@@ -51,7 +51,7 @@ pub use key::primary_key;
 pub use method::Method;
 pub use reason::Reason;
 pub use respond::{Reply, respond};
-pub use reuse::{OriginFailure, Verdict, absent, reuse, stale_on_error};
+pub use reuse::{OriginFailure, Verdict, absent, reuse, stale_on_error, unvalidated_status};
 pub use rules::Rules;
 pub use terms::Terms;
 pub use units::{Age, DeltaSeconds, Lifetime, Timestamp};

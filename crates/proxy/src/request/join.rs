@@ -400,8 +400,22 @@ fn failed(
     error: &FetchError,
     collapsed: bool,
 ) -> Answer {
-    stale(worker, request, wanted, OriginFailure::Unreachable)
-        .unwrap_or_else(|| respond::failed(worker, request, error, forwarded(wanted, collapsed)))
+    stale(worker, request, wanted, OriginFailure::Unreachable).unwrap_or_else(|| {
+        let status = failed_status(worker, wanted, error);
+        respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed))
+    })
+}
+
+/// The status of the error: that of the fault itself, unless a stored response had to be validated
+/// and the origin was out of reach.
+fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
+    let unvalidated = match &wanted.found {
+        Found::Unusable(entry, _) if error.is_disconnection() => {
+            policy::unvalidated_status(&entry.meta().terms, worker.shared.clock.now())
+        }
+        _ => None,
+    };
+    unvalidated.unwrap_or(error.status())
 }
 
 fn refetch(wanted: &Wanted) -> Refetch {
