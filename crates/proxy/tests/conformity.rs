@@ -164,6 +164,22 @@ fn a_304_refines_the_type_of_what_is_stored_and_keeps_its_digest() {
     assert_eq!(origin.count(), 2);
 }
 
+#[test]
+fn a_response_with_a_targeted_lifetime_keeps_its_dates_and_has_its_age() {
+    let origin = Origin::answering(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nCDN-Cache-Control: max-age=100\r\n\
+         Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nExpires: Mon, 23 Nov 2026 12:00:01 GMT\r\n\
+         Content-Length: 1\r\n\r\nx",
+    );
+    let site = Site::before(&origin, Rules::default());
+    site.get();
+    let response = site.after(50).get();
+    assert_eq!((cache(&response), response.all("Age")), ("HIT", vec!["50"]));
+    assert_eq!(response.all("Date"), ["Mon, 23 Nov 2026 12:00:00 GMT"]);
+    assert_eq!(response.all("Expires"), ["Mon, 23 Nov 2026 12:00:01 GMT"]);
+    assert_eq!(response.all("CDN-Cache-Control"), ["max-age=100"]);
+}
+
 fn reading(targeted: &str) -> Rules {
     Rules { targeted: vec![targeted.to_owned()], ..Rules::default() }
 }
