@@ -149,7 +149,13 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
         listen: serve.listen,
         workers: workers(&serve),
         store: store::Options { memory: serve.memory.0, disk, ..store::Options::default() },
-        rules: Rules { default_ttl, profile: serve.profile, ..Rules::default() },
+        rules: Rules {
+            default_ttl,
+            profile: serve.profile,
+            set_cookie: serve.set_cookie,
+            targeted: serve.targeted,
+            ..Rules::default()
+        },
         limits: Limits {
             connect_timeout: serve.connect_timeout,
             first_byte_timeout: serve.first_byte_timeout,

@@ -75,6 +75,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         has_validator: has_validator(response),
         stale_while_revalidate: directives.stale_while_revalidate,
         stale_if_error: directives.stale_if_error,
+        dialect: directives.dialect,
         vary,
     };
     check_useful(&terms)?;
@@ -178,15 +179,13 @@ fn check_cacheable(
     freshness: Freshness,
     rules: &Rules,
 ) -> Result<(), NotStored> {
-    let is_safe = rules.profile == Profile::Safe;
-    let has_lifetime = freshness.source != Source::Absent;
-    match (status, freshness.source) {
-        (_, Source::Explicit(_) | Source::Forced) => return Ok(()),
-        (501, Source::Heuristic) => {}
-        (500.., _) if is_safe => return Err(NotStored::ServerError),
-        (405 | 414, Source::Absent) if is_safe => return Err(NotStored::NoExplicitLifetime),
-        _ => {}
+    if matches!(freshness.source, Source::Explicit(_) | Source::Forced) {
+        return Ok(());
     }
+    if rules.profile == Profile::Safe {
+        check_carefully(status, freshness.source)?;
+    }
+    let has_lifetime = freshness.source != Source::Absent;
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3
     //# the response contains at least one of the following:
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3
@@ -197,6 +196,18 @@ fn check_cacheable(
         return Ok(());
     }
     Err(NotStored::StatusNotCacheable)
+}
+
+/// What the safe profile asks, beyond the standard, of a response whose origin gave no lifetime.
+const fn check_carefully(status: u16, source: Source) -> Result<(), NotStored> {
+    match (status, source) {
+        // They are often about the one request, its fields or its client.
+        (400 | 431, _) => Err(NotStored::StatusNotCacheable),
+        (_, Source::Heuristic) => Ok(()),
+        (405 | 414, _) => Err(NotStored::NoExplicitLifetime),
+        (500.., _) => Err(NotStored::ServerError),
+        _ => Ok(()),
+    }
 }
 
 /// Not a rule of the standard: what could never be reused is not worth its place.

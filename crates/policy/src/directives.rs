@@ -3,11 +3,12 @@
 //! Where directives repeat or contradict each other the most restrictive reading wins. A targeted
 //! field (RFC 9213) that applies is read instead of Cache-Control.
 
+use crate::dialect::Dialect;
 use crate::fields::Fields;
 use crate::rules::Rules;
 use crate::syntax::{is_tchar, is_token, members};
 use crate::targeted;
-use crate::units::DeltaSeconds;
+use crate::units::{DeltaSeconds, Timestamp};
 
 /// One directive: its name as it came and what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub(crate) enum Argument<'a> {
     Token(&'a [u8]),
     /// The inside of a quoted string, escapes left in.
     Quoted(&'a [u8]),
-    /// Not of the grammar.
-    Invalid,
+    /// Not of the grammar: all that follows the name.
+    Invalid(&'a [u8]),
 }
 
 impl Directive<'_> {
@@ -40,7 +41,7 @@ impl Directive<'_> {
     pub(crate) fn seconds(&self) -> Option<DeltaSeconds> {
         match self.argument {
             Argument::Token(digits) | Argument::Quoted(digits) => DeltaSeconds::parse(digits),
-            Argument::Absent | Argument::Invalid => None,
+            Argument::Absent | Argument::Invalid(_) => None,
         }
     }
 
@@ -50,22 +51,21 @@ impl Directive<'_> {
     }
 }
 
-/// The directives of one Cache-Control line. A member that is no directive is left out.
+/// The directives of one Cache-Control line. A member that is no directive has no name.
 pub(crate) fn parse(value: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     members(value).filter_map(directive)
 }
 
-fn directive(member: &[u8]) -> Option<Directive<'_>> {
+/// One member of a list of directives, if it is one.
+pub(crate) fn directive(member: &[u8]) -> Option<Directive<'_>> {
     let end = member.iter().position(|&b| !is_tchar(b)).unwrap_or(member.len());
     let (name, rest) = member.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
     let argument = match rest {
+        [] if name.is_empty() => return None,
         [] => Argument::Absent,
         [b'=', token @ ..] if is_token(token) => Argument::Token(token),
         [b'=', b'"', inside @ .., b'"'] if closes_only_at_end(inside) => Argument::Quoted(inside),
-        _ => Argument::Invalid,
+        _ => Argument::Invalid(rest),
     };
     Some(Directive { name, argument })
 }
@@ -126,6 +126,10 @@ pub struct ResponseDirectives {
     pub immutable: bool,
     /// They come from a targeted field, so Cache-Control and Expires do not count (RFC 9213 §2.2).
     pub targeted: bool,
+    /// They come from a field that is for us alone.
+    pub dialect: Option<Dialect>,
+    /// When the response becomes stale, where a field for us alone says so.
+    pub expires: Option<Timestamp>,
     /// The fields that a `no-cache` or `private` names.
     withheld: Vec<Box<[u8]>>,
 }
@@ -139,7 +143,11 @@ impl ResponseDirectives {
         //# ignore the Cache-Control and Expires header fields in that response, unless no valid,
         //# non-empty value is available from the listed header fields.
         for name in &rules.targeted {
-            if let Some(directives) = targeted::read(response, name) {
+            let read = match Dialect::of(name) {
+                Some(dialect) => dialect.read(response),
+                None => targeted::read(response, name),
+            };
+            if let Some(directives) = read {
                 return directives;
             }
         }
@@ -165,6 +173,9 @@ impl ResponseDirectives {
     }
 
     pub(crate) fn add(&mut self, directive: Directive<'_>) {
+        if let Argument::Invalid(rest) = directive.argument {
+            self.add_prohibitions(rest);
+        }
         if directive.is("max-age") {
             shorten(&mut self.max_age, directive);
         } else if directive.is("s-maxage") {
@@ -179,6 +190,18 @@ impl ResponseDirectives {
             self.private = self.private.max(self.scope(directive));
         } else {
             self.add_flag(directive);
+        }
+    }
+
+    /// Takes the prohibitions from what is not of the grammar. Someone who forgets to close a quote,
+    /// or separates directives by anything but a comma, means them nevertheless.
+    fn add_prohibitions(&mut self, text: &[u8]) {
+        const NAMES: [&[u8]; 5] =
+            [b"no-store", b"private", b"no-cache", b"must-revalidate", b"proxy-revalidate"];
+        for word in text.split(|&byte| !is_tchar(byte)) {
+            if let Some(name) = NAMES.iter().find(|name| word.eq_ignore_ascii_case(name)) {
+                self.add(Directive { name, argument: Argument::Absent });
+            }
         }
     }
 

@@ -93,6 +93,9 @@ fn explicit(
     if let Some(secs) = directives.max_age {
         return Some(from(secs, Explicit::MaxAge));
     }
+    if let Some(until) = directives.expires {
+        return Some(lasting(until, response, response_time));
+    }
     if directives.targeted {
         return None;
     }
@@ -100,21 +103,30 @@ fn explicit(
 }
 
 fn expires(response: &Fields, response_time: Timestamp) -> Option<Freshness> {
-    let mut lines = response.all("expires").peekable();
-    lines.peek()?;
+    const PAST: Timestamp = Timestamp::from_millis(i64::MIN);
+    let mut lines = response.all("expires");
+    let line = lines.next()?;
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
+    //# A cache recipient MUST interpret invalid date formats, especially the value "0", as
+    //# representing a time in the past (i.e., "already expired").
+    let until = date::parse(line, response_time).unwrap_or(PAST);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
+    //# When there is more than one value present for a given directive (e.g., two Expires header
+    //# field lines or multiple Cache-Control: max-age directives), either the first occurrence
+    //# should be used or the response should be considered stale.
+    let until = if lines.next().is_none() { until } else { PAST };
+    Some(lasting(until, response, response_time))
+}
+
+/// The lifetime of a response that becomes stale at an instant.
+fn lasting(until: Timestamp, response: &Fields, response_time: Timestamp) -> Freshness {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
     //# If the Expires response header field (Section 5.3) is present, use its value minus the value
     //# of the Date response header field (using the time the message was received if it is not
     //# present, as per Section 6.6.1 of [HTTP]), or
     let from = date::of(response, response_time).unwrap_or(response_time);
-    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
-    //# A cache recipient MUST interpret invalid date formats, especially the value "0", as
-    //# representing a time in the past (i.e., "already expired").
-    let until = |line| date::parse(line, response_time).unwrap_or(from);
-    // Of several values the earliest counts.
-    let until = lines.map(until).min().unwrap_or(from);
     let lifetime = Lifetime::new(until.saturating_since(from));
-    Some(Freshness { lifetime, source: Source::Explicit(Explicit::Expires) })
+    Freshness { lifetime, source: Source::Explicit(Explicit::Expires) }
 }
 
 fn heuristic(

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use crate::admit::{Admit, Exchanged, admit};
 use crate::classify::{Asked, Plan, classify};
 use crate::date;
+use crate::dialect::{Dialect, announce, strip_heeded};
 use crate::explain::{Outcome, cache_status};
 use crate::fields::Fields;
 use crate::invalidate::invalidated;
@@ -130,13 +131,15 @@ fn terms() -> impl Strategy<Value = Terms> {
         Source::Explicit(Explicit::MaxAge),
         Source::Explicit(Explicit::Expires),
     ]);
+    let dialect = prop::sample::select(vec![Dialect::SurrogateControl, Dialect::AccelExpires]);
+    let dialect = prop::option::of(dialect);
     let seconds = || prop::option::of(any::<u32>().prop_map(DeltaSeconds::new));
     (
         (any::<i64>(), any::<u64>(), any::<u64>(), source, any::<[bool; 6]>()),
-        (seconds(), seconds(), head(), head()),
+        (seconds(), seconds(), dialect, head(), head()),
     )
-        .prop_map(|((time, age, lifetime, source, flags), (swr, sie, response, request))| {
-            Terms {
+        .prop_map(
+            |((time, age, lifetime, source, flags), (swr, sie, own, response, request))| Terms {
                 response_time: Timestamp::from_millis(time),
                 initial_age: Age::new(Duration::from_millis(age)),
                 lifetime: Lifetime::new(Duration::from_millis(lifetime)),
@@ -149,9 +152,10 @@ fn terms() -> impl Strategy<Value = Terms> {
                 has_validator: flags[5],
                 stale_while_revalidate: swr,
                 stale_if_error: sie,
+                dialect: own,
                 vary: Vary::of(&response, &request).unwrap_or_default(),
-            }
-        })
+            },
+        )
 }
 
 proptest! {
@@ -243,7 +247,7 @@ proptest! {
         let _ = Fields::decode(&bytes);
         let _ = Vary::decode(&bytes);
         let _ = Terms::decode(&bytes);
-        let mut versioned = vec![1];
+        let mut versioned = vec![2];
         versioned.extend_from_slice(&bytes);
         if let Some((terms, _)) = Terms::decode(&versioned) {
             let _ = terms.vary().matches(&Fields::new());
@@ -254,6 +258,7 @@ proptest! {
         let (name, value) = bytes.split_at(cut.index(bytes.len() + 1));
         fields.push(name, value);
         for name in ["cache-control", "cdn-cache-control", "vary", "connection", "location", "age",
+            "surrogate-control", "x-accel-expires",
             "date", "expires", "etag", "if-none-match", "if-modified-since", "last-modified"] {
             fields.push(name.as_bytes(), &bytes);
         }
@@ -276,7 +281,8 @@ proptest! {
 
 /// Asks every question about a head.
 fn prop_decides(head: &Fields) {
-    let rules = Rules::default();
+    let listed = ["surrogate-control", "x-accel-expires", "cdn-cache-control"];
+    let rules = Rules { targeted: listed.map(str::to_owned).into(), ..Rules::default() };
     let Plan::LookUp(asked) = classify(&Method::Get, head, false, &rules) else { return };
     if let Some(terms) = judge(&Fields::new(), 200, head, &rules) {
         let _ = reuse(&asked, &terms, &rules, THEN);
@@ -288,5 +294,7 @@ fn prop_decides(head: &Fields) {
     conditional_fields(head, &mut out);
     freshen(&mut copy, head);
     strip_for_storage(&mut copy, &rules);
+    strip_heeded(&mut copy, &rules);
+    announce(&mut copy, &rules);
     cache_status(&mut Vec::new(), &Outcome::Hit { ttl: i64::MIN, why: Hit::Fresh });
 }

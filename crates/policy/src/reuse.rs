@@ -115,6 +115,21 @@ pub fn stale_on_error(
     Some((age, terms.lifetime.ttl(age), why))
 }
 
+/// The status of the error that tells a client that the origin could not be reached to validate this
+/// stored response, where the standard has one.
+pub fn unvalidated_status(terms: &Terms, now: Timestamp) -> Option<u16> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
+    //# In all circumstances, a cache MUST NOT ignore the must-revalidate directive; in particular, if
+    //# a cache is disconnected, the cache MUST generate an error response rather than reuse the stale
+    //# response. The generated status code SHOULD be 504 (Gateway Timeout) unless another error
+    //# status code is more applicable.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10
+    //# The s-maxage directive incorporates the semantics of the proxy-revalidate response directive
+    //# (Section 5.2.2.8) for a shared cache.
+    let must_be_validated = terms.must_revalidate || terms.s_maxage;
+    (must_be_validated && !terms.is_fresh(now)).then_some(504)
+}
+
 /// The reasons for which no lifetime is long enough.
 fn needs_validation(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Refetch> {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.4

@@ -34,6 +34,7 @@ pub struct Rules {
     /// As if a response without `stale-while-revalidate` had it with this value.
     pub stale_while_revalidate: Option<Duration>,
     /// The targeted fields that outrank Cache-Control, most applicable first (RFC 9213 §2.2).
+    /// Surrogate-Control and X-Accel-Expires can be among them; see [`dialect`](crate::dialect).
     pub targeted: Vec<String>,
 }
 
@@ -60,10 +61,25 @@ pub enum SetCookie {
 }
 
 /// Which choices apply where the standard leaves one.
+///
+/// Both obey every requirement of RFC 9111. They differ in what it permits and leaves to a cache:
+///
+/// | | [`Safe`](Profile::Safe) | [`Rfc9111`](Profile::Rfc9111) | decided in |
+/// |---|---|---|---|
+/// | a response with Set-Cookie | is not stored, unless [`Rules::set_cookie`] says otherwise | is stored as any other (§7.3), unless it says [`SetCookie::Strip`] | [`admit`](crate::admit::admit) |
+/// | status 400 or 431 | is stored only with an explicit lifetime | also when it is `public` (§3) | [`admit`](crate::admit::admit) |
+/// | status 405 or 414 | is stored only with a lifetime, explicit or by Last-Modified | also with a validator alone (§3) | [`admit`](crate::admit::admit) |
+/// | a status from 500 on | likewise; by Last-Modified only if it is 501 or `public` | with a validator alone, if it is 501 or `public` (§3) | [`admit`](crate::admit::admit) |
+/// | a request with Authorization | is answered from a stored response without validation only if that permits it as §3.5 has it for storing | is answered as any other: §3.5 is about what is stored | [`reuse`](crate::reuse::reuse) |
+///
+/// A default lifetime is no choice of a profile: it is there when [`Rules::default_ttl`] is, which
+/// the command line leaves out under `rfc9111` unless `--cache-ttl` is given. Everything else, the
+/// heuristic, the directives of requests and stale responses among it, is the same in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Responses that are probably personal are not stored, and a response that was not marked as
-    /// shareable does not answer a request with Authorization without validation.
+    /// Responses that are probably personal, or about one request, are not stored, and a response
+    /// that was not marked as shareable does not answer a request with Authorization without
+    /// validation.
     #[default]
     Safe,
     /// Every choice as RFC 9111 has it.

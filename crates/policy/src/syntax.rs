@@ -31,12 +31,19 @@ pub(crate) fn members(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
 
 /// As [`members`], with the empty ones.
 pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    Members { rest: list }
+    Members { rest: list, separator: b',' }
+}
+
+/// The parts of a member between semicolons outside quoted strings, trimmed: what it is about, then
+/// its parameters.
+pub(crate) fn parameters(member: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Members { rest: member, separator: b';' }
 }
 
 #[derive(Clone)]
 struct Members<'a> {
     rest: &'a [u8],
+    separator: u8,
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -46,20 +53,20 @@ impl<'a> Iterator for Members<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = member_end(self.rest);
+        let end = member_end(self.rest, self.separator);
         let member = trim(&self.rest[..end]);
         self.rest = self.rest.get(end + 1..).unwrap_or_default();
         Some(member)
     }
 }
 
-/// Where the first comma outside a quoted string stands, or the end.
-fn member_end(list: &[u8]) -> usize {
+/// Where the first separator outside a quoted string stands, or the end.
+fn member_end(list: &[u8], separator: u8) -> usize {
     let mut quoted = false;
     let mut at = 0;
     while let Some(&byte) = list.get(at) {
         match byte {
-            b',' if !quoted => return at,
+            _ if byte == separator && !quoted => return at,
             b'"' => quoted = !quoted,
             // The escaped byte cannot end the string.
             b'\\' if quoted => at += 1,

@@ -69,7 +69,7 @@ fn argument<'a>(name: &[u8], item: Item<'a>) -> Option<Option<Argument<'a>>> {
         Item::Text(names) if takes_names => Some(Some(Argument::Quoted(names))),
         _ if takes_seconds || takes_names => None,
         // Flags tolerate an argument as they do in Cache-Control.
-        _ => Some(Some(Argument::Invalid)),
+        _ => Some(Some(Argument::Invalid(&[]))),
     }
 }
 

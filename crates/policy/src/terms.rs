@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::dialect::Dialect;
 use crate::lifetime::{Explicit, Source};
 use crate::units::{Age, DeltaSeconds, Lifetime, Timestamp};
 use crate::vary::Vary;
@@ -11,7 +12,7 @@ use crate::wire::{Reader, put_number, put_signed};
 
 /// The first byte of the encoding. A change of the encoding changes it, and old terms are then
 /// refused, never misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The terms of a stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Terms {
     pub(crate) has_validator: bool,
     pub(crate) stale_while_revalidate: Option<DeltaSeconds>,
     pub(crate) stale_if_error: Option<DeltaSeconds>,
+    /// The field for us alone that gave these terms.
+    pub(crate) dialect: Option<Dialect>,
     pub(crate) vary: Vary,
 }
 
@@ -66,6 +69,11 @@ impl Terms {
     /// The request fields that selected it.
     pub fn vary(&self) -> &Vary {
         &self.vary
+    }
+
+    /// Is this field of the stored response for us alone, and not for a client?
+    pub fn hides(&self, name: &[u8]) -> bool {
+        self.dialect.is_some_and(|d| name.eq_ignore_ascii_case(d.field().as_bytes()))
     }
 
     /// The discriminator of the variant; empty when there is no Vary.
@@ -114,6 +122,7 @@ impl Terms {
         put_number(out, millis(self.lifetime.get()));
         put_seconds(out, self.stale_while_revalidate);
         put_seconds(out, self.stale_if_error);
+        out.push(dialect_code(self.dialect));
         self.vary.encode(out);
     }
 
@@ -135,6 +144,7 @@ impl Terms {
         let lifetime = Lifetime::new(Duration::from_millis(reader.number()?));
         let stale_while_revalidate = seconds(&mut reader)?;
         let stale_if_error = seconds(&mut reader)?;
+        let dialect = dialect(reader.byte()?)?;
         let (vary, rest) = Vary::decode(reader.0)?;
         let terms = Terms {
             response_time,
@@ -149,6 +159,7 @@ impl Terms {
             has_validator: flag(5),
             stale_while_revalidate,
             stale_if_error,
+            dialect,
             vary,
         };
         Some((terms, rest))
@@ -205,6 +216,24 @@ const fn source(code: u8) -> Option<Source> {
         4 => Source::Heuristic,
         5 => Source::DefaultTtl,
         6 => Source::Forced,
+        _ => return None,
+    })
+}
+
+const fn dialect_code(dialect: Option<Dialect>) -> u8 {
+    match dialect {
+        None => 0,
+        Some(Dialect::SurrogateControl) => 1,
+        Some(Dialect::AccelExpires) => 2,
+    }
+}
+
+#[expect(clippy::option_option, reason = "outer: readable or not; inner: present or not")]
+const fn dialect(code: u8) -> Option<Option<Dialect>> {
+    Some(match code {
+        0 => None,
+        1 => Some(Dialect::SurrogateControl),
+        2 => Some(Dialect::AccelExpires),
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! The second key: the request fields that a response's Vary names (RFC 9111 §4.1).
 
 use crate::fields::Fields;
+use crate::preference::{Preference, Preferences};
 use crate::reason::NotStored;
 use crate::syntax::{elements, is_token, members, trim};
 use crate::wire::{Reader, put_bytes, put_number};
@@ -12,6 +13,9 @@ pub struct Vary {
     /// For each name, sorted: the name, then 0 when the request had no such field, or 1 and its
     /// value.
     bytes: Box<[u8]>,
+    /// For each of them that lists preferences and has a value: its line as it came, or nothing if
+    /// it had several. Who sends the same bytes again need not be normalised to be recognised.
+    sent: Box<[u8]>,
 }
 
 impl Vary {
@@ -33,12 +37,13 @@ impl Vary {
         }
         names.sort_unstable();
         names.dedup();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut sent) = (Vec::new(), Vec::new());
         for name in &names {
             put_bytes(&mut bytes, name);
             put_value(&mut bytes, name, request);
+            put_sent(&mut sent, name, request);
         }
-        Ok(Vary { bytes: bytes.into() })
+        Ok(Vary { bytes: bytes.into(), sent: sent.into() })
     }
 
     /// Would the request have selected the stored response?
@@ -47,7 +52,8 @@ impl Vary {
         //# the cache MUST NOT use that stored response without revalidation unless all the presented
         //# request header fields nominated by that Vary field value match those fields in the
         //# original request
-        self.entries().all(|(name, value)| is_presented(request, name, value))
+        let mut sent = Reader(&self.sent);
+        self.entries().all(|(name, value)| is_presented(request, name, value, &mut sent))
     }
 
     /// The names of the selecting fields, lower-case and sorted.
@@ -71,20 +77,32 @@ impl Vary {
         &self.bytes
     }
 
+    /// Bytes of memory held on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.len() + self.sent.len()
+    }
+
     /// Appends the bytes that [`Vary::decode`] reads.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_bytes(out, &self.bytes);
+        put_bytes(out, &self.sent);
     }
 
     /// Reads what [`Vary::encode`] wrote and returns the bytes behind it; `None` when it is not
     /// well-formed.
     pub fn decode(bytes: &[u8]) -> Option<(Vary, &[u8])> {
         let mut reader = Reader(bytes);
-        let inside = reader.bytes()?;
+        let (inside, lines) = (reader.bytes()?, reader.bytes()?);
         let mut entries = Entries { reader: Reader(inside) };
-        entries.by_ref().for_each(drop);
+        let mut sent = Reader(lines);
+        for (name, value) in entries.by_ref() {
+            if Preference::of(name).is_some() && value.is_some() {
+                sent.bytes()?;
+            }
+        }
         // What is left could not be read.
-        entries.reader.0.is_empty().then(|| (Vary { bytes: inside.into() }, reader.0))
+        let is_sound = entries.reader.0.is_empty() && sent.0.is_empty();
+        is_sound.then(|| (Vary { bytes: inside.into(), sent: lines.into() }, reader.0))
     }
 
     fn entries(&self) -> Entries<'_> {
@@ -130,17 +148,38 @@ fn put_value(out: &mut Vec<u8>, name: &[u8], request: &Fields) {
     let value: Vec<u8> = match Form::of(name) {
         Form::Exact => exact(values).collect(),
         Form::List => list(values).collect(),
-        Form::CaselessList => list(values).map(|b| b.to_ascii_lowercase()).collect(),
+        Form::Preferences(field) => match Preferences::read(field, values.clone()) {
+            Some(preferences) => preferences.bytes().collect(),
+            None => list(values).map(|b| b.to_ascii_lowercase()).collect(),
+        },
     };
     put_bytes(out, &value);
 }
 
-fn is_presented(request: &Fields, name: &[u8], stored: Option<&[u8]>) -> bool {
+/// Appends the line of a field that lists preferences, if the request has it.
+fn put_sent(out: &mut Vec<u8>, name: &[u8], request: &Fields) {
+    let mut values = request.values(name);
+    let Some(line) = values.next().filter(|_| Preference::of(name).is_some()) else { return };
+    put_bytes(out, if values.next().is_none() { line } else { &[] });
+}
+
+fn is_presented(
+    request: &Fields,
+    name: &[u8],
+    stored: Option<&[u8]>,
+    sent: &mut Reader<'_>,
+) -> bool {
+    let sent = match (Preference::of(name), stored) {
+        (Some(_), Some(_)) => sent.bytes().unwrap_or_default(),
+        _ => &[],
+    };
     let mut values = request.values(name);
     let all = values.clone();
     match (values.next(), stored) {
         (None, None) => true,
-        (Some(value), Some(stored)) if values.next().is_none() => is_same_line(name, value, stored),
+        (Some(value), Some(stored)) if values.next().is_none() => {
+            (!sent.is_empty() && value == sent) || is_same_line(name, value, stored)
+        }
         (Some(_), Some(stored)) => is_same(name, all, stored),
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
         //# If (after any normalization that might take place) a header field is absent from a
@@ -150,28 +189,32 @@ fn is_presented(request: &Fields, name: &[u8], stored: Option<&[u8]>) -> bool {
 }
 
 /// Compares the lines of a field with a stored value.
-fn is_same<'a>(name: &[u8], lines: impl Iterator<Item = &'a [u8]>, stored: &[u8]) -> bool {
+fn is_same<'a>(name: &[u8], lines: impl Iterator<Item = &'a [u8]> + Clone, stored: &[u8]) -> bool {
     let stored = stored.iter().copied();
     match Form::of(name) {
         Form::Exact => exact(lines).eq(stored),
         Form::List => list(lines).eq(stored),
-        Form::CaselessList => list(lines).map(|b| b.to_ascii_lowercase()).eq(stored),
+        // No list that is read can be written as one that cannot.
+        Form::Preferences(field) => match Preferences::read(field, lines.clone()) {
+            Some(preferences) => preferences.bytes().eq(stored),
+            None => list(lines).map(|b| b.to_ascii_lowercase()).eq(stored),
+        },
     }
 }
 
 /// As [`is_same`], for a field of one line, without the cost of assembling its normal form.
 fn is_same_line(name: &[u8], line: &[u8], stored: &[u8]) -> bool {
-    let form = Form::of(name);
     // Quoted strings and a list that ends in a comma are left to the general way.
-    if matches!(form, Form::Exact) || line.contains(&b'"') || line.last() == Some(&b',') {
+    let is_plain = !line.contains(&b'"') && line.last() != Some(&b',');
+    if !matches!(Form::of(name), Form::List) || !is_plain {
         return is_same(name, std::iter::once(line), stored);
     }
     // Most clients write a list as it is stored.
-    line == stored || is_same_list(line, stored, matches!(form, Form::CaselessList))
+    line == stored || is_same_list(line, stored)
 }
 
 /// One pass over the line and over what is stored, so that no line is slow to compare.
-fn is_same_list(line: &[u8], stored: &[u8], caseless: bool) -> bool {
+fn is_same_list(line: &[u8], stored: &[u8]) -> bool {
     let (mut rest, mut stored, mut after_comma) = (line, stored, true);
     while let Some(&first) = rest.first() {
         let spaces = rest.iter().take_while(|&&b| is_space(b)).count();
@@ -182,11 +225,8 @@ fn is_same_list(line: &[u8], stored: &[u8], caseless: bool) -> bool {
         }
         // Whitespace inside a member counts, and is taken as a whole: no byte is looked at twice.
         let (part, behind) = rest.split_at(spaces.max(1));
-        let is_equal = |stored: &[u8]| {
-            if caseless { stored.eq_ignore_ascii_case(part) } else { stored == part }
-        };
         match stored.split_at_checked(part.len()) {
-            Some((wanted, after)) if is_equal(wanted) => (rest, stored) = (behind, after),
+            Some((wanted, after)) if wanted == part => (rest, stored) = (behind, after),
             _ => return false,
         }
         after_comma = first == b',';
@@ -209,8 +249,8 @@ enum Form {
     Exact,
     /// A list, as every field that may be repeated is.
     List,
-    /// A list of values that are defined to be case-insensitive.
-    CaselessList,
+    /// A list of weighed values that are defined to be case-insensitive, in any order.
+    Preferences(Preference),
 }
 
 impl Form {
@@ -218,8 +258,10 @@ impl Form {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.1
         //# normalizing both header field values in a way that is known to have identical semantics,
         //# according to the header field's specification
+        if let Some(field) = Preference::of(name) {
+            return Form::Preferences(field);
+        }
         match name {
-            b"accept-encoding" | b"accept-language" | b"accept-charset" => Form::CaselessList,
             b"authorization"
             | b"cookie"
             | b"date"

@@ -29,7 +29,7 @@ impl StoredHead {
     pub fn new(status: u16, reason: Vec<u8>, fields: Fields, terms: Terms) -> Self {
         let mut block = Vec::with_capacity(64 + fields.heap_bytes());
         encode::status_line(&mut block, status, &reason);
-        for (name, value) in fields.iter() {
+        for (name, value) in fields.iter().filter(|(name, _)| !terms.hides(name)) {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();
@@ -78,7 +78,7 @@ impl store::Meta for StoredHead {
             + self.block.capacity()
             + self.reason.capacity()
             + self.fields.heap_bytes()
-            + self.terms.variant().len()
+            + self.terms.vary().heap_bytes()
             + self.labels.heap_bytes()
     }
 

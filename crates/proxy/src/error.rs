@@ -190,6 +190,21 @@ impl FetchError {
         }
     }
 
+    /// Whether there was no way to the origin, or no word from it.
+    pub(crate) const fn is_disconnection(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::ResolveTimeout { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout { .. }
+                | Self::Tls { .. }
+                | Self::TlsTimeout { .. }
+                | Self::Closed { .. }
+                | Self::HeadTimeout { .. }
+        )
+    }
+
     /// Whether the origin may have got the request and acted on it.
     pub(crate) const fn may_have_reached_origin(&self) -> bool {
         !matches!(

@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::rules::Profile;
+use policy::rules::{Profile, SetCookie};
 use proxy::OriginUrl;
 
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand};
-use super::{Clear, Command, Serve};
+use super::{Clear, Command, Serve, targeted};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -107,6 +107,23 @@ impl Given {
             _ => Err(self.fault("there is no such profile", "give safe or rfc9111")),
         }
     }
+
+    fn set_cookie(&self, profile: Profile) -> Result<SetCookie, Fault> {
+        match self.text()? {
+            "refuse" if profile == Profile::Rfc9111 => {
+                let why = "the profile rfc9111 does not refuse them";
+                Err(self.fault(why, "give strip or store"))
+            }
+            "refuse" => Ok(SetCookie::Refuse),
+            "strip" => Ok(SetCookie::Strip),
+            "store" => Ok(SetCookie::Store),
+            _ => Err(self.fault("it is none of the choices", "give refuse, strip or store")),
+        }
+    }
+
+    fn targeted(&self) -> Result<Vec<String>, Fault> {
+        targeted::parse(self.text()?).map_err(|why| self.unlike_example(why))
+    }
 }
 
 /// The command line first, then the environment.
@@ -173,11 +190,16 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let log = texts.of("--log", raw.log);
     let workers = texts.of("--workers", raw.workers);
     let profile = texts.of("--profile", raw.profile);
+    let profile = profile.map_or(Ok(usual.profile), |given| given.profile())?;
+    // A lifetime that nobody gave is not the standard's choice.
+    let ttl = if profile == Profile::Rfc9111 { Duration::ZERO } else { usual.ttl.0 };
+    let set_cookie = texts.of("--set-cookie", raw.set_cookie);
+    let targeted = texts.of("--targeted-fields", raw.targeted_fields);
     let connections = texts.of("--origin-connections", raw.origin_connections);
     let connections = connections.map(|given| given.integer(1, 65_536)).transpose()?;
     Ok(Serve {
         directory: texts.of("--cache-dir", raw.cache_dir).map(|given| given.value.into()),
-        ttl: Span(span("--cache-ttl", raw.cache_ttl, usual.ttl.0, Duration::ZERO, YEAR)?),
+        ttl: Span(span("--cache-ttl", raw.cache_ttl, ttl, Duration::ZERO, YEAR)?),
         memory: memory.map_or(Ok(usual.memory), |given| given.size())?,
         disk: disk(
             texts.of("--disk", raw.disk),
@@ -187,7 +209,9 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         log: log.map(|given| given.level()).transpose()?,
         workers: workers.map(|given| given.integer(1, 1024)).transpose()?.map(|n| n as usize),
         drain: span("--drain", raw.drain, usual.drain, Duration::ZERO, DAY)?,
-        profile: profile.map_or(Ok(usual.profile), |given| given.profile())?,
+        profile,
+        set_cookie: set_cookie.map_or(Ok(usual.set_cookie), |given| given.set_cookie(profile))?,
+        targeted: targeted.map_or(Ok(usual.targeted), |given| given.targeted())?,
         connect_timeout: span("--connect-timeout", raw.connect_timeout, connect, SHORTEST, DAY)?,
         first_byte_timeout: span(
             "--first-byte-timeout",

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 17] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--origin", "--origin http://127.0.0.1:8000"),
@@ -21,6 +21,8 @@ const EXAMPLES: [(&str, &str); 15] = [
     ("--workers", "--workers 4"),
     ("--drain", "--drain 25s"),
     ("--profile", "--profile safe"),
+    ("--set-cookie", "--set-cookie strip"),
+    ("--targeted-fields", "--targeted-fields Surrogate-Control,CDN-Cache-Control"),
     ("--connect-timeout", "--connect-timeout 3.5s"),
     ("--first-byte-timeout", "--first-byte-timeout 60s"),
     ("--between-bytes-timeout", "--between-bytes-timeout 30s"),

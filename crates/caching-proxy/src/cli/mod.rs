@@ -4,6 +4,7 @@ mod check;
 pub(crate) mod environment;
 mod fault;
 mod raw;
+mod targeted;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::FromArgMatches;
-use policy::rules::Profile;
+use policy::rules::{Profile, SetCookie};
 use proxy::OriginUrl;
 
 use crate::output::Level;
@@ -59,6 +60,10 @@ pub(crate) struct Serve {
     pub(crate) drain: Duration,
     /// Which set of choices.
     pub(crate) profile: Profile,
+    /// What becomes of responses with Set-Cookie.
+    pub(crate) set_cookie: SetCookie,
+    /// The fields that outrank Cache-Control, most applicable first.
+    pub(crate) targeted: Vec<String>,
     /// How long connecting to the origin may take.
     pub(crate) connect_timeout: Duration,
     /// How long the origin may take to begin its response.
@@ -83,6 +88,8 @@ impl Serve {
             workers: None,
             drain: Duration::from_secs(25),
             profile: Profile::Safe,
+            set_cookie: SetCookie::Refuse,
+            targeted: policy::Rules::default().targeted,
             connect_timeout: Duration::from_millis(3500),
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),

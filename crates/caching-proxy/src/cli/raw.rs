@@ -40,7 +40,7 @@ pub(crate) struct Raw {
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<OsString>,
-    /// Lifetime of responses that bring none; 0 for none [default: 5m]
+    /// Lifetime of responses that bring none; 0 for none [default: 5m, none with rfc9111]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) cache_ttl: Option<String>,
     /// Size of the cache in memory [default: 256MiB]
@@ -68,6 +68,14 @@ pub(crate) struct Raw {
     /// safe, or rfc9111 for every choice exactly as the RFC has it [default: safe]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// What becomes of responses that set a cookie: refuse does not store them, strip stores them
+    /// without it, store gives everyone the same one [default: refuse, store with rfc9111]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) set_cookie: Option<String>,
+    /// Response fields that outrank Cache-Control, most applicable first, with commas between; also
+    /// Surrogate-Control and X-Accel-Expires [default: CDN-Cache-Control]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) targeted_fields: Option<String>,
     /// How long connecting to the origin may take [default: 3.5s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) connect_timeout: Option<String>,

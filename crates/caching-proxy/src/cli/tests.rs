@@ -13,6 +13,12 @@ fn serve_with(args: &[&str], environment: &[(&str, &str)]) -> Serve {
     }
 }
 
+const CDN: &str = "CDN-Cache-Control";
+
+fn listed(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 const WHOLE: [&str; 4] = ["--port", "3000", "--origin", "http://127.0.0.1:8000"];
 
 fn serve_and(more: &[&str]) -> Serve {
@@ -31,6 +37,7 @@ fn port_and_origin_are_enough() {
     assert_eq!(serve.connect_timeout, Duration::from_millis(3500));
     assert_eq!(serve.first_byte_timeout, Duration::from_mins(1));
     assert_eq!((serve.origin_connections, serve.profile), (512, Profile::Safe));
+    assert_eq!((serve.set_cookie, serve.targeted), (SetCookie::Refuse, listed(&[CDN])));
 }
 
 #[test]
@@ -47,6 +54,8 @@ fn each_option_is_understood() {
             "--workers=3",
             "--drain=1m",
             "--profile=rfc9111",
+            "--set-cookie=strip",
+            "--targeted-fields=Surrogate-Control, CDN-Cache-Control",
             "--connect-timeout=1s",
             "--first-byte-timeout=2s",
             "--between-bytes-timeout=3s",
@@ -62,10 +71,34 @@ fn each_option_is_understood() {
     assert_eq!(serve.disk, Some(ByteSize(2 << 30)));
     assert_eq!((serve.log, serve.workers), (Some(Level::Warn), Some(3)));
     assert_eq!((serve.drain, serve.profile), (Duration::from_mins(1), Profile::Rfc9111));
+    let targeted = listed(&["Surrogate-Control", CDN]);
+    assert_eq!((serve.set_cookie, serve.targeted), (SetCookie::Strip, targeted));
     assert_eq!(serve.connect_timeout, Duration::from_secs(1));
     assert_eq!(serve.first_byte_timeout, Duration::from_secs(2));
     assert_eq!(serve.between_bytes_timeout, Duration::from_secs(3));
     assert_eq!(serve.origin_connections, 9);
+}
+
+#[test]
+fn the_profile_of_the_standard_gives_no_lifetime_of_its_own() {
+    let rfc9111 = ["--profile", "rfc9111"];
+    let ttl = |more: &[&str]| serve_and(&[&rfc9111, more].concat()).ttl.0;
+    assert_eq!(ttl(&[]), Duration::ZERO);
+    assert_eq!(ttl(&["--cache-ttl", "5m"]), Duration::from_mins(5));
+    let environment = [("CACHING_PROXY_CACHE_TTL", "1m")];
+    let serve = serve_with(&[&WHOLE[..], &rfc9111].concat(), &environment);
+    assert_eq!(serve.ttl.0, Duration::from_mins(1));
+}
+
+#[test]
+fn fields_and_cookies_are_the_operators_choice() {
+    assert_eq!(serve_and(&["--targeted-fields", ""]).targeted, listed(&[]));
+    assert_eq!(serve_and(&["--targeted-fields", "x"]).targeted, listed(&["x"]));
+    let words =
+        [("refuse", SetCookie::Refuse), ("strip", SetCookie::Strip), ("store", SetCookie::Store)];
+    for (word, expected) in words {
+        assert_eq!(serve_and(&["--set-cookie", word]).set_cookie, expected, "{word}");
+    }
 }
 
 #[test]
@@ -136,6 +169,22 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
         (
             &["--profile", "fast"],
             r#"--profile: "fast": there is no such profile; give safe or rfc9111"#,
+        ),
+        (
+            &["--set-cookie", "keep"],
+            r#"--set-cookie: "keep": it is none of the choices; give refuse, strip or store"#,
+        ),
+        (
+            &["--profile", "rfc9111", "--set-cookie", "refuse"],
+            r#"--set-cookie: "refuse": the profile rfc9111 does not refuse them; give strip or store"#,
+        ),
+        (
+            &["--targeted-fields", "a;b"],
+            r#"--targeted-fields: "a;b": "a;b" is not the name of a field; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
+        ),
+        (
+            &["--targeted-fields", "x,Cache-Control"],
+            r#"--targeted-fields: "x,Cache-Control": Cache-Control is read where no targeted field applies; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
         ),
         (&["--connect-timeout", "0"], r#"--connect-timeout: "0": it is too short; give 1ms to 1d"#),
         (

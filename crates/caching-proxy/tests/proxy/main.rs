@@ -10,6 +10,7 @@ use testkit::{Binary, Client, Launch, Origin, Response};
 
 mod caching;
 mod collapsing;
+mod conformity;
 mod control;
 mod faults;
 mod forwarding;

@@ -165,3 +165,135 @@ fn the_first_valid_field_of_the_target_list_is_used() {
     let got = ResponseDirectives::of(&fields(head), &rules);
     assert_eq!(got.max_age.map(DeltaSeconds::get), Some(1));
 }
+
+#[test]
+fn what_prohibits_counts_even_where_the_grammar_is_broken() {
+    type Prohibits = fn(&ResponseDirectives) -> bool;
+    let rows: &[(&str, Prohibits)] = &[
+        ("max-age=60; private", |got| got.private == Scope::Everything),
+        ("max-age=60;No-Store", |got| got.no_store),
+        ("max-age=60 no-cache", |got| got.no_cache == Scope::Everything),
+        ("public; proxy-revalidate", |got| got.proxy_revalidate && !got.public),
+        ("x=\"open, must-revalidate, max-age=60", |got| got.must_revalidate),
+        ("x=\"a\\\", no-store", |got| got.no_store),
+        ("; private", |got| got.private == Scope::Everything),
+        ("\"private\"", |got| got.private == Scope::Everything),
+        ("private = \"a\"", |got| got.private == Scope::Everything),
+        ("no-store foo", |got| got.no_store),
+    ];
+    for (value, prohibits) in rows {
+        assert!(prohibits(&read(&format!("cache-control: {value}"))), "{value}");
+    }
+    // A permission or a lifetime needs the grammar, and a quoted string is only text.
+    for value in ["x; public; max-age=60", "x=\"private, no-store\"", "x=no-store", "no-storex"] {
+        assert_eq!(read(&format!("cache-control: {value}")), read(""), "{value}");
+    }
+}
+
+#[test]
+fn conflicting_directives_are_read_restrictively_wherever_they_stand() {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
+    //= type=test
+    //# If directives conflict (e.g., both max-age and no-cache are present), the most restrictive
+    //# directive should be honored.
+    for value in
+        ["max-age=60, no-cache", "no-cache, max-age=60", "no-cache\ncache-control: max-age=60"]
+    {
+        let got = read(&format!("cache-control: {value}"));
+        assert_eq!(
+            (got.no_cache, got.max_age.map(DeltaSeconds::get)),
+            (Scope::Everything, Some(60))
+        );
+    }
+    for value in ["public, private", "private, public", "public, private=\"a\", private"] {
+        assert_eq!(read(&format!("cache-control: {value}")).private, Scope::Everything, "{value}");
+    }
+    let rows = [
+        ("s-maxage=10, s-maxage=5", Some(5)),
+        ("s-maxage=10, s-maxage=x", Some(0)),
+        ("s-maxage=\"10\"", Some(10)),
+        ("S-MaxAge=10", Some(10)),
+    ];
+    for (value, expected) in rows {
+        let got = read(&format!("cache-control: {value}")).s_maxage.map(DeltaSeconds::get);
+        assert_eq!(got, expected, "{value}");
+    }
+}
+
+#[test]
+fn seconds_are_as_great_as_they_are_said_to_be_up_to_two_to_the_31() {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-1.2.2
+    //= type=test
+    //# If a cache receives a delta-seconds value greater than the greatest integer it can represent,
+    //# or if any of its subsequent calculations overflows, the cache MUST consider the value to be
+    //# 2147483648
+    let rows: &[(&str, u32)] = &[
+        ("2147483647", (1 << 31) - 1),
+        ("2147483648", 1 << 31),
+        ("2147483649", 1 << 31),
+        ("4294967296", 1 << 31),
+        ("18446744073709551616", 1 << 31),
+        ("3600.5", 0),
+        ("a3600", 0),
+        ("+3600", 0),
+        ("0x10", 0),
+        ("1e3", 0),
+    ];
+    for (digits, expected) in rows {
+        let value =
+            format!("max-age={digits}, stale-if-error={digits}, stale-while-revalidate={digits}");
+        let got = read(&format!("cache-control: {value}"));
+        for seconds in [got.max_age, got.stale_if_error, got.stale_while_revalidate] {
+            assert_eq!(seconds.map(DeltaSeconds::get), Some(*expected), "{value}");
+        }
+    }
+}
+
+#[test]
+fn a_targeted_field_has_its_own_prohibitions_and_its_parameters_do_not_count() {
+    //= https://www.rfc-editor.org/rfc/rfc9213#section-2.1
+    //= type=test
+    //# Parameters received on cache directives are to be ignored, unless other handling is explicitly
+    //# specified.
+    //= https://www.rfc-editor.org/rfc/rfc9213#section-2.2
+    //= type=test
+    //# The semantics and precedence of cache directives in a targeted field are the same as those in
+    //# Cache-Control. In particular, no-store and no-cache make max-age inoperative, and unrecognized
+    //# extension directives are ignored.
+    type Holds = fn(&ResponseDirectives) -> bool;
+    let rows: &[(&str, Holds)] = &[
+        ("private", |got| got.private == Scope::Everything),
+        ("private=\"a\"", |got| got.private == Scope::NamedFields && got.withholds(b"A")),
+        ("no-cache", |got| got.no_cache == Scope::Everything),
+        ("no-cache=\"a, b\"", |got| got.no_cache == Scope::NamedFields && got.withholds(b"b")),
+        ("no-store", |got| got.no_store),
+        ("no-store=?1", |got| got.no_store),
+        ("no-store=?0", |got| !got.no_store),
+        ("no-store;max-age=60", |got| got.no_store && got.max_age.is_none()),
+        ("max-age=60, must-revalidate;x=1", |got| got.must_revalidate && got.max_age.is_some()),
+        ("max-age=60;max-age=5", |got| got.max_age == Some(DeltaSeconds::new(60))),
+        ("none", |got| got.max_age.is_none() && !got.no_store),
+        ("s-maxage=5, max-age=60", |got| got.s_maxage == Some(DeltaSeconds::new(5))),
+        ("stale-if-error=5", |got| got.stale_if_error == Some(DeltaSeconds::new(5))),
+    ];
+    for (value, holds) in rows {
+        let head = format!("cache-control: max-age=1\nexpires: 0\ncdn-cache-control: {value}");
+        let got = read(&head);
+        assert!(got.targeted && holds(&got), "{value}");
+    }
+    let wrong = [
+        "max-age=?1",
+        "max-age=(60)",
+        "max-age=tok",
+        "private=tok",
+        "no-cache=:YQ==:",
+        "s-maxage=\"5\"",
+        "max-age=9999999999999999",
+        "max-age=60 , , x",
+        "no-store, max-age=1.0",
+    ];
+    for value in wrong {
+        let got = read(&format!("cache-control: max-age=1\ncdn-cache-control: {value}"));
+        assert_eq!((got.targeted, got.max_age), (false, Some(DeltaSeconds::new(1))), "{value}");
+    }
+}

@@ -55,16 +55,39 @@ fn expires_counts_from_the_date_of_the_response() {
 }
 
 #[test]
-fn an_expires_that_is_no_date_or_not_alone_counts_as_the_earliest() {
+fn an_expires_that_is_no_date_or_not_alone_has_expired() {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
     //= type=test
     //# A cache recipient MUST interpret invalid date formats, especially the value "0", as
     //# representing a time in the past (i.e., "already expired").
-    check("expires: 0", 0, EXPIRES);
-    check("expires:", 0, EXPIRES);
-    check("expires: Mon, 23 Nov 2026 1:00:00 GMT", 0, EXPIRES);
-    check(&format!("{IN_A_MINUTE}\nexpires: 0"), 0, EXPIRES);
-    check(&format!("expires: Mon, 23 Nov 2026 00:02:00 GMT\n{IN_A_MINUTE}"), 60, EXPIRES);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
+    //= type=test
+    //# When there is more than one value present for a given directive (e.g., two Expires header
+    //# field lines or multiple Cache-Control: max-age directives), either the first occurrence should
+    //# be used or the response should be considered stale.
+    let expired = [
+        "0",
+        "",
+        "Mon, 23 Nov 2026 1:00:00 GMT",
+        "Mon, 23 Nov 2026 01:00:00 UTC",
+        "Mon, 23 Nov 2026 01:00:00 AEST",
+        "Mon, 23 Nov 26 01:00:00 GMT",
+        "Mon 23 Nov 2026 01:00:00 GMT",
+        "Mon, 23  Nov  2026 01:00:00 GMT",
+        "Mon, 23-Nov-2026 01:00:00 GMT",
+        "Mon, 23 Nov 2026 01.00.00 GMT",
+        "Mon, 23 Nov 2026 01:00:00 GMT, Mon, 23 Nov 2026 01:00:00 GMT",
+        "Mon, 23 Nov 2026 01:00:00 GMT\nexpires: Mon, 23 Nov 2026 01:00:00 GMT",
+        "Mon, 23 Nov 2026 1:00:00 GMT\nexpires: Mon, 23 Nov 2026 1:00:01 GMT",
+        "Mon, 23 Nov 2026 01:00:00 GMT\nexpires: 0",
+    ];
+    for value in expired {
+        check(&format!("expires: {value}\n{DATE}"), 0, EXPIRES);
+    }
+    for value in ["MON, 23 Nov 2026 00:01:00 GMT", "Mon, 23 NOV 2026 00:01:00 gMT"] {
+        check(&format!("expires: {value}\n{DATE}"), 60, EXPIRES);
+    }
+    check(&format!("expires: Thu Nov 23 00:01:00 2026\n{DATE}"), 60, EXPIRES);
     check("expires: Monday, 23-Nov-26 00:01:00 GMT", 60, EXPIRES);
     check("expires: Mon Nov 23 00:01:00 2026", 60, EXPIRES);
     check("expires: Sun, 21 Nov 2286 04:46:39 GMT", 8_204_647_599, EXPIRES);
@@ -154,6 +177,22 @@ fn a_route_raises_caps_and_replaces_lifetimes() {
     let forced = Rules { force_ttl: secs(10), ..Rules::default() };
     assert_eq!(freshness(500, "", &forced).source, Source::Absent);
     assert_eq!(freshness(500, "cache-control: max-age=1", &forced).source, Source::Forced);
+}
+
+#[test]
+fn an_instant_in_a_field_for_us_counts_from_the_date_of_the_response() {
+    let rules = Rules { targeted: vec!["X-Accel-Expires".to_owned()], ..Rules::default() };
+    let rows = [
+        (DATE, "@1795392060", 60),
+        (EARLIER, "@1795392060", 3660),
+        ("", "@1795392060", 60),
+        (DATE, "@1795391999", 0),
+        (DATE, "60", 60),
+    ];
+    for (date, value, secs) in rows {
+        let head = format!("{date}\nx-accel-expires: {value}\nexpires: 0");
+        assert_eq!(freshness(200, &head, &rules).lifetime, Lifetime::from_secs(secs), "{head}");
+    }
 }
 
 #[test]

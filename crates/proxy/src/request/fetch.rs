@@ -48,7 +48,8 @@ pub(crate) async fn fetch(
 ) -> Result<Response, FetchError> {
     let method = request.head.method.clone();
     let framing = framing(&method, content.as_ref());
-    let fields = conditions.apply(request.head.fields.clone());
+    let mut fields = conditions.apply(request.head.fields.clone());
+    policy::dialect::announce(&mut fields, &worker.shared.rules);
     let has_range = fields.contains("Range");
     let sender = Sender { client: request.client, request_id: request.id.as_str() };
     let head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;

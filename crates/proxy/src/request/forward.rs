@@ -31,6 +31,7 @@ pub(crate) async fn forward(
             unanswered.settle();
             invalidate(worker, request, &response).await;
             respond::for_next_hop(&mut response.head, worker.shared.clock.now());
+            policy::dialect::strip_heeded(&mut response.head.fields, &worker.shared.rules);
             respond::from_origin(request, response, why.code(), forwarded)
         }
         Err(error) => {

@@ -268,14 +268,18 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Validated { entry, head } => {
+        Led::Validated { entry, mut head } => {
+            if let Some(head) = &mut head {
+                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
+            }
             let stored = head.is_none();
             let forwarded = Forwarded { status: Some(304), stored, validated: true, ..forwarded };
             let way = Way { reader: None, head };
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Private { response, why } => {
+        Led::Private { mut response, why } => {
+            policy::dialect::strip_heeded(&mut response.head.fields, &worker.shared.rules);
             let status = response.head.status;
             match stale(worker, request, wanted, OriginFailure::Status(status)) {
                 Some(answer) => answer,
@@ -409,8 +413,22 @@ fn failed(
     error: &FetchError,
     collapsed: bool,
 ) -> Answer {
-    stale(worker, request, wanted, OriginFailure::Unreachable)
-        .unwrap_or_else(|| respond::failed(worker, request, error, forwarded(wanted, collapsed)))
+    stale(worker, request, wanted, OriginFailure::Unreachable).unwrap_or_else(|| {
+        let status = failed_status(worker, wanted, error);
+        respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed))
+    })
+}
+
+/// The status of the error: that of the fault itself, unless a stored response had to be validated
+/// and the origin was out of reach.
+fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
+    let unvalidated = match &wanted.found {
+        Found::Unusable(entry, _) if error.is_disconnection() => {
+            policy::unvalidated_status(&entry.meta().terms, worker.shared.clock.now())
+        }
+        _ => None,
+    };
+    unvalidated.unwrap_or(error.status())
 }
 
 fn refetch(wanted: &Wanted) -> Refetch {

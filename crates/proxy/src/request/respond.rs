@@ -142,12 +142,23 @@ pub(crate) fn failed(
     error: &FetchError,
     forwarded: Forwarded,
 ) -> Answer {
+    failed_as(error.status(), worker, request, error, forwarded)
+}
+
+/// As [`failed`], with this status.
+pub(crate) fn failed_as(
+    status: u16,
+    worker: &Worker,
+    request: &Request,
+    error: &FetchError,
+    forwarded: Forwarded,
+) -> Answer {
     let report = Report {
         code: error.code(),
         source: Source::Origin(forwarded),
         proxy_error: Some(error.proxy_error()),
     };
-    text(worker, &request.head.method, error.status(), &format!("{error}\n"), report)
+    text(worker, &request.head.method, status, &format!("{error}\n"), report)
 }
 
 /// The answer to a request that is not served.
