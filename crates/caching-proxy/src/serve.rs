@@ -149,12 +149,18 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
         listen: serve.listen,
         workers: workers(&serve),
         store: store::Options { memory: serve.memory.0, disk, ..store::Options::default() },
-        rules: Rules { default_ttl, profile: serve.profile, ..Rules::default() },
+        rules: Rules {
+            default_ttl,
+            profile: serve.profile,
+            cache_status: serve.cache_status,
+            ..Rules::default()
+        },
         limits: Limits {
             connect_timeout: serve.connect_timeout,
             first_byte_timeout: serve.first_byte_timeout,
             between_bytes_timeout: serve.between_bytes_timeout,
             origin_connections: serve.origin_connections,
+            hops: serve.max_hops,
             ..Limits::default()
         },
         clock: Clock::System,

@@ -71,7 +71,7 @@ fn directive(member: &[u8]) -> Option<Directive<'_>> {
 }
 
 /// Is there no unescaped quote in the inside of a quoted string, and no escape left open?
-fn closes_only_at_end(inside: &[u8]) -> bool {
+pub(crate) fn closes_only_at_end(inside: &[u8]) -> bool {
     let mut escaped = false;
     for &byte in inside {
         match byte {

@@ -26,6 +26,7 @@ pub mod fields;
 pub mod invalidate;
 pub mod key;
 pub mod lifetime;
+pub mod loops;
 pub mod method;
 pub mod reason;
 pub mod respond;
@@ -43,7 +44,7 @@ mod wire;
 
 pub use admit::{Admit, Exchanged, admit};
 pub use classify::{Asked, Plan, classify};
-pub use explain::{Fwd, Outcome, cache_status};
+pub use explain::{Collapsed, Fwd, Outcome, cache_status};
 pub use fields::Fields;
 pub use key::primary_key;
 pub use method::Method;

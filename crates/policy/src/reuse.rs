@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::classify::Asked;
+use crate::explain::Fwd;
 use crate::reason::{Hit, Refetch, Refused};
 use crate::rules::{Profile, Rules};
 use crate::terms::Terms;
@@ -51,7 +52,7 @@ pub fn reuse(asked: &Asked, terms: &Terms, rules: &Rules, now: Timestamp) -> Ver
     let age = terms.age(now);
     let ttl = terms.lifetime.ttl(age);
     let verdict = match needs_validation(asked, terms, rules) {
-        Some(why) => Err(why),
+        Some(why) => Err(if is_wished_fresh(why, terms, age) { why } else { staleness(terms) }),
         None => match terms.lifetime.left_after(age) {
             Some(left) => {
                 accepted(asked, terms, age, left).map(|why| Verdict::Fresh { age, ttl, why })
@@ -165,13 +166,27 @@ fn is_within(age: Age, wanted: DeltaSeconds) -> bool {
     wanted > DeltaSeconds::ZERO && age.get() <= wanted.duration()
 }
 
+/// Why a response that has no lifetime left is not used.
+const fn staleness(terms: &Terms) -> Refetch {
+    match terms.source {
+        crate::lifetime::Source::Absent => Refetch::NoLifetime,
+        _ => Refetch::Stale,
+    }
+}
+
+/// Whether a reason that lies in the request is told: it is for a response that could be used
+/// otherwise.
+fn is_wished_fresh(why: Refetch, terms: &Terms, age: Age) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9211#section-2.2
+    //# The cache was able to select a fresh response for the request, but the request's semantics
+    //# (e.g., Cache-Control request directives) did not allow its use.
+    why.fwd() != Fwd::Request || terms.lifetime.left_after(age).is_some()
+}
+
 /// May a stale response be served while the origin is presumably well? With the permission, and
 /// whether to refresh.
 fn stale(asked: &Asked, terms: &Terms, rules: &Rules, age: Age) -> Result<(Hit, bool), Refetch> {
-    let refusal = match terms.source {
-        crate::lifetime::Source::Absent => Refetch::NoLifetime,
-        _ => Refetch::Stale,
-    };
+    let refusal = staleness(terms);
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# once the response has become stale, a cache MUST NOT reuse that response to satisfy another
     //# request until it has been successfully validated by the origin

@@ -76,7 +76,7 @@ fn is_end_to_end(name: &[u8]) -> bool {
     //# A sender MUST NOT send a connection option corresponding to a field that is intended for all
     //# recipients of the content. For example, Cache-Control is never appropriate as a connection
     //# option
-    const NAMES: [&[u8]; 30] = [
+    const NAMES: [&[u8]; 33] = [
         b"accept",
         b"accept-encoding",
         b"accept-language",
@@ -84,6 +84,7 @@ fn is_end_to_end(name: &[u8]) -> bool {
         b"authorization",
         b"cache-control",
         b"cache-status",
+        b"cdn-loop",
         b"content-encoding",
         b"content-length",
         b"content-location",
@@ -97,8 +98,10 @@ fn is_end_to_end(name: &[u8]) -> bool {
         b"host",
         b"last-modified",
         b"location",
+        b"max-forwards",
         b"origin",
         b"pragma",
+        b"proxy-status",
         b"range",
         b"set-cookie",
         b"strict-transport-security",
@@ -185,6 +188,9 @@ mod tests {
             "ETag",
             "X-Forwarded-For",
             "Via",
+            "CDN-Loop",
+            "Max-Forwards",
+            "Proxy-Status",
             "If-None-Match",
             "Sec-Fetch-Site",
         ] {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::rules::Profile;
+use policy::rules::{CacheStatus, Profile};
 use proxy::OriginUrl;
 
 use super::environment::{Lookup, variable_of};
@@ -107,6 +107,15 @@ impl Given {
             _ => Err(self.fault("there is no such profile", "give safe or rfc9111")),
         }
     }
+
+    fn cache_status(&self) -> Result<CacheStatus, Fault> {
+        match self.text()? {
+            "off" => Ok(CacheStatus::Off),
+            "normal" => Ok(CacheStatus::Normal),
+            "full" => Ok(CacheStatus::Full),
+            _ => Err(self.fault("there is no such extent", "give off, normal or full")),
+        }
+    }
 }
 
 /// The command line first, then the environment.
@@ -175,6 +184,9 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let profile = texts.of("--profile", raw.profile);
     let connections = texts.of("--origin-connections", raw.origin_connections);
     let connections = connections.map(|given| given.integer(1, 65_536)).transpose()?;
+    let hops = texts.of("--max-hops", raw.max_hops);
+    let hops = hops.map(|given| given.integer(0, 255)).transpose()?;
+    let cache_status = texts.of("--cache-status", raw.cache_status);
     Ok(Serve {
         directory: texts.of("--cache-dir", raw.cache_dir).map(|given| given.value.into()),
         ttl: Span(span("--cache-ttl", raw.cache_ttl, usual.ttl.0, Duration::ZERO, YEAR)?),
@@ -204,6 +216,8 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
             DAY,
         )?,
         origin_connections: connections.map_or(usual.origin_connections, |n| n as usize),
+        max_hops: hops.map_or(usual.max_hops, |n| n as usize),
+        cache_status: cache_status.map_or(Ok(usual.cache_status), |given| given.cache_status())?,
         ..usual
     })
 }

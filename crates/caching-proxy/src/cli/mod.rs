@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::FromArgMatches;
-use policy::rules::Profile;
+use policy::rules::{CacheStatus, Profile};
 use proxy::OriginUrl;
 
 use crate::output::Level;
@@ -67,6 +67,10 @@ pub(crate) struct Serve {
     pub(crate) between_bytes_timeout: Duration,
     /// Connections to the origin at once.
     pub(crate) origin_connections: usize,
+    /// Proxies of this name that a request may have come through.
+    pub(crate) max_hops: usize,
+    /// How much Cache-Status tells.
+    pub(crate) cache_status: CacheStatus,
 }
 
 impl Serve {
@@ -87,6 +91,8 @@ impl Serve {
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),
             origin_connections: 512,
+            max_hops: 16,
+            cache_status: CacheStatus::Normal,
         }
     }
 }

@@ -15,9 +15,11 @@ mod faults;
 mod forwarding;
 mod https;
 mod large;
+mod loops;
 mod refusals;
 mod restart;
 mod shutdown;
+mod status;
 
 /// A running proxy with a cache directory of its own.
 struct Proxy {

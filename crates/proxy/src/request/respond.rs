@@ -152,7 +152,8 @@ pub(crate) fn failed(
 
 /// The answer to a request that is not served.
 pub(crate) fn refusal(worker: &Worker, method: &Method, refusal: &Refusal) -> Answer {
-    let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error: None };
+    let proxy_error = Some(refusal.proxy_error());
+    let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error };
     text(worker, method, refusal.status(), &format!("{refusal}\n"), report)
 }
 
