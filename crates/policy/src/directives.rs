@@ -165,6 +165,8 @@ impl ResponseDirectives {
     }
 
     pub(crate) fn add(&mut self, directive: Directive<'_>) {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
+        //# A cache MUST obey the Cache-Control directives defined in this section.
         if directive.is("max-age") {
             shorten(&mut self.max_age, directive);
         } else if directive.is("s-maxage") {

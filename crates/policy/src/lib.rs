@@ -29,6 +29,7 @@ pub mod lifetime;
 pub mod loops;
 pub mod method;
 pub mod reason;
+pub mod recent;
 pub mod respond;
 pub mod reuse;
 pub mod rules;

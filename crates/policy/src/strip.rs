@@ -29,6 +29,15 @@ pub fn strip_for_storage(fields: &mut Fields, rules: &Rules) {
     //# The no-cache (Section 5.2.2.4) and private (Section 5.2.2.7) cache directives can have
     //# arguments that prevent storage of header fields by all caches and shared caches, respectively.
     let directives = ResponseDirectives::of(fields, rules);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
+    //# If a qualified private response directive is present, with an argument that lists one or
+    //# more field names, then only the listed header fields are limited to a single user: a shared
+    //# cache MUST NOT store the listed header fields if they are present in the original response
+    //# but MAY store the remainder of the response message without those header fields
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+    //# Caches MUST include all received response header fields — including unrecognized ones — when
+    //# storing a response; this assures that new HTTP header fields can be successfully deployed.
+    //# However, the following exceptions are made:
     let strips_cookies = rules.set_cookie == SetCookie::Strip;
     fields.retain(|name, _| {
         // An id is of one exchange, and Age is computed anew for each response.
@@ -76,6 +85,9 @@ fn is_end_to_end(name: &[u8]) -> bool {
     //# A sender MUST NOT send a connection option corresponding to a field that is intended for all
     //# recipients of the content. For example, Cache-Control is never appropriate as a connection
     //# option
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2
+    //# A proxy, whether or not it implements a cache, MUST pass cache directives through in
+    //# forwarded messages, regardless of their significance to that application
     const NAMES: [&[u8]; 33] = [
         b"accept",
         b"accept-encoding",

@@ -11,6 +11,7 @@ use testkit::{Binary, Client, Launch, Origin, Response};
 mod caching;
 mod collapsing;
 mod control;
+mod demands;
 mod faults;
 mod forwarding;
 mod https;
