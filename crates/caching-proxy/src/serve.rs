@@ -154,6 +154,7 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
             profile: serve.profile,
             set_cookie: serve.set_cookie,
             targeted: serve.targeted,
+            cache_status: serve.cache_status,
             ..Rules::default()
         },
         limits: Limits {
@@ -161,6 +162,7 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
             first_byte_timeout: serve.first_byte_timeout,
             between_bytes_timeout: serve.between_bytes_timeout,
             origin_connections: serve.origin_connections,
+            hops: serve.max_hops,
             ..Limits::default()
         },
         clock: Clock::System,

@@ -53,6 +53,8 @@ pub fn admit(exchanged: &Exchanged<'_>, rules: &Rules) -> Admit {
 }
 
 fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# A cache MUST NOT store a response to a request unless:
     let &Exchanged { response, status, request_time, response_time, .. } = exchanged;
     let directives = ResponseDirectives::of(response, rules);
     check_message(exchanged)?;
@@ -68,6 +70,10 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         lifetime: freshness.lifetime,
         source: freshness.source,
         no_cache: directives.no_cache == Scope::Everything,
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.8
+        //# The proxy-revalidate response directive indicates that once the response has become
+        //# stale, a shared cache MUST NOT reuse that response to satisfy another request until it
+        //# has been successfully validated by the origin
         must_revalidate: directives.must_revalidate || directives.proxy_revalidate,
         s_maxage: directives.s_maxage.is_some(),
         immutable: directives.immutable,
@@ -119,18 +125,33 @@ fn check_directives(
     //# When a cache that implements the must-understand directive receives a response that includes
     //# it, the cache SHOULD ignore the no-store directive if it understands and implements the
     //# status code's caching requirements.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# the no-store cache directive is not present in the response (see Section 5.2.2.5);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5
+    //# The no-store response directive indicates that a cache MUST NOT store any part of either the
+    //# immediate request or the response and MUST NOT use the response to satisfy any other
+    //# request.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5
+    //# "MUST NOT store" in this context means that the cache MUST NOT intentionally store the
+    //# information in non-volatile storage
     if directives.no_store && !directives.must_understand {
         return Err(NotStored::NoStore);
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.5
     //# The no-store request directive indicates that a cache MUST NOT store any part of either this
     //# request or any response to it.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.5
+    //# "MUST NOT store" in this context means that the cache MUST NOT intentionally store the
+    //# information in non-volatile storage
     if exchanged.asked.no_store {
         return Err(NotStored::RequestNoStore);
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
     //# The unqualified private response directive indicates that a shared cache MUST NOT store the
     //# response
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3
+    //# if the cache is shared: the private response directive is either not present or allows a
+    //# shared cache to store a modified response; see Section 5.2.2.7);
     if directives.private == Scope::Everything {
         return Err(NotStored::Private);
     }
@@ -138,6 +159,11 @@ fn check_directives(
     //# if the cache is shared: the Authorization header field is not present in the request (see
     //# Section 11.6.2 of [HTTP]) or a response directive is present that explicitly allows shared
     //# caching (see Section 3.5); and
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.5
+    //# A shared cache MUST NOT use a cached response to a request with an Authorization header
+    //# field (Section 11.6.2 of [HTTP]) to satisfy any subsequent request unless the response
+    //# contains a Cache-Control field with a response directive (Section 5.2.2) that allows it to
+    //# be stored by a shared cache
     if exchanged.asked.authorization && !directives.permits_authorized() {
         return Err(NotStored::Authorization);
     }

@@ -27,6 +27,9 @@ fn corrected(response: &Fields, request_time: Timestamp, response_time: Timestam
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
     //# response_delay = response_time - request_time;
     //# corrected_age_value = age_value + response_delay;
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
+    //# A cache MUST interpret this value relative to the time the request was initiated, not the
+    //# time that the response was received.
     let response_delay = response_time.saturating_since(request_time);
     Age::new(value(response)).plus(response_delay)
 }

@@ -11,6 +11,9 @@ pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7
     //# A recipient that parses a timestamp value in an HTTP field MUST accept all three HTTP-date
     //# formats.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2
+    //# A cache recipient MUST NOT allow local time zones to influence the calculation or comparison
+    //# of an age or expiration time.
     let value = trim(value);
     match value.iter().position(|&b| b == b',') {
         Some(3) => fixdate(value),

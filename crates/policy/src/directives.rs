@@ -71,7 +71,7 @@ pub(crate) fn directive(member: &[u8]) -> Option<Directive<'_>> {
 }
 
 /// Is there no unescaped quote in the inside of a quoted string, and no escape left open?
-fn closes_only_at_end(inside: &[u8]) -> bool {
+pub(crate) fn closes_only_at_end(inside: &[u8]) -> bool {
     let mut escaped = false;
     for &byte in inside {
         match byte {
@@ -173,6 +173,8 @@ impl ResponseDirectives {
     }
 
     pub(crate) fn add(&mut self, directive: Directive<'_>) {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
+        //# A cache MUST obey the Cache-Control directives defined in this section.
         if let Argument::Invalid(rest) = directive.argument {
             self.add_prohibitions(rest);
         }

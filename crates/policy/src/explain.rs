@@ -1,4 +1,7 @@
 //! Says what the cache did with a request: one member of Cache-Status (RFC 9211).
+//!
+//! It goes into a field line of its own, behind those that the response brought along: "The first
+//! member represents the cache closest to the origin server" (§2).
 
 use crate::reason::{Hit, Reason};
 
@@ -26,16 +29,36 @@ pub enum Outcome {
         status: Option<u16>,
         /// The answer was stored.
         stored: bool,
-        /// It shared the forwarded request of another.
-        collapsed: bool,
+        /// Whether the forwarded request of another served it too.
+        collapsed: Collapsed,
         /// The lifetime the answer has here, in seconds.
         ttl: Option<i64>,
     },
-    /// It was answered here, without a look into the cache or at the origin.
-    Refused {
-        /// The code of the reason.
-        detail: &'static str,
-    },
+}
+
+/// What became of the attempt to share another request's way to the origin (RFC 9211 §2.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Collapsed {
+    /// There was none.
+    #[default]
+    No,
+    /// What the other got served this one, too.
+    Reused,
+    /// What the other got did not do: this one had to go forward itself.
+    InVain,
+}
+
+impl Collapsed {
+    //= https://www.rfc-editor.org/rfc/rfc9211#section-2.6
+    //# If true, the response was successfully reused; if not, a new request had to be made. If not
+    //# present, the request was not collapsed with others.
+    const fn parameter(self) -> &'static str {
+        match self {
+            Collapsed::No => "",
+            Collapsed::Reused => "; collapsed",
+            Collapsed::InVain => "; collapsed=?0",
+        }
+    }
 }
 
 /// Why a request went forward (RFC 9211 §2.2).
@@ -92,11 +115,32 @@ pub fn cache_status(out: &mut Vec<u8>, outcome: &Outcome) {
             put_parameter(out, "; fwd-status=", status.map(i64::from));
             put_parameter(out, "; ttl=", ttl);
             put(out, if stored { "; stored" } else { "" });
-            put(out, if collapsed { "; collapsed" } else { "" });
+            put(out, collapsed.parameter());
             put_detail(out, detail);
         }
-        Outcome::Refused { detail } => put_detail(out, detail),
     }
+}
+
+/// Appends the cache key to a member, for those who look for the reason of a miss.
+///
+/// Most bytes of a key come from the client: what a String cannot hold is percent-encoded, and what
+/// is too long is cut.
+pub fn put_key(out: &mut Vec<u8>, key: &[u8]) {
+    /// Room for any key that a person would read, in bytes.
+    const LONGEST: usize = 512;
+    let shown = key.get(..LONGEST).unwrap_or(key);
+    put(out, "; key=\"");
+    for &byte in shown {
+        //= https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3
+        //# Strings are zero or more printable ASCII [RFC0020] characters (i.e., the range %x20 to
+        //# %x7E). Note that this excludes tabs, newlines, carriage returns, etc.
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b' '..=b'~' => out.push(byte),
+            _ => put(out, &format!("%{byte:02X}")),
+        }
+    }
+    put(out, if shown.len() < key.len() { "...\"" } else { "\"" });
 }
 
 fn put_detail(out: &mut Vec<u8>, code: &str) {
@@ -146,7 +190,7 @@ mod tests {
             detail: Refetch::Absent.code(),
             status: Some(200),
             stored: true,
-            collapsed: true,
+            collapsed: Collapsed::Reused,
             ttl: Some(60),
         };
         let expected =
@@ -157,28 +201,79 @@ mod tests {
             detail: NotStored::NoStore.code(),
             status: None,
             stored: false,
-            collapsed: false,
+            collapsed: Collapsed::InVain,
             ttl: None,
         };
-        assert_eq!(text(&refused), "caching-proxy; fwd=stale; detail=no-store");
-        let answered = Outcome::Refused { detail: "only-if-cached" };
-        assert_eq!(text(&answered), "caching-proxy; detail=only-if-cached");
+        assert_eq!(text(&refused), "caching-proxy; fwd=stale; collapsed=?0; detail=no-store");
     }
 
     #[test]
-    fn every_reason_to_go_forward_has_a_word_of_the_standard() {
+    fn collapsed_is_true_false_or_absent() {
+        //= https://www.rfc-editor.org/rfc/rfc9211#section-2.6
+        //= type=test
+        //# If true, the response was successfully reused; if not, a new request had to be made. If
+        //# not present, the request was not collapsed with others.
         let rows = [
-            (Pass::MethodUnsafe.fwd(), "method"),
-            (Pass::RequestContent.fwd(), "bypass"),
-            (Refetch::VaryMismatch.fwd(), "vary-miss"),
-            (Refetch::RequestMaxAge.fwd(), "request"),
-            (Refetch::NoCache.fwd(), "stale"),
-            (Refetch::StoreFailed.fwd(), "miss"),
-            (Fwd::Partial, "partial"),
+            (Collapsed::No, ""),
+            (Collapsed::Reused, "; collapsed"),
+            (Collapsed::InVain, "; collapsed=?0"),
         ];
-        for (fwd, expected) in rows {
-            assert_eq!(fwd.as_str(), expected);
+        for (collapsed, expected) in rows {
+            assert_eq!(collapsed.parameter(), expected);
         }
+    }
+
+    #[test]
+    fn a_key_is_a_string_whatever_its_bytes() {
+        //= https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3
+        //= type=test
+        //# Strings are zero or more printable ASCII [RFC0020] characters (i.e., the range %x20 to
+        //# %x7E). Note that this excludes tabs, newlines, carriage returns, etc.
+        let rows: [(&[u8], &str); 4] = [
+            (b"GET|http://a/b?c d", "; key=\"GET|http://a/b?c d\""),
+            (b"a\"b\\c", "; key=\"a\\\"b\\\\c\""),
+            (b"\t\r\n\0\x7f\xc3\xa9%", "; key=\"%09%0D%0A%00%7F%C3%A9%\""),
+            (b"", "; key=\"\""),
+        ];
+        for (key, expected) in rows {
+            let mut out = Vec::new();
+            put_key(&mut out, key);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+        let mut out = Vec::new();
+        put_key(&mut out, &[b'x'; 513]);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("; key=\"{}...\"", "x".repeat(512)));
+    }
+
+    #[test]
+    fn every_reason_to_go_forward_has_the_most_specific_word_of_the_standard() {
+        //= https://www.rfc-editor.org/rfc/rfc9211#section-2.2
+        //= type=test
+        //# The most specific reason known to the cache SHOULD be used, to the extent that it is
+        //# possible to implement.
+        for &pass in Pass::ALL {
+            let expected = match pass {
+                Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => "method",
+                Pass::RequestContent => "bypass",
+                // Looked up before, in vain: what the look-up found tells more.
+                Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => "miss",
+            };
+            assert_eq!(pass.fwd().as_str(), expected, "{pass:?}");
+        }
+        for &refetch in Refetch::ALL {
+            let expected = match refetch {
+                Refetch::Absent => "uri-miss",
+                Refetch::VaryMismatch => "vary-miss",
+                Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache => "stale",
+                Refetch::RequestNoCache
+                | Refetch::RequestMaxAge
+                | Refetch::RequestMinFresh
+                | Refetch::Authorization => "request",
+                Refetch::StoreFailed => "miss",
+            };
+            assert_eq!(refetch.fwd().as_str(), expected, "{refetch:?}");
+        }
+        assert_eq!(Fwd::Partial.as_str(), "partial");
     }
 
     #[test]

@@ -8,6 +8,11 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
     //= https://www.rfc-editor.org/rfc/rfc9111#section-2
     //# many HTTP caches in common use today only cache GET responses and therefore only use the URI
     //# as the cache key
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# the presented target URI (Section 7.1 of [HTTP]) and that of the stored response match, and
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# the request method associated with the stored response allows it to be used for the
+    //# presented request, and
     out.extend_from_slice(b"GET|");
     origin(out, scheme, authority);
     //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.3

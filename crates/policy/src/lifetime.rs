@@ -56,6 +56,9 @@ pub fn of(
     rules: &Rules,
 ) -> Freshness {
     let may_default = may_default(status, response, vary);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.2
+    //# A cache MUST NOT use heuristics to determine freshness when an explicit expiration time is
+    //# present in the stored response.
     let given = explicit(response, directives, response_time)
         .or_else(|| heuristic(response, status, directives, response_time, rules))
         .or_else(|| rules.default_ttl.filter(|_| may_default).map(default))
@@ -85,11 +88,17 @@ fn explicit(
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
     //# If the cache is shared and the s-maxage response directive (Section 5.2.2.10) is present, use
     //# its value, or
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
+    //# Likewise, if a response includes the s-maxage directive (Section 5.2.2.10), a shared cache
+    //# recipient MUST ignore the Expires header field.
     if let Some(secs) = directives.s_maxage {
         return Some(from(secs, Explicit::SMaxage));
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1
     //# If the max-age response directive (Section 5.2.2.1) is present, use its value, or
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.3
+    //# If a response includes a Cache-Control header field with the max-age directive (Section
+    //# 5.2.2.1), a recipient MUST ignore the Expires header field.
     if let Some(secs) = directives.max_age {
         return Some(from(secs, Explicit::MaxAge));
     }

@@ -63,12 +63,13 @@ reasons! {
 }
 
 impl Pass {
-    /// The `fwd` of Cache-Status.
+    /// The `fwd` of Cache-Status. Where the cache was looked into before, in vain, what was found
+    /// tells more: see [`Refetch::fwd`].
     pub const fn fwd(self) -> Fwd {
         match self {
-            Pass::RequestContent | Pass::RequestPrecondition => Fwd::Bypass,
-            Pass::HeadNotStored | Pass::RequestRange => Fwd::Miss,
-            _ => Fwd::Method,
+            Pass::RequestContent => Fwd::Bypass,
+            Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => Fwd::Miss,
+            Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => Fwd::Method,
         }
     }
 }
@@ -188,10 +189,12 @@ impl NotStored {
 }
 
 reasons! {
-    /// Why the cache answers with an error of its own.
+    /// Why the proxy answers by itself, without a stored response and without the origin.
     Refused {
         /// The client wants a stored response, and none will do: 504.
         OnlyIfCached = "only-if-cached", Some("RFC 9111 §5.2.1.7");
+        /// The request may go no further: `Max-Forwards: 0`.
+        MaxForwards = "max-forwards", Some("RFC 9110 §7.6.2");
     }
 }
 

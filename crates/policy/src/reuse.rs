@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::classify::Asked;
+use crate::explain::Fwd;
 use crate::reason::{Hit, Refetch, Refused};
 use crate::rules::{Profile, Rules};
 use crate::terms::Terms;
@@ -48,14 +49,22 @@ pub enum OriginFailure {
 
 /// Decides what to do with a stored response whose key and selecting fields match the request.
 pub fn reuse(asked: &Asked, terms: &Terms, rules: &Rules, now: Timestamp) -> Verdict {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# When presented with a request, a cache MUST NOT reuse a stored response unless:
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# the stored response is one of the following:
     let age = terms.age(now);
     let ttl = terms.lifetime.ttl(age);
     let verdict = match needs_validation(asked, terms, rules) {
-        Some(why) => Err(why),
+        Some(why) => Err(if is_wished_fresh(why, terms, age) { why } else { staleness(terms) }),
         None => match terms.lifetime.left_after(age) {
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+            //# fresh (see Section 4.2), or
             Some(left) => {
                 accepted(asked, terms, age, left).map(|why| Verdict::Fresh { age, ttl, why })
             }
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+            //# allowed to be served stale (see Section 4.2.4), or
             None => stale(asked, terms, rules, age).map(|(why, refresh)| Verdict::Stale {
                 age,
                 ttl,
@@ -71,6 +80,8 @@ pub fn reuse(asked: &Asked, terms: &Terms, rules: &Rules, now: Timestamp) -> Ver
         //# stored response consistent with the other constraints of the request or a 504 (Gateway
         //# Timeout) status code.
         Err(_) if asked.only_if_cached => Verdict::Unsatisfiable,
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+        //# successfully validated (see Section 4.3).
         Err(why) => Verdict::Revalidate(why),
     }
 }
@@ -104,6 +115,10 @@ pub fn stale_on_error(
     let needs = needs_validation(asked, terms, rules);
     let age = terms.age(now);
     let is_fresh = terms.lifetime.left_after(age).is_some();
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
+    //# In all circumstances, a cache MUST NOT ignore the must-revalidate directive; in particular,
+    //# if a cache is disconnected, the cache MUST generate an error response rather than reuse the
+    //# stale response.
     if needs.is_some() || (terms.must_revalidate && !is_fresh) {
         return None;
     }
@@ -136,6 +151,9 @@ fn needs_validation(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Refet
     //# The no-cache response directive, in its unqualified form (without an argument), indicates
     //# that the response MUST NOT be used to satisfy any other request without forwarding it for
     //# validation and receiving a successful response
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# the stored response does not contain the no-cache directive (Section 5.2.2.4), unless it is
+    //# successfully validated (Section 4.3), and
     if terms.no_cache {
         return Some(Refetch::NoCache);
     }
@@ -180,13 +198,27 @@ fn is_within(age: Age, wanted: DeltaSeconds) -> bool {
     wanted > DeltaSeconds::ZERO && age.get() <= wanted.duration()
 }
 
+/// Why a response that has no lifetime left is not used.
+const fn staleness(terms: &Terms) -> Refetch {
+    match terms.source {
+        crate::lifetime::Source::Absent => Refetch::NoLifetime,
+        _ => Refetch::Stale,
+    }
+}
+
+/// Whether a reason that lies in the request is told: it is for a response that could be used
+/// otherwise.
+fn is_wished_fresh(why: Refetch, terms: &Terms, age: Age) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9211#section-2.2
+    //# The cache was able to select a fresh response for the request, but the request's semantics
+    //# (e.g., Cache-Control request directives) did not allow its use.
+    why.fwd() != Fwd::Request || terms.lifetime.left_after(age).is_some()
+}
+
 /// May a stale response be served while the origin is presumably well? With the permission, and
 /// whether to refresh.
 fn stale(asked: &Asked, terms: &Terms, rules: &Rules, age: Age) -> Result<(Hit, bool), Refetch> {
-    let refusal = match terms.source {
-        crate::lifetime::Source::Absent => Refetch::NoLifetime,
-        _ => Refetch::Stale,
-    };
+    let refusal = staleness(terms);
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# once the response has become stale, a cache MUST NOT reuse that response to satisfy another
     //# request until it has been successfully validated by the origin
@@ -230,6 +262,9 @@ fn on_error(
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.4
     //# A cache MUST NOT generate a stale response unless it is disconnected or doing so is
     //# explicitly permitted by the client or origin server
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10
+    //# A shared cache MUST NOT reuse a stale response with s-maxage to satisfy another request
+    //# until it has been successfully validated by the origin
     let is_disconnected = failure == OriginFailure::Unreachable && !terms.s_maxage;
     (is_disconnected && stale_for <= rules.stale_if_unreachable)
         .then_some(Hit::StaleOriginUnreachable)

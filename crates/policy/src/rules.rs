@@ -36,6 +36,21 @@ pub struct Rules {
     /// The targeted fields that outrank Cache-Control, most applicable first (RFC 9213 §2.2).
     /// Surrogate-Control and X-Accel-Expires can be among them; see [`dialect`](crate::dialect).
     pub targeted: Vec<String>,
+    /// How much of what the cache did is told to clients.
+    pub cache_status: CacheStatus,
+}
+
+/// How much Cache-Status tells (RFC 9211 §6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// There is none.
+    Off,
+    /// What happened and why.
+    #[default]
+    Normal,
+    /// Also the cache key and, when the origin failed, its address: for debugging, since both help
+    /// an attacker.
+    Full,
 }
 
 /// Whether Cache-Control and Pragma of requests count.
@@ -101,6 +116,7 @@ impl Default for Rules {
             stale_if_error: None,
             stale_while_revalidate: None,
             targeted: vec!["CDN-Cache-Control".to_owned()],
+            cache_status: CacheStatus::Normal,
         }
     }
 }

@@ -29,6 +29,15 @@ pub fn strip_for_storage(fields: &mut Fields, rules: &Rules) {
     //# The no-cache (Section 5.2.2.4) and private (Section 5.2.2.7) cache directives can have
     //# arguments that prevent storage of header fields by all caches and shared caches, respectively.
     let directives = ResponseDirectives::of(fields, rules);
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7
+    //# If a qualified private response directive is present, with an argument that lists one or
+    //# more field names, then only the listed header fields are limited to a single user: a shared
+    //# cache MUST NOT store the listed header fields if they are present in the original response
+    //# but MAY store the remainder of the response message without those header fields
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+    //# Caches MUST include all received response header fields — including unrecognized ones — when
+    //# storing a response; this assures that new HTTP header fields can be successfully deployed.
+    //# However, the following exceptions are made:
     let strips_cookies = rules.set_cookie == SetCookie::Strip;
     fields.retain(|name, _| {
         // An id is of one exchange, and Age is computed anew for each response.
@@ -76,7 +85,10 @@ fn is_end_to_end(name: &[u8]) -> bool {
     //# A sender MUST NOT send a connection option corresponding to a field that is intended for all
     //# recipients of the content. For example, Cache-Control is never appropriate as a connection
     //# option
-    const NAMES: [&[u8]; 30] = [
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2
+    //# A proxy, whether or not it implements a cache, MUST pass cache directives through in
+    //# forwarded messages, regardless of their significance to that application
+    const NAMES: [&[u8]; 33] = [
         b"accept",
         b"accept-encoding",
         b"accept-language",
@@ -84,6 +96,7 @@ fn is_end_to_end(name: &[u8]) -> bool {
         b"authorization",
         b"cache-control",
         b"cache-status",
+        b"cdn-loop",
         b"content-encoding",
         b"content-length",
         b"content-location",
@@ -97,8 +110,10 @@ fn is_end_to_end(name: &[u8]) -> bool {
         b"host",
         b"last-modified",
         b"location",
+        b"max-forwards",
         b"origin",
         b"pragma",
+        b"proxy-status",
         b"range",
         b"set-cookie",
         b"strict-transport-security",
@@ -185,6 +200,9 @@ mod tests {
             "ETag",
             "X-Forwarded-For",
             "Via",
+            "CDN-Loop",
+            "Max-Forwards",
+            "Proxy-Status",
             "If-None-Match",
             "Sec-Fetch-Site",
         ] {

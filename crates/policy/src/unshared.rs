@@ -13,6 +13,10 @@ pub fn unshared(asked: &Asked, fields: &Fields) -> Option<Pass> {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
     //# In summary, the If-Match and If-Unmodified-Since conditional header fields are not applicable
     //# to a cache
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
+    //# A cache MUST NOT evaluate conditional header fields that only apply to an origin server,
+    //# occur in a request with semantics that cannot be satisfied with a cached response, or occur
+    //# in a request with a target resource for which it has no stored responses
     if fields.contains("If-Match") || fields.contains("If-Unmodified-Since") {
         return Some(Pass::RequestPrecondition);
     }

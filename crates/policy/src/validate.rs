@@ -118,6 +118,9 @@ pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
     //# When doing so, the cache MUST add each header field in the provided response to the stored
     //# response, replacing field values that are already present, with the following exceptions:
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+    //# For each stored response identified, the cache MUST update its header fields with the header
+    //# fields provided in the 304 (Not Modified) response, as per Section 3.2.
     let withheld = withheld(stored, not_modified);
     let keeps_type = !is_same_type(stored, not_modified);
     let is_kept =

@@ -52,6 +52,9 @@ impl Vary {
         //# the cache MUST NOT use that stored response without revalidation unless all the presented
         //# request header fields nominated by that Vary field value match those fields in the
         //# original request
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+        //# request header fields nominated by the stored response (if any) match those presented
+        //# (see Section 4.1), and
         let mut sent = Reader(&self.sent);
         self.entries().all(|(name, value)| is_presented(request, name, value, &mut sent))
     }

@@ -4,9 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http1::{BadBody, BadRequest, BadResponse};
+use http1::{BadBody, BadHead, BadRequest, BadResponse};
+use policy::Reason;
+use policy::reason::Refused;
 
+use crate::failure::{Denial, Failure};
 use crate::origin::tls;
+use crate::proxy_status::ProxyError;
 
 /// Why the origin gave no usable response.
 #[derive(Debug, thiserror::Error)]
@@ -115,78 +119,84 @@ pub(crate) enum FetchError {
         /// [`crate::Limits::between_bytes_timeout`].
         limit: Duration,
     },
-    /// The request came by this proxy too often.
-    #[error("the request passed through this proxy {times} times")]
+    /// The request came by proxies of this name too often.
+    #[error(
+        "the request came through {hops} proxies of this kind, and {limit} are permitted: check \
+         that the origin does not lead back to this proxy, or permit more with --max-hops"
+    )]
     Loop {
-        /// How often `Via` names it.
-        times: usize,
+        /// How often `Via` or `CDN-Loop` name it.
+        hops: usize,
+        /// [`crate::Limits::hops`].
+        limit: usize,
     },
+    /// The fetch ended without a result.
+    #[error("the proxy failed in the middle of this request")]
+    Internal,
     /// The client went away, or broke its own content, while it was being forwarded.
     #[error("the client's content broke: {0}")]
     Client(#[from] ContentError),
 }
 
 impl FetchError {
-    /// The stable code that header, log and metric share.
-    pub(crate) const fn code(&self) -> &'static str {
+    /// What it is in the table of failures.
+    pub(crate) fn failure(&self) -> Failure {
         match self {
-            Self::Resolve { .. } => "origin-name-unresolved",
-            Self::ResolveTimeout { .. } => "origin-name-timeout",
-            Self::Connect { .. } => "origin-refused",
-            Self::ConnectTimeout { .. } => "origin-connect-timeout",
-            Self::Tls { .. } => "origin-tls",
-            Self::TlsTimeout { .. } => "origin-tls-timeout",
-            Self::Busy { .. } => "origin-busy",
-            Self::Crowded { .. } => "collapse-crowded",
-            Self::Closed { .. } => "origin-closed",
-            Self::HeadTimeout { .. } => "origin-timeout",
-            Self::BadHead(_) => "origin-malformed",
-            Self::Unasked { .. } => "origin-unasked-status",
-            Self::EndlessInformational { .. } => "origin-endless-informational",
-            Self::Truncated { .. } => "origin-truncated",
-            Self::BadContent(_) => "origin-bad-content",
-            Self::Stalled { .. } => "origin-stalled",
-            Self::Loop { .. } => "loop",
-            Self::Client(error) => error.code(),
+            Self::Resolve { .. } => Failure::NameUnresolved,
+            Self::ResolveTimeout { .. } => Failure::NameTimeout,
+            Self::Connect { source, .. } => connecting(source.kind()),
+            Self::ConnectTimeout { .. } => Failure::ConnectTimeout,
+            Self::Tls { source, .. } | Self::Closed { source, .. } => {
+                tls::failure(source).unwrap_or(Failure::Closed)
+            }
+            Self::TlsTimeout { .. } => Failure::TlsTimeout,
+            Self::Busy { .. } => Failure::Busy,
+            Self::Crowded { .. } => Failure::Crowded,
+            Self::HeadTimeout { .. } => Failure::HeadTimeout,
+            Self::BadHead(BadResponse::Head(bad)) => head(*bad),
+            Self::BadHead(_) => Failure::Malformed,
+            Self::Unasked { .. } => Failure::Unasked,
+            Self::EndlessInformational { .. } => Failure::EndlessInformational,
+            Self::Truncated { source } => tls::failure(source).unwrap_or(Failure::Truncated),
+            Self::BadContent(BadBody::Trailers(bad)) => trailers(*bad),
+            Self::BadContent(_) => Failure::BadContent,
+            Self::Stalled { .. } => Failure::Stalled,
+            Self::Loop { .. } => Failure::Loop,
+            Self::Internal => Failure::Internal,
+            Self::Client(error) => error.failure(),
         }
+    }
+
+    /// The stable code that header, log and metric share.
+    pub(crate) fn code(&self) -> &'static str {
+        self.failure().code()
     }
 
     /// The status that the client gets (RFC 9110 §15.6).
-    pub(crate) const fn status(&self) -> u16 {
-        match self {
-            Self::ResolveTimeout { .. }
-            | Self::ConnectTimeout { .. }
-            | Self::TlsTimeout { .. }
-            | Self::HeadTimeout { .. }
-            | Self::Stalled { .. } => 504,
-            Self::Busy { .. } | Self::Crowded { .. } => 503,
-            Self::Client(error) => error.status(),
-            _ => 502,
-        }
+    pub(crate) fn status(&self) -> u16 {
+        self.failure().status()
     }
 
-    /// The error type of RFC 9209 §2.3 for `Proxy-Status`.
-    pub(crate) fn proxy_error(&self) -> &'static str {
-        match self {
-            Self::Resolve { .. } => "dns_error",
-            Self::ResolveTimeout { .. } => "dns_timeout",
-            Self::Connect { .. } => "connection_refused",
-            Self::ConnectTimeout { .. } => "connection_timeout",
-            Self::Tls { source, .. } if tls::is_certificate_error(source) => {
-                "tls_certificate_error"
+    /// What `Proxy-Status` tells.
+    pub(crate) fn proxy_error(&self) -> ProxyError {
+        let failure = self.failure();
+        let received_status = match self {
+            Self::Unasked { status } => Some(*status),
+            _ => None,
+        };
+        let alert = match self {
+            Self::Tls { source, .. } | Self::Closed { source, .. } | Self::Truncated { source } => {
+                tls::alert(source)
             }
-            Self::Tls { .. } | Self::TlsTimeout { .. } => "tls_protocol_error",
-            Self::Busy { .. } | Self::Crowded { .. } => "connection_limit_reached",
-            Self::Closed { .. } => "connection_terminated",
-            Self::HeadTimeout { .. } => "http_response_timeout",
-            Self::Stalled { .. } => "connection_read_timeout",
-            Self::Truncated { .. } => "http_response_incomplete",
-            Self::BadHead(_)
-            | Self::Unasked { .. }
-            | Self::EndlessInformational { .. }
-            | Self::BadContent(_) => "http_protocol_error",
-            Self::Loop { .. } => "proxy_loop_detected",
-            Self::Client(_) => "http_request_error",
+            _ => None,
+        };
+        let stays_here = matches!(self, Self::Crowded { .. } | Self::Loop { .. } | Self::Internal);
+        ProxyError {
+            error: Some(failure.error_type()),
+            received_status,
+            alert,
+            details: failure.code(),
+            went_forward: !stays_here,
         }
     }
 
@@ -228,6 +238,39 @@ impl FetchError {
     }
 }
 
+/// Why a connection could not be made.
+const fn connecting(kind: io::ErrorKind) -> Failure {
+    match kind {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Failure::Refused,
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Failure::Unroutable,
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        _ => Failure::ConnectFailed,
+    }
+}
+
+/// What is wrong with a response head.
+const fn head(bad: BadHead) -> Failure {
+    match bad {
+        BadHead::TooLarge | BadHead::TooManyFields => Failure::HeadTooLarge,
+        BadHead::FieldTooLarge => Failure::FieldTooLarge,
+        BadHead::CodingInvalid | BadHead::CodingNotFinal | BadHead::CodingUnknown => {
+            Failure::BadCoding
+        }
+        _ => Failure::Malformed,
+    }
+}
+
+/// What is wrong with trailers.
+const fn trailers(bad: BadHead) -> Failure {
+    match bad {
+        BadHead::TooLarge | BadHead::TooManyFields => Failure::TrailersTooLarge,
+        BadHead::FieldTooLarge => Failure::TrailerTooLarge,
+        _ => Failure::Malformed,
+    }
+}
+
 /// Why a client's content could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
@@ -246,20 +289,11 @@ pub(crate) enum ContentError {
 }
 
 impl ContentError {
-    /// The stable code that header, log and metric share.
-    pub(crate) const fn code(&self) -> &'static str {
+    const fn failure(&self) -> Failure {
         match self {
-            Self::Cut => "client-cut",
-            Self::Stalled { .. } => "client-stalled",
-            Self::Malformed(_) => "client-bad-content",
-        }
-    }
-
-    /// The status that the client gets.
-    pub(crate) const fn status(&self) -> u16 {
-        match self {
-            Self::Cut | Self::Malformed(_) => 400,
-            Self::Stalled { .. } => 408,
+            Self::Cut => Failure::ClientCut,
+            Self::Stalled { .. } => Failure::ClientStalled,
+            Self::Malformed(_) => Failure::ClientBadContent,
         }
     }
 }
@@ -289,9 +323,9 @@ impl Refusal {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Malformed(bad) => bad.code(),
-            Self::HeadTimeout { .. } => "head-timeout",
-            Self::Connect => "connect-refused",
-            Self::OnlyIfCached => "only-if-cached",
+            Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
+            Self::Connect => Denial::Connect.code(),
+            Self::OnlyIfCached => Refused::OnlyIfCached.code(),
         }
     }
 
@@ -299,9 +333,28 @@ impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Malformed(bad) => bad.status(),
-            Self::HeadTimeout { .. } => 408,
-            Self::Connect => 501,
+            Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
+            Self::Connect => Denial::Connect.status(),
             Self::OnlyIfCached => 504,
         }
     }
+
+    /// What `Proxy-Status` tells.
+    pub(crate) fn proxy_error(&self) -> ProxyError {
+        let error = match self {
+            Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
+            Self::Connect => Denial::Connect.error_type(),
+            //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.16
+            //# The intermediary is generating a client (4xx) response on the origin's behalf.
+            Self::Malformed(bad) if bad.status() < 500 => "http_request_error",
+            //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.29
+            //# The intermediary generated the response itself without attempting to connect to the
+            //# next hop.
+            Self::Malformed(_) | Self::OnlyIfCached => "proxy_internal_response",
+        };
+        ProxyError::own(error, self.code())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,8 @@ pub struct Limits {
     pub refresh_pause: Duration,
     /// Informational responses forwarded for one request.
     pub informational: usize,
+    /// How many proxies of this name a request may have come through; more is taken for a loop.
+    pub hops: usize,
     /// Requests on one client connection.
     pub requests_per_connection: u64,
 }
@@ -90,6 +92,7 @@ impl Default for Limits {
             uncacheable_memory: Duration::from_mins(2),
             refresh_pause: Duration::from_secs(1),
             informational: 8,
+            hops: 16,
             requests_per_connection: 10_000,
         }
     }

@@ -34,6 +34,16 @@ pub enum Committed {
     NotStored(NotStored),
 }
 
+impl Committed {
+    /// The code of the reason why it is not kept, if it is not.
+    pub fn why_not(self) -> Option<&'static str> {
+        match self {
+            Self::Stored => None,
+            Self::NotStored(why) => Some(why.code()),
+        }
+    }
+}
+
 /// Why a finished body is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use policy::rules::{Profile, SetCookie};
+use policy::rules::{CacheStatus, Profile, SetCookie};
 use proxy::OriginUrl;
 
 use super::environment::{Lookup, variable_of};
@@ -124,6 +124,14 @@ impl Given {
     fn targeted(&self) -> Result<Vec<String>, Fault> {
         targeted::parse(self.text()?).map_err(|why| self.unlike_example(why))
     }
+    fn cache_status(&self) -> Result<CacheStatus, Fault> {
+        match self.text()? {
+            "off" => Ok(CacheStatus::Off),
+            "normal" => Ok(CacheStatus::Normal),
+            "full" => Ok(CacheStatus::Full),
+            _ => Err(self.fault("there is no such extent", "give off, normal or full")),
+        }
+    }
 }
 
 /// The command line first, then the environment.
@@ -197,6 +205,9 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let targeted = texts.of("--targeted-fields", raw.targeted_fields);
     let connections = texts.of("--origin-connections", raw.origin_connections);
     let connections = connections.map(|given| given.integer(1, 65_536)).transpose()?;
+    let hops = texts.of("--max-hops", raw.max_hops);
+    let hops = hops.map(|given| given.integer(0, 255)).transpose()?;
+    let cache_status = texts.of("--cache-status", raw.cache_status);
     Ok(Serve {
         directory: texts.of("--cache-dir", raw.cache_dir).map(|given| given.value.into()),
         ttl: Span(span("--cache-ttl", raw.cache_ttl, ttl, Duration::ZERO, YEAR)?),
@@ -228,6 +239,8 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
             DAY,
         )?,
         origin_connections: connections.map_or(usual.origin_connections, |n| n as usize),
+        max_hops: hops.map_or(usual.max_hops, |n| n as usize),
+        cache_status: cache_status.map_or(Ok(usual.cache_status), |given| given.cache_status())?,
         ..usual
     })
 }

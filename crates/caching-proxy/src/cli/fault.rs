@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 19] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--origin", "--origin http://127.0.0.1:8000"),
@@ -27,6 +27,8 @@ const EXAMPLES: [(&str, &str); 17] = [
     ("--first-byte-timeout", "--first-byte-timeout 60s"),
     ("--between-bytes-timeout", "--between-bytes-timeout 30s"),
     ("--origin-connections", "--origin-connections 512"),
+    ("--max-hops", "--max-hops 16"),
+    ("--cache-status", "--cache-status normal"),
 ];
 
 /// Where a value came from.

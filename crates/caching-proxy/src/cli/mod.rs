@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::FromArgMatches;
-use policy::rules::{Profile, SetCookie};
+use policy::rules::{CacheStatus, Profile, SetCookie};
 use proxy::OriginUrl;
 
 use crate::output::Level;
@@ -72,6 +72,10 @@ pub(crate) struct Serve {
     pub(crate) between_bytes_timeout: Duration,
     /// Connections to the origin at once.
     pub(crate) origin_connections: usize,
+    /// Proxies of this name that a request may have come through.
+    pub(crate) max_hops: usize,
+    /// How much Cache-Status tells.
+    pub(crate) cache_status: CacheStatus,
 }
 
 impl Serve {
@@ -94,6 +98,8 @@ impl Serve {
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),
             origin_connections: 512,
+            max_hops: 16,
+            cache_status: CacheStatus::Normal,
         }
     }
 }

@@ -88,6 +88,12 @@ pub(crate) struct Raw {
     /// Connections to the origin at once [default: 512]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) origin_connections: Option<String>,
+    /// Proxies of this kind that a request may come through; more is a loop [default: 16]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_hops: Option<String>,
+    /// What Cache-Status tells clients: off, normal, or full with the cache key [default: normal]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) cache_status: Option<String>,
     /// What to do instead of serving an origin.
     #[command(subcommand)]
     pub(crate) command: Option<RawCommand>,

@@ -38,6 +38,7 @@ fn port_and_origin_are_enough() {
     assert_eq!(serve.first_byte_timeout, Duration::from_mins(1));
     assert_eq!((serve.origin_connections, serve.profile), (512, Profile::Safe));
     assert_eq!((serve.set_cookie, serve.targeted), (SetCookie::Refuse, listed(&[CDN])));
+    assert_eq!((serve.max_hops, serve.cache_status), (16, CacheStatus::Normal));
 }
 
 #[test]
@@ -60,6 +61,8 @@ fn each_option_is_understood() {
             "--first-byte-timeout=2s",
             "--between-bytes-timeout=3s",
             "--origin-connections=9",
+            "--max-hops=0",
+            "--cache-status=full",
         ],
         &[],
     );
@@ -77,6 +80,7 @@ fn each_option_is_understood() {
     assert_eq!(serve.first_byte_timeout, Duration::from_secs(2));
     assert_eq!(serve.between_bytes_timeout, Duration::from_secs(3));
     assert_eq!(serve.origin_connections, 9);
+    assert_eq!((serve.max_hops, serve.cache_status), (0, CacheStatus::Full));
 }
 
 #[test]
@@ -220,6 +224,18 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
         let whole = if replaced { &WHOLE[2..] } else { &WHOLE[..] };
         let fault = read_with(&[whole, args].concat(), &[]).unwrap_err();
         assert_eq!(fault.to_string(), *line, "{args:?}");
+    }
+}
+
+#[test]
+fn hops_are_few_and_cache_status_has_three_words() {
+    for (option, value, why) in [
+        ("--max-hops", "256", "it is out of range; give 0 to 255"),
+        ("--max-hops", "few", "it is not a whole number; give 0 to 255"),
+        ("--cache-status", "loud", "there is no such extent; give off, normal or full"),
+    ] {
+        let fault = read_with(&[&WHOLE[..], &[option, value]].concat(), &[]).unwrap_err();
+        assert_eq!(fault.to_string(), format!("{option}: {value:?}: {why}"));
     }
 }
 

@@ -54,7 +54,7 @@ fn an_origin_that_closes_within_the_head() {
 fn an_origin_that_says_nothing() {
     let origin = Origin::start(|_, conn| conn.pause(seconds(3)));
     let proxy = Proxy::with(&origin, &["--first-byte-timeout", "300ms"]);
-    check(&proxy, 504, "origin-timeout", "http_response_timeout");
+    check(&proxy, 504, "origin-timeout", "connection_read_timeout");
 }
 
 #[test]
@@ -72,18 +72,20 @@ fn an_origin_that_does_not_speak_http() {
 
 #[test]
 fn an_origin_whose_framing_is_ambiguous() {
-    for fields in [
-        "Content-Length: 1\r\nContent-Length: 2\r\n",
-        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
-        "Content-Length: +1\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n",
-        "Bad Name: x\r\nContent-Length: 1\r\n",
+    let malformed = ("origin-malformed", "http_protocol_error");
+    let coding = ("origin-bad-coding", "http_response_transfer_coding");
+    for (fields, (code, error)) in [
+        ("Content-Length: 1\r\nContent-Length: 2\r\n", malformed),
+        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", malformed),
+        ("Content-Length: +1\r\n", malformed),
+        ("Transfer-Encoding: gzip, chunked\r\n", coding),
+        ("Bad Name: x\r\nContent-Length: 1\r\n", malformed),
     ] {
         let origin = Origin::start(move |_, conn| {
             conn.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\nx"));
             conn.close();
         });
-        check(&Proxy::before(&origin), 502, "origin-malformed", "http_protocol_error");
+        check(&Proxy::before(&origin), 502, code, error);
     }
 }
 

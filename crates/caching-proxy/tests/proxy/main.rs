@@ -12,14 +12,17 @@ mod caching;
 mod collapsing;
 mod conformity;
 mod control;
+mod demands;
 mod faults;
 mod forwarding;
 mod groups;
 mod https;
 mod large;
+mod loops;
 mod refusals;
 mod restart;
 mod shutdown;
+mod status;
 
 /// A running proxy with a cache directory of its own.
 struct Proxy {

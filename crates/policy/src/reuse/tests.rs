@@ -316,3 +316,15 @@ fn a_fresh_response_stands_in_when_a_validation_that_the_client_wanted_fails() {
     assert_eq!(fallback("max-age=60", 5, "max-age=1", error), Some(Hit::FreshOriginFailed));
     assert_eq!(fallback("max-age=60", 5, "no-cache", error), None);
 }
+
+#[test]
+fn what_the_client_wishes_is_told_only_of_a_fresh_response() {
+    //= https://www.rfc-editor.org/rfc/rfc9211#section-2.2
+    //= type=test
+    //# The cache was able to select a fresh response for the request, but the request's semantics
+    //# (e.g., Cache-Control request directives) did not allow its use.
+    for (age, why) in [(59, Refetch::RequestNoCache), (60, Refetch::Stale)] {
+        assert_eq!(verdict("max-age=60", age, "no-cache"), Err(Some(why)), "{age}");
+    }
+    assert_eq!(verdict("no-cache, max-age=60", 61, "no-cache"), Err(Some(Refetch::NoCache)));
+}

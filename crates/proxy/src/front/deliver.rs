@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use http1::{Version, encode};
 use policy::Fields;
+use policy::rules::CacheStatus;
 use smallvec::SmallVec;
 use store::{ReadError, Reader};
 
@@ -27,6 +28,16 @@ pub(crate) struct Terms {
     pub(crate) persistent: bool,
     /// The proxy will close it all the same.
     pub(crate) closing: bool,
+}
+
+/// What the head tells beside the answer.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) id: &'a RequestId,
+    pub(crate) cache_status: CacheStatus,
+    /// The cache key that decided, and the origin's address: only for [`CacheStatus::Full`].
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) next_hop: Option<&'a str>,
 }
 
 /// How the end of the content is told.
@@ -62,12 +73,12 @@ impl From<io::Error> for Undelivered {
 pub(crate) async fn deliver(
     outbound: &mut Outbound<'_>,
     answer: Answer,
-    id: &RequestId,
+    told: &Told<'_>,
     terms: Terms,
 ) -> Result<bool, Undelivered> {
     let framing = framing(&answer, terms.version);
     let keep = terms.persistent && !terms.closing && framing != Framing::UntilClose;
-    write_head(&mut outbound.head, &answer, id, framing);
+    write_head(&mut outbound.head, &answer, told, framing);
     write_connection(&mut outbound.head, terms, keep);
     encode::end_of_head(&mut outbound.head);
     let source = match answer.content {
@@ -123,7 +134,7 @@ fn framing(answer: &Answer, version: Version) -> Framing {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, answer: &Answer, id: &RequestId, framing: Framing) {
+fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>, framing: Framing) {
     match &answer.head {
         AnswerHead::Stored(entry) => out.extend_from_slice(entry.meta().http1_block()),
         AnswerHead::Own(head) => {
@@ -141,9 +152,13 @@ fn write_head(out: &mut Vec<u8>, answer: &Answer, id: &RequestId, framing: Frami
     }
     let report = &answer.report;
     out.extend_from_slice(if report.is_hit() { b"X-Cache: HIT\r\n" } else { b"X-Cache: MISS\r\n" });
-    report.write_cache_status(out);
-    report.write_proxy_status(out);
-    encode::field(out, b"X-Request-Id", id.as_bytes());
+    if told.cache_status != CacheStatus::Off {
+        report.write_cache_status(out, told.key.as_deref());
+    }
+    if let Some(error) = &report.proxy_error {
+        error.write(out, told.next_hop);
+    }
+    encode::field(out, b"X-Request-Id", told.id.as_bytes());
     write_framing(out, answer, framing);
 }
 

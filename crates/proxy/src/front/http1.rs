@@ -344,7 +344,8 @@ async fn send(
     let written = outbound.written;
     let status = answer.status();
     let report: Report = answer.report;
-    let outcome = deliver::deliver(outbound, answer, &request.id, terms).await;
+    let told = request::told(worker, request, &report);
+    let outcome = deliver::deliver(outbound, answer, &told, terms).await;
     let delivered = Delivered { status, bytes: outbound.written - written, cut: outcome.is_err() };
     record::record(worker, request, &report, delivered, began);
     match outcome {

@@ -5,13 +5,11 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http1::encode;
 use policy::Fields;
+use policy::loops::{self, Reach};
 
 use super::Shared;
 use crate::error::FetchError;
 use crate::head::{self, PSEUDONYM, RequestHead};
-
-/// A request may come by proxies of this name so often; more is taken for a loop.
-const MOST_HOPS: usize = 16;
 
 /// Who asked, and by what name the request is known in logs.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +37,25 @@ pub(crate) fn head(
     framing: OutgoingFraming,
     sender: Sender<'_>,
 ) -> Result<Bytes, FetchError> {
-    refuse_loops(fields)?;
+    refuse_loops(fields, origin.limits.hops)?;
+    let reach = loops::reach(&request.method, fields);
     let mut out = Vec::with_capacity(512);
     encode::request_line(&mut out, request.method.as_bytes(), &target(origin, &request.target));
     encode::field(&mut out, b"Host", origin.authority.as_bytes());
     for (name, value) in fields.iter() {
-        encode::field(&mut out, name, value);
+        // Where it counts, it is written anew below.
+        if reach == Reach::Anywhere || !name.eq_ignore_ascii_case(b"Max-Forwards") {
+            encode::field(&mut out, name, value);
+        }
+    }
+    if let Reach::Forward(left) = reach {
+        encode::field_u64(&mut out, b"Max-Forwards", left);
     }
     encode::field(&mut out, b"Via", head::via(request.version));
+    //= https://www.rfc-editor.org/rfc/rfc8586#section-2
+    //# Conforming Content Delivery Networks SHOULD add a cdn-info to this header field in all
+    //# requests they generate or forward (creating the header field if necessary).
+    encode::field(&mut out, b"CDN-Loop", PSEUDONYM.as_bytes());
     encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());
     encode::field(&mut out, b"X-Forwarded-Host", &request.authority);
     encode::field(&mut out, b"X-Forwarded-Proto", request.scheme.as_str().as_bytes());
@@ -69,16 +78,8 @@ fn target(origin: &Shared, target: &[u8]) -> Vec<u8> {
     [origin.url.prefix().as_bytes(), target].concat()
 }
 
-/// RFC 9110 §7.6.3 lets a recipient find loops by the names in `Via`.
-fn refuse_loops(fields: &Fields) -> Result<(), FetchError> {
-    let names_us = |member: &&[u8]| {
-        let mut words = member.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
-        words.nth(1) == Some(PSEUDONYM.as_bytes())
-    };
-    let times = fields
-        .all("Via")
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .filter(names_us)
-        .count();
-    if times > MOST_HOPS { Err(FetchError::Loop { times }) } else { Ok(()) }
+/// RFC 9110 §7.6.3 and RFC 8586 let a recipient find loops by its own name.
+fn refuse_loops(fields: &Fields, limit: usize) -> Result<(), FetchError> {
+    let hops = loops::hops(fields);
+    if hops > limit { Err(FetchError::Loop { hops, limit }) } else { Ok(()) }
 }

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 pub(crate) use tokio_rustls::client::TlsStream;
 
+use crate::failure::Failure;
+
 /// Makes TLS connections that are checked against the system's root certificates.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -65,8 +67,23 @@ fn system_roots() -> Result<RootCertStore, TlsSetupError> {
     Ok(roots)
 }
 
-/// Whether a handshake failed because of the origin's certificate (RFC 9209 §2.3.11).
-pub(crate) fn is_certificate_error(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+/// What went wrong if TLS did, before, in or after the handshake; `None` if the connection did.
+pub(crate) fn failure(error: &io::Error) -> Option<Failure> {
+    Some(match inner(error)? {
+        rustls::Error::InvalidCertificate(_) => Failure::TlsCertificate,
+        rustls::Error::AlertReceived(_) => Failure::TlsAlert,
+        _ => Failure::Tls,
+    })
+}
+
+/// The number of the alert that the origin sent, by the registry of TLS alerts.
+pub(crate) fn alert(error: &io::Error) -> Option<u8> {
+    match inner(error)? {
+        rustls::Error::AlertReceived(alert) => Some((*alert).into()),
+        _ => None,
+    }
+}
+
+fn inner(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }

@@ -71,6 +71,8 @@ pub(crate) async fn run(
 ) -> Ended {
     let length = content.length();
     let mut written = 0;
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.1
+    //# Caches MUST NOT combine trailer fields with header fields.
     let mut tail = Vec::new();
     let mut next = backlog.map(Piece::Data);
     let mut watching = for_readers;
@@ -90,6 +92,9 @@ pub(crate) async fn run(
             piece = content.next() => match piece {
                 Ok(None) => break,
                 Ok(piece) => next = piece,
+                //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+                //# A cache MUST NOT use an incomplete response to answer requests unless the
+                //# response has been made complete
                 Err(error) => return Ended::Broken(error),
             },
             () = fill.abandoned_by_readers(), if watching => {

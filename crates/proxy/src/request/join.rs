@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::reason::{Hit, Refetch};
-use policy::{Asked, Method, OriginFailure, Reason};
+use policy::{Asked, Collapsed, Method, OriginFailure, Reason};
 use store::Key;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -21,7 +21,9 @@ use super::reuse::{self, Choice, Usable};
 use super::{Entry, Found, Request, Wanted, look_up, respond};
 use crate::error::{FetchError, Refusal};
 use crate::head::RequestHead;
+use crate::ids::RequestId;
 use crate::origin::exchange::Informational;
+use crate::proxy_status::ProxyError;
 use crate::worker::Worker;
 
 /// How many independent parts the table has; requests for different keys rarely meet.
@@ -36,6 +38,8 @@ type Shard = HashMap<Key, Arc<Flight>>;
 
 /// One fetch that others may wait for.
 struct Flight {
+    /// The request that leads it.
+    leader: RequestId,
     state: watch::Sender<State>,
     waiting: AtomicUsize,
 }
@@ -63,7 +67,15 @@ pub(crate) struct Permit {
 enum Joined {
     Lead(Permit),
     Follow(Arc<Flight>),
+    /// Neither: go alone.
+    Alone,
     Crowded,
+}
+
+/// Whether a request is what its own leader sent out, come back in a loop. The leader waits for it,
+/// so it must not wait for the leader.
+fn is_own_echo(request: &Request, flight: &Flight) -> bool {
+    request.id == flight.leader && policy::loops::hops(&request.head.fields) > 0
 }
 
 impl Flights {
@@ -76,9 +88,12 @@ impl Flights {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(self: &Arc<Self>, key: &Key, most_waiting: usize) -> Joined {
+    fn join(self: &Arc<Self>, key: &Key, request: &Request, most_waiting: usize) -> Joined {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key) {
+            if is_own_echo(request, flight) {
+                return Joined::Alone;
+            }
             if flight.waiting.fetch_add(1, Ordering::Relaxed) >= most_waiting {
                 flight.waiting.fetch_sub(1, Ordering::Relaxed);
                 return Joined::Crowded;
@@ -86,7 +101,8 @@ impl Flights {
             return Joined::Follow(Arc::clone(flight));
         }
         let (state, _) = watch::channel(State::Fetching);
-        let flight = Arc::new(Flight { state, waiting: AtomicUsize::new(0) });
+        let leader = request.id.clone();
+        let flight = Arc::new(Flight { leader, state, waiting: AtomicUsize::new(0) });
         shard.insert(key.clone(), Arc::clone(&flight));
         Joined::Lead(Permit { flights: Arc::clone(self), flight, key: key.clone() })
     }
@@ -160,11 +176,12 @@ pub(crate) async fn obtain(
     if shared.uncacheable.contains(&wanted.key) {
         return Ok(lead(worker, request, wanted, None, informational).await);
     }
-    match shared.flights.join(&wanted.key, shared.limits.collapse_waiters) {
+    match shared.flights.join(&wanted.key, request, shared.limits.collapse_waiters) {
         Joined::Crowded => {
             let error = FetchError::Crowded { limit: shared.limits.collapse_waiters };
-            Ok(failed(worker, request, &wanted, &error, true))
+            Ok(failed(worker, request, &wanted, &error, false))
         }
+        Joined::Alone => Ok(lead(worker, request, wanted, None, informational).await),
         Joined::Follow(flight) => follow(worker, request, wanted, &flight, informational).await,
         Joined::Lead(permit) => {
             // Whoever led before may have ended between our look-up and here: look once more, or
@@ -192,7 +209,7 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
     if worker.shared.unrefreshable.contains(&key) {
         return;
     }
-    let Joined::Lead(permit) = worker.shared.flights.join(&key, 0) else { return };
+    let Joined::Lead(permit) = worker.shared.flights.join(&key, request, 0) else { return };
     let mut head = RequestHead { method: Method::Get, ..(*request.head).clone() };
     head.fields.remove("If-Match");
     head.fields.remove("If-Unmodified-Since");
@@ -240,9 +257,7 @@ async fn lead(
         return Box::pin(self::lead(worker, request, wanted, None, informational)).await;
     }
     // The task can only end without a word if it panicked.
-    let source = std::io::Error::other("the fetch ended without a result");
-    let error = FetchError::Closed { source, unanswered: false };
-    failed(worker, request, &wanted, &error, false)
+    failed(worker, request, &wanted, &FetchError::Internal, false)
 }
 
 /// An answer whose content, if it has to be read from a stored whole, is there. A fill under way
@@ -262,9 +277,9 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
     match led {
         Led::Stored { entry, origin, reader } => {
             let status = Some(origin.status);
-            let forwarded = Forwarded { status, stored: true, ..forwarded };
+            let forwarded = Forwarded { status, stored: origin.unkept.is_none(), ..forwarded };
             let way = Way { reader, head: None };
-            let code = refetch(wanted).code();
+            let code = origin.unkept.unwrap_or(refetch(wanted).code());
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
@@ -355,7 +370,9 @@ async fn follow(
         return Ok(answer);
     }
     drop(waiting);
-    Ok(lead(worker, request, wanted, None, informational).await)
+    let mut answer = lead(worker, request, wanted, None, informational).await;
+    answer.report.waited_in_vain();
+    Ok(answer)
 }
 
 /// Counts those who wait for a flight.
@@ -402,7 +419,11 @@ fn stale(
     let (age, ttl, why) =
         policy::stale_on_error(&wanted.asked, terms, &worker.shared.rules, failure, now)?;
     let usable = Usable { entry: Arc::clone(entry), age, ttl, why, refresh: false };
-    Some(respond::from_store(request, &wanted.asked, &usable))
+    let mut answer = respond::from_store(request, &wanted.asked, &usable);
+    if let OriginFailure::Status(status) = failure {
+        answer.report.proxy_error = Some(ProxyError::replaced(status, why.code()));
+    }
+    Some(answer)
 }
 
 /// No response: what is stored if that is allowed, else an error.
@@ -413,10 +434,12 @@ fn failed(
     error: &FetchError,
     collapsed: bool,
 ) -> Answer {
-    stale(worker, request, wanted, OriginFailure::Unreachable).unwrap_or_else(|| {
+    let Some(mut answer) = stale(worker, request, wanted, OriginFailure::Unreachable) else {
         let status = failed_status(worker, wanted, error);
-        respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed))
-    })
+        return respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed));
+    };
+    answer.report.proxy_error = Some(error.proxy_error());
+    answer
 }
 
 /// The status of the error: that of the fault itself, unless a stored response had to be validated
@@ -431,7 +454,8 @@ fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
     unvalidated.unwrap_or(error.status())
 }
 
-fn refetch(wanted: &Wanted) -> Refetch {
+/// Why the origin is asked, as the look-up has it.
+pub(crate) fn refetch(wanted: &Wanted) -> Refetch {
     match &wanted.found {
         Found::NotInMemory => Refetch::Absent,
         Found::Unusable(_, why) | Found::Nothing(why) => *why,
@@ -439,5 +463,6 @@ fn refetch(wanted: &Wanted) -> Refetch {
 }
 
 fn forwarded(wanted: &Wanted, collapsed: bool) -> Forwarded {
+    let collapsed = if collapsed { Collapsed::Reused } else { Collapsed::No };
     Forwarded { collapsed, ..Forwarded::new(refetch(wanted).fwd()) }
 }

@@ -54,6 +54,8 @@ pub(crate) struct FromOrigin {
     pub(crate) status: u16,
     /// It had an `Age`: it came out of another cache.
     pub(crate) aged: bool,
+    /// Why the store has not kept it, if that is certain already.
+    pub(crate) unkept: Option<&'static str>,
 }
 
 type ToLeader = Option<oneshot::Sender<Led>>;
@@ -131,15 +133,17 @@ impl Lead {
         }
         self.note_shareable(&fill.entry());
         let Response { head, mut content } = response;
-        let origin = FromOrigin { status: head.status, aged: head.fields.contains("Age") };
+        let aged = head.fields.contains("Age");
+        let origin = FromOrigin { status: head.status, aged, unkept: None };
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;
         match fill::rush(&mut fill, &mut content, &mut backlog) {
             Err(error) => self.fail(leader, error),
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
-                Ok((entry, _)) => {
+                Ok((entry, committed)) => {
                     self.share(&entry);
+                    let origin = FromOrigin { unkept: committed.why_not(), ..origin };
                     tell(leader, Led::Stored { entry, origin, reader: None });
                 }
                 Err(fill) => self.stream(leader, reader, origin, fill, content, backlog).await,

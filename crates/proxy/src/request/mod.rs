@@ -27,6 +27,7 @@ pub(crate) mod invalidations;
 pub(crate) mod join;
 pub(crate) mod key_memory;
 mod labels;
+mod last_hop;
 mod lead;
 mod look_up;
 mod reconcile;
@@ -39,11 +40,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use policy::reason::{Pass, Refetch};
+use policy::rules::CacheStatus;
 use policy::{Asked, Plan};
 use store::Key;
 use tokio::sync::mpsc;
 
-pub(crate) use self::answer::Answer;
+pub(crate) use self::answer::{Answer, Report};
 pub(crate) use self::fill::trailers;
 pub(crate) use self::respond::refusal;
 
@@ -51,6 +53,7 @@ use self::reuse::{Choice, Usable};
 
 use crate::entry::StoredHead;
 use crate::error::Refusal;
+use crate::front::deliver::Told;
 use crate::head::RequestHead;
 use crate::ids::RequestId;
 use crate::origin::content::RequestContent;
@@ -112,6 +115,9 @@ pub(crate) fn start(
 ) -> Result<Started, Refusal> {
     let head = &*request.head;
     screen::screen(head)?;
+    if let Some(answer) = last_hop::answer(worker, request) {
+        return Ok(Started::Answered(answer));
+    }
     let rules = &worker.shared.rules;
     let asked = match policy::classify(&head.method, &head.fields, has_content, rules) {
         Plan::Pass(why) => return Ok(Started::Waiting(Next::Forward(why))),
@@ -159,8 +165,25 @@ pub(crate) async fn finish(
     }
     // The answer may be for this client only, whatever it is.
     if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
-        return Ok(forward::forward(worker, request, why, None, informational).await);
+        let mut answer = forward::forward(worker, request, why, None, informational).await;
+        answer.report.looked_up(join::refetch(&wanted).fwd());
+        return Ok(answer);
     }
     // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
     join::obtain(worker, request, wanted, informational).await
+}
+
+/// What the head of a response tells beside the answer. Only those who debug pay for a key.
+pub(crate) fn told<'a>(worker: &'a Worker, request: &'a Request, report: &Report) -> Told<'a> {
+    let cache_status = worker.shared.rules.cache_status;
+    let mut told = Told { id: &request.id, cache_status, key: None, next_hop: None };
+    if cache_status == CacheStatus::Full {
+        if report.is_keyed() {
+            let mut key = Vec::new();
+            look_up::primary_key(worker, &request.head, &mut key);
+            told.key = Some(key);
+        }
+        told.next_hop = Some(&worker.origin.shared.authority);
+    }
+    told
 }

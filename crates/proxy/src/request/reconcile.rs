@@ -47,6 +47,9 @@ pub(crate) fn reconcile(
         let entry = validating.ok_or(FetchError::Unasked { status: 304 })?;
         return Ok(freshen(worker, request, wanted, entry, response.head, times));
     }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.3
+    //# Instead, the cache MUST use the full response to satisfy the request. The cache MAY store
+    //# such a full response, subject to its constraints (see Section 3).
     let Response { mut head, content } = response;
     respond::for_next_hop(&mut head, times.response);
     let response = Response { head, content };

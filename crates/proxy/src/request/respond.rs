@@ -17,6 +17,10 @@ use crate::worker::Worker;
 
 /// An answer from a stored response that may be used as it is.
 pub(crate) fn from_store(request: &Request, asked: &Asked, usable: &Usable) -> Answer {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4
+    //# When a stored response is used to satisfy a request without validation, a cache MUST
+    //# generate an Age header field (Section 5.1), replacing any present in the response with a
+    //# value equal to the stored response's current_age; see Section 4.2.3.
     let &Usable { ref entry, age, ttl, why, .. } = usable;
     let report = Report { code: why.code(), source: Source::Store { ttl, why }, proxy_error: None };
     stored(request, asked, entry, Way::default(), Some(age), report)
@@ -163,7 +167,8 @@ pub(crate) fn failed_as(
 
 /// The answer to a request that is not served.
 pub(crate) fn refusal(worker: &Worker, method: &Method, refusal: &Refusal) -> Answer {
-    let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error: None };
+    let proxy_error = Some(refusal.proxy_error());
+    let report = Report { code: refusal.code(), source: Source::Proxy, proxy_error };
     text(worker, method, refusal.status(), &format!("{refusal}\n"), report)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
-use policy::{Age, Asked, Verdict};
+use policy::{Age, Asked, Verdict, recent};
 use store::Variants;
 
 use super::{Entry, Found, Request};
@@ -37,11 +37,28 @@ pub(crate) fn choose(
     asked: &Asked,
     variants: &Variants<StoredHead>,
 ) -> Result<Choice, Refusal> {
-    // The newest stored response whose `Vary` the request matches (RFC 9111 §4.1).
-    match variants.iter().find(|entry| selects(request, entry)) {
-        Some(entry) => judge(worker, asked, entry),
-        None => nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain),
-    }
+    // The most recent stored response whose `Vary` the request matches (RFC 9111 §4.1). The one that
+    // was stored last comes first, and is nearly always the one.
+    let mut variants = variants.iter();
+    let Some(first) = variants.find(|entry| selects(request, entry)) else {
+        return nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain);
+    };
+    let newest =
+        variants.fold(
+            first,
+            |newest, entry| {
+                if is_better(request, entry, newest) { entry } else { newest }
+            },
+        );
+    judge(worker, asked, newest)
+}
+
+/// Whether a stored response, too, is one that the request selects, and more recent.
+fn is_better(request: &Request, entry: &Entry, newest: &Entry) -> bool {
+    let (one, other) = (entry.meta(), newest.meta());
+    recent::can_be_more_recent(&one.terms, &other.terms)
+        && selects(request, entry)
+        && recent::is_more_recent((&one.terms, &one.fields), (&other.terms, &other.fields))
 }
 
 /// Whether a stored response is one that this request selects.
