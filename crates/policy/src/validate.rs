@@ -10,22 +10,40 @@ use crate::units::Timestamp;
 /// Adds to `out` the preconditions that validate a stored response; `false`, and nothing, when it
 /// has no validator. Call [`strip_conditionals`] on `out` before, to drop the client's own.
 pub fn conditional_fields(stored_fields: &Fields, out: &mut Fields) -> bool {
+    conditional_fields_of(std::iter::once(stored_fields), out)
+}
+
+/// As [`conditional_fields`], for several stored responses at once: the origin may confirm any of
+/// them, and [`selected`] says which. Those without a validator are passed over.
+pub fn conditional_fields_of<'a>(
+    stored: impl Iterator<Item = &'a Fields>,
+    out: &mut Fields,
+) -> bool {
+    let validated: Vec<&Fields> = stored.filter(|stored| has_validator(stored)).collect();
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
     //# MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range) if the entity
     //# tags were provided in the stored response(s) being validated.
-    let tag = etag(stored_fields);
-    if let Some(tag) = tag {
-        out.push(b"If-None-Match", tag);
+    let mut tags: Vec<&[u8]> = Vec::new();
+    for tag in validated.iter().filter_map(|stored| etag(stored)) {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    if !tags.is_empty() {
+        out.push(b"If-None-Match", &tags.join(&b", "[..]));
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
     //# SHOULD send the Last-Modified value (using If-Modified-Since) if the request is not for a
     //# subrange, a single stored response is being validated, and that response contains a
     //# Last-Modified value.
-    let modified = last_modified(stored_fields);
+    let modified = match validated[..] {
+        [single] => last_modified(single),
+        _ => None,
+    };
     if let Some(modified) = modified {
         out.push(b"If-Modified-Since", modified);
     }
-    tag.is_some() || modified.is_some()
+    !tags.is_empty() || modified.is_some()
 }
 
 /// Can a stored response be validated with a conditional request?
@@ -47,21 +65,49 @@ pub fn strip_conditionals(request: &mut Fields) {
 
 /// Is the 304 about this stored response, the only one whose validators were sent?
 pub fn selected_by(stored: &Fields, not_modified: &Fields) -> bool {
+    selected(&[stored], not_modified).is_some()
+}
+
+/// Which of the stored responses whose validators were sent is the 304 about? They are given newest
+/// first. `None` means that it is about none of them, or that it cannot be told about which: ask
+/// again without conditions.
+pub fn selected(stored: &[&Fields], not_modified: &Fields) -> Option<usize> {
     match (etag(not_modified), last_modified(not_modified)) {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
         //# If none of the initial set contains at least one of the same strong validators, then the
         //# cache MUST NOT use the new response to update any stored responses.
-        (Some(tag), _) if !is_weak(tag) => etag(stored) == Some(tag),
+        (Some(tag), _) if !is_weak(tag) => newest(stored, |ours| etag(ours) == Some(tag)),
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
         //# If the new response contains no strong validators but does contain one or more weak
         //# validators, and those validators correspond to one of the initial set's stored responses,
         //# then the most recent of those matching stored responses is identified for update.
-        (Some(tag), _) => etag(stored).is_some_and(|ours| opaque(ours) == opaque(tag)),
-        (None, Some(modified)) => same_date(last_modified(stored), modified),
+        (Some(tag), _) => {
+            newest(stored, |ours| etag(ours).is_some_and(|ours| opaque(ours) == opaque(tag)))
+        }
+        // Variants made from one source are often modified in the same second.
+        (None, Some(modified)) => only(stored, |ours| same_date(last_modified(ours), modified)),
         // Without a validator it can only be an answer to the ones that were sent: many origins
         // leave them out, although RFC 9110 §15.4.5 asks for them.
-        (None, None) => true,
+        (None, None) if stored.len() > 1 => only(stored, has_validator),
+        (None, None) => only(stored, |_| true),
     }
+}
+
+/// The first for which `is_meant` holds; `None` when another one that is not in the same form is
+/// meant as well. Some origins give one tag to all codings of a representation.
+fn newest(stored: &[&Fields], is_meant: impl Fn(&Fields) -> bool) -> Option<usize> {
+    const FORM: [&str; 3] = ["content-encoding", "content-language", "content-type"];
+    let (first, newest) = stored.iter().enumerate().find(|(_, ours)| is_meant(ours))?;
+    let is_alike = |ours: &Fields| FORM.iter().all(|name| newest.all(name).eq(ours.all(name)));
+    let others = &stored[first + 1..];
+    others.iter().all(|ours| !is_meant(ours) || is_alike(ours)).then_some(first)
+}
+
+/// The one for which `is_meant` holds; `None` when there are several.
+fn only(stored: &[&Fields], is_meant: impl Fn(&Fields) -> bool) -> Option<usize> {
+    let mut meant = stored.iter().enumerate().filter(|(_, ours)| is_meant(ours));
+    let (index, _) = meant.next()?;
+    meant.next().is_none().then_some(index)
 }
 
 /// Updates the fields of a stored response with those of a 304 about it.

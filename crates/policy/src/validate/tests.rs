@@ -35,6 +35,72 @@ fn both_validators_are_sent() {
 }
 
 #[test]
+fn all_tags_are_sent_once_and_a_date_only_for_a_single_response() {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
+    //= type=test
+    //# SHOULD send the Last-Modified value (using If-Modified-Since) if the request is not for a
+    //# subrange, a single stored response is being validated, and that response contains a
+    //# Last-Modified value.
+    let modified = format!("last-modified: {MODIFIED}");
+    let since = format!("If-Modified-Since: {MODIFIED}");
+    let both = format!("etag: \"b\"\n{modified}");
+    let rows: [(&[&str], Option<&str>); 8] = [
+        (&["etag: \"a\"", "etag: \"b\""], Some("If-None-Match: \"a\", \"b\"")),
+        (&["etag: \"a\"", "etag: \"a\""], Some("If-None-Match: \"a\"")),
+        (&["etag: \"a\"", "etag: W/\"a\""], Some("If-None-Match: \"a\", W/\"a\"")),
+        (&["etag: \"a\"", &both], Some("If-None-Match: \"a\", \"b\"")),
+        (&["etag: \"a\"", &modified], Some("If-None-Match: \"a\"")),
+        (&[&modified, "a: b"], Some(&since)),
+        (&[&modified, &modified], None),
+        (&[], None),
+    ];
+    for (stored, expected) in rows {
+        let stored: Vec<Fields> = stored.iter().map(|head| fields(head)).collect();
+        let mut out = Fields::new();
+        let got = conditional_fields_of(stored.iter(), &mut out).then_some(out);
+        assert_eq!(got, expected.map(fields), "{stored:?}");
+    }
+}
+
+#[test]
+fn a_304_is_about_the_newest_of_several_that_it_names() {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+    //= type=test
+    //# All the stored responses in the initial set with one of those same strong validators are
+    //# identified for update.
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
+    //= type=test
+    //# then the most recent of those matching stored responses is identified for update.
+    let modified = format!("last-modified: {MODIFIED}");
+    let tagged = format!("etag: \"b\"\n{modified}");
+    let gzip = "etag: \"a\"\ncontent-encoding: gzip";
+    let rows: [(&[&str], &str, Option<usize>); 15] = [
+        (&["etag: \"a\"", "etag: \"b\""], "etag: \"b\"", Some(1)),
+        (&["etag: \"a\"", "etag: \"b\""], "etag: \"c\"", None),
+        (&["etag: W/\"a\"", "etag: \"a\""], "etag: \"a\"", Some(1)),
+        (&["etag: \"b\"", "etag: W/\"a\"", "etag: \"a\""], "etag: W/\"a\"", Some(1)),
+        (&["etag: \"a\"", "etag: \"a\""], "etag: \"a\"", Some(0)),
+        // It cannot be told which coding the origin means.
+        (&["etag: \"a\"", gzip], "etag: \"a\"", None),
+        (&["etag: \"a\"", gzip], "etag: W/\"a\"", None),
+        (&[gzip, gzip, "etag: \"b\""], "etag: \"a\"", Some(0)),
+        (&["etag: \"a\"", &tagged], &modified, Some(1)),
+        (&[&modified, &tagged], &modified, None),
+        (&["etag: \"a\"", "etag: \"b\""], "", None),
+        (&["etag: \"a\"", "b: c"], "", Some(0)),
+        (&["a: b", "b: c"], "", None),
+        (&["a: b"], "", Some(0)),
+        (&[], "", None),
+    ];
+    for (stored, not_modified, expected) in rows {
+        let lists: Vec<Fields> = stored.iter().map(|head| fields(head)).collect();
+        let lists: Vec<&Fields> = lists.iter().collect();
+        let got = selected(&lists, &fields(not_modified));
+        assert_eq!(got, expected, "{stored:?} | {not_modified}");
+    }
+}
+
+#[test]
 fn a_request_that_fills_the_cache_keeps_only_what_is_for_the_origin() {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2
     //= type=test
