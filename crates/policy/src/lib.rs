@@ -18,15 +18,18 @@
 
 pub mod admit;
 pub mod age;
+pub mod choose;
 pub mod classify;
 pub mod date;
 pub mod directives;
 pub mod explain;
 pub mod fields;
+pub mod head_update;
 pub mod invalidate;
 pub mod key;
 pub mod lifetime;
 pub mod method;
+pub mod other_variants;
 pub mod reason;
 pub mod respond;
 pub mod reuse;
@@ -42,9 +45,11 @@ pub mod vary;
 mod wire;
 
 pub use admit::{Admit, Exchanged, admit};
+pub use choose::{Match, choose};
 pub use classify::{Asked, Plan, classify};
 pub use explain::{Fwd, Outcome, cache_status};
 pub use fields::Fields;
+pub use head_update::{HeadEffect, StoredForHead, head_effect};
 pub use key::primary_key;
 pub use method::Method;
 pub use reason::Reason;

@@ -96,6 +96,14 @@ impl Terms {
         self.lifetime.left_after(self.age(now)).is_some()
     }
 
+    /// The same for a response that is stale from now on, whatever its lifetime was.
+    #[must_use]
+    pub fn outdated(mut self, now: Timestamp) -> Terms {
+        let age = Lifetime::new(self.age(now).get());
+        self.lifetime = self.lifetime.min(age);
+        self.in_millis()
+    }
+
     /// The same, with durations cut to the resolution of [`Timestamp`], as they are encoded.
     pub(crate) fn in_millis(mut self) -> Terms {
         let whole = |d: Duration| Duration::from_millis(millis(d));
