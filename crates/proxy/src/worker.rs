@@ -20,7 +20,7 @@ use crate::front;
 use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
-use crate::request::invalidations::Invalidations;
+use crate::request::invalidations::{Invalidations, Noted};
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
 use crate::settings::Limits;
@@ -54,10 +54,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Makes whatever is stored or on its way for a key invalid.
-    pub(crate) fn forget(&self, key: &Key) {
-        self.invalidations.add(key);
+    pub(crate) fn forget(&self, key: &Key) -> Noted {
+        let noted = self.invalidations.add(key);
         self.flights.detach(key);
         self.store.remove(key);
+        noted
     }
 }
 

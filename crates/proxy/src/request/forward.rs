@@ -8,16 +8,20 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
-use super::{Request, look_up, respond};
+use super::invalidations::Noted;
+use super::reconcile::Times;
+use super::{Request, Wanted, head_update, look_up, post, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
 
 /// Forwards a request and passes the response on, whatever it is. A successful unsafe request
-/// makes what is stored for its target invalid (RFC 9111 §4.4).
+/// makes what is stored for its target invalid (RFC 9111 §4.4). `wanted` is what the request looked
+/// for in the store, if it did.
 pub(crate) async fn forward(
     worker: &Arc<Worker>,
     request: &Request,
+    wanted: Option<&Wanted>,
     why: Pass,
     content: Option<RequestContent>,
     informational: mpsc::Sender<Informational>,
@@ -25,12 +29,24 @@ pub(crate) async fn forward(
     let forwarded = Forwarded::new(why.fwd());
     let conditions = Conditions::AsTheClientHasThem;
     let unanswered = Unanswered::of(worker, request);
+    let shared = &worker.shared;
+    let (began, sent) = (shared.invalidations.moment(), shared.clock.now());
     let fetched = fetch::fetch(worker, request, &conditions, content, Some(informational));
     match fetched.await {
         Ok(mut response) => {
             unanswered.settle();
-            invalidate(worker, request, &response);
-            respond::for_next_hop(&mut response.head, worker.shared.clock.now());
+            let invalidated = invalidate(worker, request, &response);
+            let times = Times { request: sent, response: shared.clock.now() };
+            respond::for_next_hop(&mut response.head, times.response);
+            if let Some(wanted) = wanted {
+                head_update::apply(worker, request, wanted, &response.head, times).await;
+            }
+            let after = invalidated.and_then(|noted| shared.invalidations.only(noted, began));
+            if let Some(after) = after
+                && let Some(post) = post::admit(worker, request, &response.head, times)
+            {
+                return post::keep(worker, request, post, response, after, why).await;
+            }
             respond::from_origin(request, response, why.code(), forwarded)
         }
         Err(error) => {
@@ -43,20 +59,19 @@ pub(crate) async fn forward(
     }
 }
 
-fn invalidate(worker: &Worker, request: &Request, response: &Response) {
+/// Forgets what the response makes invalid; says when it forgot the target, if it did.
+fn invalidate(worker: &Worker, request: &Request, response: &Response) -> Option<Noted> {
     let head = &*request.head;
-    let keys = policy::invalidate::invalidated(
-        &head.method,
-        response.head.status,
-        head.scheme.as_str().as_bytes(),
-        &head.authority,
-        &head.target,
-        &response.head.fields,
-    );
-    for mut key in keys {
+    let target = look_up::seen(worker, head);
+    let status = response.head.status;
+    let keys =
+        policy::invalidate::invalidated(&head.method, status, &target, &response.head.fields);
+    let forgotten = keys.into_iter().map(|mut key| {
         look_up::add_origin(worker, &mut key);
-        worker.shared.forget(&store::Key::new(&key));
-    }
+        worker.shared.forget(&store::Key::new(&key))
+    });
+    // The target comes first.
+    forgotten.reduce(|target, _| target)
 }
 
 /// An unsafe request whose outcome is not known. Dropped in that state, because its client left or

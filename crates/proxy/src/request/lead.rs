@@ -12,7 +12,7 @@ use super::fill::{self, Ended, Rushed};
 use super::invalidations::Moment;
 use super::join::Permit;
 use super::reconcile::{self, Reconciled, Times};
-use super::{Entry, Found, Request, Wanted};
+use super::{Entry, Found, Request, Wanted, other_variants};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -56,7 +56,7 @@ pub(crate) struct FromOrigin {
     pub(crate) aged: bool,
 }
 
-type ToLeader = Option<oneshot::Sender<Led>>;
+pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
 
 impl Lead {
     /// Runs to the end, whoever leaves.
@@ -92,6 +92,9 @@ impl Lead {
         {
             return Ok(reconciled);
         }
+        if let Some(reconciled) = other_variants::ask(self).await? {
+            return Ok(reconciled);
+        }
         self.ask_once(None).await?.ok_or(FetchError::Unasked { status: 304 })
     }
 
@@ -99,18 +102,42 @@ impl Lead {
         &self,
         validating: Option<&Arc<Entry>>,
     ) -> Result<Option<Reconciled>, FetchError> {
-        let (worker, request) = (&self.worker, &self.request);
-        let clock = &worker.shared.clock;
-        let asked = clock.now();
         let conditions = validating.map_or(Conditions::None, |entry| Conditions::Validating(entry));
+        let (response, times) = self.fetch(&conditions).await?;
+        self.reconcile(response, times, validating)
+    }
+
+    /// Asks the origin under these conditions.
+    pub(super) async fn fetch(
+        &self,
+        conditions: &Conditions<'_>,
+    ) -> Result<(Response, Times), FetchError> {
+        let clock = &self.worker.shared.clock;
+        let asked = clock.now();
         let informational = self.informational.clone();
-        let response = fetch::fetch(worker, request, &conditions, None, informational).await?;
-        let times = Times { request: asked, response: clock.now() };
-        reconcile::reconcile(worker, request, &self.wanted, response, times, validating)
+        let response =
+            fetch::fetch(&self.worker, &self.request, conditions, None, informational).await?;
+        Ok((response, Times { request: asked, response: clock.now() }))
+    }
+
+    pub(super) fn reconcile(
+        &self,
+        response: Response,
+        times: Times,
+        validating: Option<&Arc<Entry>>,
+    ) -> Result<Option<Reconciled>, FetchError> {
+        let Self { worker, request, wanted, .. } = self;
+        reconcile::reconcile(worker, request, wanted, response, times, validating)
     }
 
     /// Starts to store a response, and shares it as soon as its head is there.
-    async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Moment) {
+    pub(super) async fn store(
+        self,
+        leader: ToLeader,
+        terms: Terms,
+        response: Response,
+        began: Moment,
+    ) {
         let store = &self.worker.shared.store;
         let head = reconcile::stored_head(&self.worker, response.head.clone(), terms);
         let length = response.content.length();

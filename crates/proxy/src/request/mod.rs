@@ -22,16 +22,20 @@ pub(crate) mod answer;
 mod fetch;
 mod fill;
 mod forward;
+mod head_update;
 pub(crate) mod invalidations;
 pub(crate) mod join;
 pub(crate) mod key_memory;
 mod lead;
 mod look_up;
+mod other_variants;
+mod post;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
 mod reuse;
 mod screen;
+mod select;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -148,7 +152,7 @@ pub(crate) async fn finish(
 ) -> Result<Answer, Refusal> {
     let mut wanted = match next {
         Next::Forward(why) => {
-            return Ok(forward::forward(worker, request, why, content, informational).await);
+            return Ok(forward::forward(worker, request, None, why, content, informational).await);
         }
         Next::Obtain(wanted) => wanted,
     };
@@ -157,7 +161,8 @@ pub(crate) async fn finish(
     }
     // The answer may be for this client only, whatever it is.
     if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
-        return Ok(forward::forward(worker, request, why, None, informational).await);
+        let wanted = Some(&wanted);
+        return Ok(forward::forward(worker, request, wanted, why, None, informational).await);
     }
     // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
     join::obtain(worker, request, wanted, informational).await

@@ -43,6 +43,7 @@ pub(crate) fn reconcile(
 ) -> Result<Option<Reconciled>, FetchError> {
     if response.head.status == 304 {
         let entry = validating.ok_or(FetchError::Unasked { status: 304 })?;
+        respond::settle(response.content);
         return Ok(freshen(worker, request, wanted, entry, response.head, times));
     }
     let Response { mut head, content } = response;
@@ -97,7 +98,7 @@ fn freshen(
     })
 }
 
-fn admit(
+pub(super) fn admit(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,

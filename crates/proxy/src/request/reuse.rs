@@ -6,7 +6,7 @@ use policy::reason::{Hit, Refetch};
 use policy::{Age, Asked, Verdict};
 use store::Variants;
 
-use super::{Entry, Found, Request};
+use super::{Entry, Found, Request, select};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::worker::Worker;
@@ -37,8 +37,7 @@ pub(crate) fn choose(
     asked: &Asked,
     variants: &Variants<StoredHead>,
 ) -> Result<Choice, Refusal> {
-    // The newest stored response whose `Vary` the request matches (RFC 9111 §4.1).
-    match variants.iter().find(|entry| selects(request, entry)) {
+    match select::select(worker, request, variants) {
         Some(entry) => judge(worker, asked, entry),
         None => nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain),
     }
