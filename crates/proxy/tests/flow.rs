@@ -466,3 +466,27 @@ fn a_location_by_the_origins_own_name_is_invalidated_under_the_name_that_clients
         assert_eq!(ask("GET", "/kept"), "HIT", "{location}");
     }
 }
+
+#[test]
+fn a_crowd_that_meets_a_stale_response_has_it_refreshed_once() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_, conn| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let fields = "Cache-Control: max-age=10, stale-while-revalidate=60";
+        conn.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 2\r\n\r\n{number:02}"));
+    });
+    let site = Site::before(&origin);
+    assert_eq!(site.told(&[]), miss("01"));
+    // The refresh ends while many are at it, on two threads.
+    for refreshes in 1..=20 {
+        site.after(15);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| assert_eq!(site.ask("GET", "/", &[]).field("X-Cache"), Some("HIT")));
+            }
+        });
+        let renewed = hit(&format!("{:02}", refreshes + 1));
+        assert!(testkit::eventually(|| site.told(&[]) == renewed));
+        assert_eq!(origin.count(), 1 + refreshes);
+    }
+}
