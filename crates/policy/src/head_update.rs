@@ -24,7 +24,13 @@ pub struct StoredForHead<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadEffect {
     /// It is what a GET would have brought: [`freshen`](crate::validate::freshen) it.
-    Freshen,
+    Freshen {
+        /// A validator says so, and its age is counted anew. Otherwise the new fields have a say in
+        /// how long it may be used, but its age runs on (see [`Terms::aged_as`]): an answer that does
+        /// not tell the content apart from any other must not prolong its life beyond what the
+        /// origin gives to content of that age.
+        validated: bool,
+    },
     /// A GET would have brought something else: it is stale from now on.
     Outdated,
     /// The answer says nothing about it.
@@ -81,10 +87,13 @@ fn compare(stored: &StoredForHead<'_>, head: &Fields) -> HeadEffect {
     if [tag, modified, length].contains(&Some(false)) {
         return HeadEffect::Outdated;
     }
-    // An answer that leaves out what would tell the content apart is no reason to prolong its life.
-    let has_validator = stored.terms.has_validator();
-    let confirms = if has_validator { tag.or(modified).is_some() } else { length.is_some() };
-    if confirms && is_whole { HeadEffect::Freshen } else { HeadEffect::Nothing }
+    if !is_whole {
+        return HeadEffect::Nothing;
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
+    //# The Age field value is the cache's estimate of the number of seconds since the origin server
+    //# generated or validated the response.
+    HeadEffect::Freshen { validated: tag.or(modified).is_some() }
 }
 
 fn same_length(stored: &StoredForHead<'_>, told: &[u8]) -> bool {

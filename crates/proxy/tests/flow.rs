@@ -104,7 +104,6 @@ fn answering_head(get: &'static str, head: &'static str) -> Origin {
 #[test]
 fn a_head_that_confirms_a_stale_response_makes_it_fresh() {
     for (get, head) in [
-        ("", "Content-Length: 1\r\n"),
         ("ETag: \"a\"\r\n", "ETag: \"a\"\r\n"),
         ("ETag: \"a\"\r\n", "ETag: \"a\"\r\nContent-Length: 1\r\n"),
     ] {
@@ -114,14 +113,36 @@ fn a_head_that_confirms_a_stale_response_makes_it_fresh() {
         let site = Site::before(&origin);
         assert_eq!(site.told(&[]), miss("1"));
         let asked = site.after(20).ask("HEAD", "/", &[]);
-        assert_eq!((asked.status, asked.field("X-Cache")), (200, Some("MISS")));
         assert_eq!(origin.requests()[1].method, "HEAD");
+        assert_eq!((asked.status, asked.field("X-Cache")), (200, Some("MISS")));
+        // The HEAD is told what a GET is told from now on.
         let updated = site.after(59).ask("GET", "/", &[]);
         assert_eq!(told(&updated), hit("1"), "{head}");
-        assert_eq!((updated.field("X-Old"), updated.field("X-Both")), (Some("1"), Some("2")));
-        assert_eq!(updated.field("Age"), Some("59"));
-        assert_eq!(site.ask("HEAD", "/", &[]).field("X-Both"), Some("2"));
+        assert_eq!((asked.field("Age"), updated.field("Age")), (None, Some("59")));
+        for answer in [asked, updated, site.ask("HEAD", "/", &[])] {
+            assert_eq!((answer.field("X-Old"), answer.field("X-Both")), (Some("1"), Some("2")));
+            assert_eq!(answer.field("Content-Length"), Some("1"));
+        }
         assert_eq!(origin.count(), 2, "{head}");
+        assert_eq!(site.after(1).told(&[]), miss("3"));
+    }
+}
+
+#[test]
+fn a_head_without_a_validator_updates_the_fields_but_makes_nothing_younger() {
+    for head in ["", "Content-Length: 1\r\n"] {
+        let get = "Cache-Control: max-age=10\r\nX-Both: 1\r\n";
+        let head = format!("200 OK\r\nCache-Control: max-age=60\r\nX-Both: 2\r\n{head}").leak();
+        let origin = answering_head(get, head);
+        let site = Site::before(&origin);
+        assert_eq!(site.told(&[]), miss("1"));
+        let asked = site.after(20).ask("HEAD", "/", &[]);
+        assert_eq!((asked.field("X-Both"), asked.field("Age")), (Some("2"), Some("20")));
+        assert_eq!(site.after(39).told(&[]), hit("1"));
+        // Sixty seconds after it was made, however often its fields are asked for.
+        site.ask("HEAD", "/", &[("Cache-Control", "no-cache")]);
+        assert_eq!(origin.count(), 3);
+        assert_eq!(site.after(1).told(&[]), miss("4"));
     }
 }
 
@@ -179,11 +200,13 @@ fn a_stored_response_that_a_head_outdated_is_validated_and_not_fetched_anew() {
         });
     });
     let site = Site::before(&origin);
-    assert_eq!(site.told(&[]), miss("body"));
-    site.ask("HEAD", "/", &[("Cache-Control", "no-cache")]);
-    assert_eq!(site.told(&[]), hit("body"));
-    assert_eq!(site.told(&[]), hit("body"));
-    assert_eq!(origin.count(), 3);
+    let mut client = site.client();
+    assert_eq!(told(&client.get("/")), miss("body"));
+    client.request("HEAD", "/", &[("Cache-Control", "no-cache")]);
+    assert_eq!(told(&client.get("/")), hit("body"));
+    assert_eq!(told(&client.get("/")), hit("body"));
+    assert_eq!(told(&client.request("GET", "/", &[("Cache-Control", "no-cache")])), hit("body"));
+    assert_eq!(origin.count(), 4);
     // Each 304 leaves its connection ready for the next request.
     assert_eq!(origin.connections(), 1);
 }

@@ -3,6 +3,10 @@ use super::*;
 use crate::fixture::fields;
 use crate::{Admit, DeltaSeconds, Exchanged, Method, admit};
 
+/// A validator says so, or only nothing speaks against it.
+const VALIDATED: HeadEffect = Freshen { validated: true };
+const UPDATED: HeadEffect = Freshen { validated: false };
+
 const MODIFIED: &str = "last-modified: Sun, 06 Nov 1994 08:49:37 GMT\n";
 const LATER: &str = "last-modified: Sun, 06 Nov 1994 08:49:38 GMT\n";
 
@@ -58,26 +62,26 @@ fn a_head_that_shows_the_same_validators_and_length_freshens_and_another_one_out
     let both = format!("etag: \"a\"\n{MODIFIED}");
     let other_date = format!("etag: \"a\"\n{LATER}");
     let rows = [
-        ("etag: \"a\"", "etag: \"a\"", Freshen),
+        ("etag: \"a\"", "etag: \"a\"", VALIDATED),
         ("etag: \"a\"", "etag: \"b\"", Outdated),
         ("etag: W/\"a\"", "etag: \"a\"", Outdated),
-        ("etag: \"a\"", "etag: \"a\"\ncontent-length: 5", Freshen),
+        ("etag: \"a\"", "etag: \"a\"\ncontent-length: 5", VALIDATED),
         ("etag: \"a\"", "etag: \"a\"\ncontent-length: 6", Outdated),
         ("etag: \"a\"", "etag: \"a\"\ncontent-length: five", Outdated),
-        (&both, &both, Freshen),
-        (&both, MODIFIED, Freshen),
-        (&both, "etag: \"a\"", Freshen),
+        (&both, &both, VALIDATED),
+        (&both, MODIFIED, VALIDATED),
+        (&both, "etag: \"a\"", VALIDATED),
         (&both, &other_date, Outdated),
-        (MODIFIED, MODIFIED, Freshen),
+        (MODIFIED, MODIFIED, VALIDATED),
         (MODIFIED, LATER, Outdated),
         ("", "etag: \"a\"\ncontent-length: 5", Outdated),
-        ("", "content-length: 5", Freshen),
+        ("", "content-length: 5", UPDATED),
         ("", "content-length: 4", Outdated),
-        // Not a word about the content.
-        ("", "x: y", Nothing),
-        ("etag: \"a\"", "content-length: 5", Nothing),
+        // What does not tell the content apart from another does not validate it.
+        ("", "x: y", UPDATED),
+        ("etag: \"a\"", "content-length: 5", UPDATED),
         ("etag: \"a\"", "content-length: 4", Outdated),
-        ("etag: \"a\"", "", Nothing),
+        ("etag: \"a\"", "", UPDATED),
     ];
     for (stored, head, expected) in rows {
         assert_eq!(told((200, stored), (200, head)), expected, "{stored} | {head}");
@@ -145,4 +149,18 @@ fn what_is_outdated_is_stale_from_that_moment_and_no_longer_fresh_than_it_was() 
     // What was stale already has been so for as long as before.
     let stale = fresh.clone().outdated(at(1_100));
     assert_eq!((stale.ttl(at(1_100)), fresh.ttl(at(1_100))), (-40, -40));
+}
+
+#[test]
+fn the_age_of_what_was_not_validated_runs_on() {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
+    //= type=test
+    //# The Age field value is the cache's estimate of the number of seconds since the origin server
+    //# generated or validated the response.
+    let at = Timestamp::from_secs;
+    let old = terms(&fields("cache-control: max-age=10\nage: 5"));
+    let new = Terms { response_time: at(2_000), ..terms(&fields("cache-control: max-age=60")) };
+    assert_eq!((old.ttl(at(1_010)), new.ttl(at(2_000))), (-5, 60));
+    let updated = new.aged_as(&old);
+    assert_eq!((updated.ttl(at(1_010)), updated.ttl(at(1_060))), (45, -5));
 }

@@ -8,9 +8,12 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
+use super::head_update::{self, Updated};
 use super::invalidations::Noted;
+use super::join::{self, Fetched};
 use super::reconcile::Times;
-use super::{Request, Wanted, head_update, look_up, post, respond};
+use super::respond::Way;
+use super::{Request, Wanted, look_up, post, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
@@ -38,8 +41,12 @@ pub(crate) async fn forward(
             let invalidated = invalidate(worker, request, &response);
             let times = Times { request: sent, response: shared.clock.now() };
             respond::for_next_hop(&mut response.head, times.response);
-            if let Some(wanted) = wanted {
-                head_update::apply(worker, request, wanted, &response.head, times).await;
+            if let Some(wanted) = wanted
+                && let Some(updated) =
+                    head_update::apply(worker, request, wanted, &response.head, times).await
+            {
+                respond::settle(response.content);
+                return updated_by_head(worker, request, wanted, updated, why);
             }
             let after = invalidated.and_then(|noted| shared.invalidations.only(noted, began));
             if let Some(after) = after
@@ -57,6 +64,19 @@ pub(crate) async fn forward(
             respond::failed(worker, request, &error, forwarded)
         }
     }
+}
+
+/// A HEAD is told what a GET would be told from now on.
+fn updated_by_head(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    Updated { entry, validated }: Updated,
+    why: Pass,
+) -> Answer {
+    let forwarded = Forwarded { status: Some(200), stored: true, ..Forwarded::new(why.fwd()) };
+    let fetched = Fetched { code: why.code(), forwarded, aged: !validated };
+    join::from_fetched(worker, request, wanted, &entry, Way::default(), fetched)
 }
 
 /// Forgets what the response makes invalid; says when it forgot the target, if it did.

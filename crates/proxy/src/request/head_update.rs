@@ -5,13 +5,20 @@
 
 use std::sync::Arc;
 
-use policy::{Admit, Asked, Exchanged, HeadEffect, Method, StoredForHead, Timestamp};
+use policy::{Admit, Asked, Exchanged, HeadEffect, Method, StoredForHead};
 
 use super::reconcile::{self, Times};
-use super::{Entry, Found, Request, Wanted, reuse};
+use super::{Entry, Found, Request, Wanted, reuse, select};
 use crate::entry::StoredHead;
 use crate::head::ResponseHead;
 use crate::worker::Worker;
+
+/// The stored response that the HEAD selects, updated: its fields are what a GET would be told now.
+pub(crate) struct Updated {
+    pub(crate) entry: Arc<Entry>,
+    /// Its age is counted anew.
+    pub(crate) validated: bool,
+}
 
 /// Freshens or outdates what is stored, if the request is a HEAD that could have been answered with
 /// it. `head` is ready for the next hop, with the `Content-Length` of the origin.
@@ -21,77 +28,92 @@ pub(crate) async fn apply(
     wanted: &Wanted,
     head: &ResponseHead,
     times: Times,
-) {
+) -> Option<Updated> {
     if !wanted.asked.head || !matches!(wanted.found, Found::Unusable(..)) {
-        return;
+        return None;
     }
     let store = &worker.shared.store;
-    let Some(variants) = store.look_up(&wanted.key).await else { return };
+    let variants = store.look_up(&wanted.key).await?;
+    let selected = select::select(worker, request, &variants);
+    let answer = Answered { worker, request, asked: &wanted.asked, head, times };
+    let mut updated = None;
     for entry in variants.iter().filter(|entry| reuse::selects(request, entry)) {
-        if let Some(meta) = updated(worker, request, &wanted.asked, entry, head, times) {
-            // One that is no longer stored needs no update.
-            let _ = store.replace_meta(&wanted.key, entry, meta);
+        let Some((meta, freshened)) = answer.update(entry) else { continue };
+        // One that is no longer stored needs no update.
+        let replaced = store.replace_meta(&wanted.key, entry, meta);
+        if selected.is_some_and(|selected| Arc::ptr_eq(selected, entry)) {
+            updated = replaced
+                .zip(freshened)
+                .map(|(entry, Validated(validated))| Updated { entry, validated });
         }
     }
+    updated
 }
 
-/// The metadata of a stored response by what the HEAD says; `None` to leave it as it is.
-fn updated(
-    worker: &Worker,
-    request: &Request,
-    asked: &Asked,
-    entry: &Arc<Entry>,
-    head: &ResponseHead,
+/// Whether a validator has spoken for a response that was freshened.
+struct Validated(bool);
+
+/// A HEAD and the origin's answer to it.
+struct Answered<'a> {
+    worker: &'a Worker,
+    request: &'a Request,
+    asked: &'a Asked,
+    head: &'a ResponseHead,
     times: Times,
-) -> Option<StoredHead> {
-    let meta = entry.meta();
-    let stored = StoredForHead {
-        status: meta.status,
-        fields: &meta.fields,
-        length: entry.length(),
-        terms: &meta.terms,
-    };
-    let rules = &worker.shared.rules;
-    match policy::head_effect(asked, &stored, head.status, &head.fields, times.request, rules) {
-        HeadEffect::Nothing => None,
-        HeadEffect::Outdated => Some(outdated(meta, times.response)),
-        HeadEffect::Freshen => freshened(worker, request, asked, meta, head, times),
-    }
 }
 
-fn outdated(meta: &StoredHead, now: Timestamp) -> StoredHead {
-    let terms = meta.terms.clone().outdated(now);
-    StoredHead::new(meta.status, meta.reason.clone(), meta.fields.clone(), terms)
-}
-
-/// As by a 304, except that what the origin wants no longer stored is only stale from now on: a GET
-/// will tell.
-fn freshened(
-    worker: &Worker,
-    request: &Request,
-    asked: &Asked,
-    meta: &StoredHead,
-    head: &ResponseHead,
-    times: Times,
-) -> Option<StoredHead> {
-    let mut fields = meta.fields.clone();
-    policy::validate::freshen(&mut fields, &head.fields);
-    let exchanged = Exchanged {
-        method: &Method::Get,
-        asked,
-        request: &request.head.fields,
-        status: meta.status,
-        response: &fields,
-        request_time: times.request,
-        response_time: times.response,
-    };
-    match policy::admit(&exchanged, &worker.shared.rules) {
-        Admit::Store(terms) => {
-            let (status, reason) = (meta.status, meta.reason.clone());
-            let head = ResponseHead { version: head.version, status, reason, fields };
-            Some(reconcile::stored_head(worker, head, terms))
+impl Answered<'_> {
+    /// The metadata of a stored response by what the answer says, and whether that freshened it;
+    /// `None` to leave it as it is.
+    fn update(&self, entry: &Entry) -> Option<(StoredHead, Option<Validated>)> {
+        let (meta, rules) = (entry.meta(), &self.worker.shared.rules);
+        let stored = StoredForHead {
+            status: meta.status,
+            fields: &meta.fields,
+            length: entry.length(),
+            terms: &meta.terms,
+        };
+        let Self { asked, head: ResponseHead { status, fields, .. }, times, .. } = self;
+        match policy::head_effect(asked, &stored, *status, fields, times.request, rules) {
+            HeadEffect::Nothing => None,
+            HeadEffect::Outdated => Some((self.outdated(meta), None)),
+            HeadEffect::Freshen { validated } => self.freshened(meta, validated),
         }
-        Admit::DoNotStore(why) if why.is_about_request() => None,
-        Admit::DoNotStore(_) => Some(outdated(meta, times.response)),
+    }
+
+    fn outdated(&self, meta: &StoredHead) -> StoredHead {
+        let terms = meta.terms.clone().outdated(self.times.response);
+        StoredHead::new(meta.status, meta.reason.clone(), meta.fields.clone(), terms)
+    }
+
+    /// As by a 304, except that what the origin wants no longer stored is only stale from now on: a
+    /// GET will tell.
+    fn freshened(
+        &self,
+        meta: &StoredHead,
+        validated: bool,
+    ) -> Option<(StoredHead, Option<Validated>)> {
+        let mut fields = meta.fields.clone();
+        policy::validate::freshen(&mut fields, &self.head.fields);
+        let exchanged = Exchanged {
+            method: &Method::Get,
+            asked: self.asked,
+            request: &self.request.head.fields,
+            status: meta.status,
+            response: &fields,
+            request_time: self.times.request,
+            response_time: self.times.response,
+        };
+        match policy::admit(&exchanged, &self.worker.shared.rules) {
+            Admit::Store(terms) => {
+                let terms = if validated { terms } else { terms.aged_as(&meta.terms) };
+                let (status, reason) = (meta.status, meta.reason.clone());
+                let head = ResponseHead { version: self.head.version, status, reason, fields };
+                let meta = reconcile::stored_head(self.worker, head, terms);
+                Some((meta, Some(Validated(validated))))
+            }
+            Admit::DoNotStore(why) if why.is_about_request() => None,
+            Admit::DoNotStore(_) => Some((self.outdated(meta), None)),
+        }
     }
 }
