@@ -20,6 +20,7 @@ mod refreshing;
 mod refusals;
 mod restart;
 mod shutdown;
+mod updates;
 
 /// A running proxy with a cache directory of its own.
 struct Proxy {

@@ -15,6 +15,9 @@
 //! | deliver   | `front::deliver` | head and body to the client                               |
 //! | record    | [`record`]       | counters and log                                          |
 //!
+//! Beside the way: [`select`] (one of several that match), [`other_variants`] (none that matches),
+//! [`head_update`] and [`post`] (what a passed request tells of stored responses).
+//!
 //! [`start`] takes the steps that never wait: a request that a response in memory answers is done
 //! there. [`finish`] takes the others.
 
