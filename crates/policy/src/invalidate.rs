@@ -1,8 +1,8 @@
 //! Which stored responses an unsafe request makes untrue (RFC 9111 §4.4).
 
 use crate::fields::Fields;
-use crate::key::{primary_key, same_authority};
 use crate::method::Method;
+use crate::seen::Seen;
 use crate::syntax::trim;
 
 /// A resource of an origin whose scheme is known.
@@ -19,9 +19,7 @@ pub struct Target {
 pub fn invalidated(
     method: &Method,
     status: u16,
-    scheme: &[u8],
-    authority: &[u8],
-    path_and_query: &[u8],
+    target: &Seen<'_>,
     response: &Fields,
 ) -> Vec<Vec<u8>> {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.4
@@ -35,29 +33,24 @@ pub fn invalidated(
     //# A cache MUST invalidate the target URI (Section 7.1 of [HTTP]) when it receives a non-error
     //# status code in response to an unsafe request method (including methods whose safety is
     //# unknown).
-    let base = Target { authority: authority.to_vec(), path_and_query: path_and_query.to_vec() };
-    let mut keys = vec![key(scheme, &base)];
+    let mut keys = vec![target.key()];
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.4
     //# In particular, the URI(s) in the Location and Content-Location response header fields (if
     //# present) are candidates for invalidation
-    for reference in response.all("location").chain(response.all("content-location")) {
-        let Some(other) = base.resolve(scheme, trim(reference)) else { continue };
+    for reference in response.all("location").chain(response.all("content-location")).map(trim) {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.4
         //# However, a cache MUST NOT trigger an invalidation under these conditions if the origin
         //# (Section 4.3.1 of [HTTP]) of the URI to be invalidated differs from that of the target URI
         //# (Section 7.1 of [HTTP]).
-        let key = key(scheme, &other);
-        if same_authority(scheme, &other.authority, authority) && !keys.contains(&key) {
-            keys.push(key);
+        // It names its resources as it sees them or, if it knows its public name, as clients do.
+        let named = [target.named(reference), target.named_to_client(reference)];
+        for key in named.into_iter().flatten() {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
         }
     }
     keys
-}
-
-fn key(scheme: &[u8], target: &Target) -> Vec<u8> {
-    let mut key = Vec::new();
-    primary_key(&mut key, scheme, &target.authority, &target.path_and_query);
-    key
 }
 
 impl Target {
@@ -133,10 +126,14 @@ fn folded(path_and_query: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::fixture::fields;
+    use crate::seen::OriginName;
 
     fn keys(method: &str, status: u16, head: &str) -> Vec<String> {
         let method = Method::parse(method.as_bytes());
-        invalidated(&method, status, b"http", b"Example.com:80", b"/a/b?q", &fields(head))
+        let origin = OriginName { scheme: b"http", authority: b"origin:8000", prefix: b"" };
+        let authority = b"Example.com:80";
+        let target = Seen { scheme: b"http", authority, path_and_query: b"/a/b?q", origin };
+        invalidated(&method, status, &target, &fields(head))
             .into_iter()
             .map(|key| String::from_utf8(key).unwrap())
             .collect()
@@ -192,6 +189,9 @@ mod tests {
             ("http://example.com:80/x/../y", "/y"),
             ("HTTP://example.com?r", "/?r"),
             ("http:x", ""),
+            // The origin does not know the name by which the client knows it.
+            ("http://origin:8000/x", "/x"),
+            ("//origin:8000/x/", "/x/"),
         ];
         for (reference, path) in rows {
             let got = keys("POST", 201, &format!("content-location: {reference}"));
@@ -217,6 +217,8 @@ mod tests {
             "https://example.com/x",
             "http://u@example.com/x",
             "http://example.com.evil/x",
+            "http://origin/x",
+            "https://origin:8000/x",
         ] {
             assert_eq!(
                 keys("PUT", 200, &format!("location: {reference}")),

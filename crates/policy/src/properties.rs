@@ -17,6 +17,7 @@ use crate::reason::Hit;
 use crate::respond::respond;
 use crate::reuse::{OriginFailure, Verdict, reuse, stale_on_error};
 use crate::rules::{Profile, Rules};
+use crate::seen::{OriginName, Seen};
 use crate::strip::strip_for_storage;
 use crate::terms::Terms;
 use crate::units::{Age, DeltaSeconds, Lifetime, Timestamp};
@@ -289,7 +290,9 @@ fn prop_decides(head: &Fields) {
     }
     let _ = respond(&Method::Get, head, 200, head);
     let _ = selected_by(head, head);
-    let _ = invalidated(&Method::Post, 200, b"http", b"a", b"/", head);
+    let origin = OriginName { scheme: b"http", authority: b"b", prefix: b"/c" };
+    let target = Seen { scheme: b"http", authority: b"a", path_and_query: b"/", origin };
+    let _ = invalidated(&Method::Post, 200, &target, head);
     let (mut copy, mut out) = (head.clone(), Fields::new());
     conditional_fields(head, &mut out);
     freshen(&mut copy, head);

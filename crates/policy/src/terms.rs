@@ -104,6 +104,21 @@ impl Terms {
         self.lifetime.left_after(self.age(now)).is_some()
     }
 
+    /// The same for a response that is stale from now on, whatever its lifetime was.
+    #[must_use]
+    pub fn outdated(mut self, now: Timestamp) -> Terms {
+        let age = Lifetime::new(self.age(now).get());
+        self.lifetime = self.lifetime.min(age);
+        self.in_millis()
+    }
+
+    /// The same for a response that is as old as that of `other`, whose content it has.
+    #[must_use]
+    pub fn aged_as(self, other: &Terms) -> Terms {
+        let &Terms { response_time, initial_age, .. } = other;
+        Terms { response_time, initial_age, ..self }
+    }
+
     /// The same, with durations cut to the resolution of [`Timestamp`], as they are encoded.
     pub(crate) fn in_millis(mut self) -> Terms {
         let whole = |d: Duration| Duration::from_millis(millis(d));

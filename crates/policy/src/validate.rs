@@ -187,21 +187,21 @@ fn withheld(stored: &Fields, not_modified: &Fields) -> ResponseDirectives {
 }
 
 /// The `ETag` as it came; many origins forget its quotes, and want it back without.
-fn etag(fields: &Fields) -> Option<&[u8]> {
+pub(crate) fn etag(fields: &Fields) -> Option<&[u8]> {
     fields.get("etag").map(trim).filter(|tag| !tag.is_empty())
 }
 
 /// The Last-Modified, if it is a date.
-fn last_modified(fields: &Fields) -> Option<&[u8]> {
+pub(crate) fn last_modified(fields: &Fields) -> Option<&[u8]> {
     fields.get("last-modified").filter(|value| date::parse(value, Timestamp::default()).is_some())
 }
 
-fn same_date(ours: Option<&[u8]>, theirs: &[u8]) -> bool {
+pub(crate) fn same_date(ours: Option<&[u8]>, theirs: &[u8]) -> bool {
     let read = |value| date::parse(value, Timestamp::default());
     ours.is_some_and(|ours| read(ours) == read(theirs))
 }
 
-fn is_weak(tag: &[u8]) -> bool {
+pub(crate) fn is_weak(tag: &[u8]) -> bool {
     tag.starts_with(b"W/")
 }
 

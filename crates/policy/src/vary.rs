@@ -64,6 +64,11 @@ impl Vary {
         self.entries().map(|(name, _)| name)
     }
 
+    /// Are both about the same fields? Then a request that selects both has the same value for them.
+    pub fn has_names_of(&self, other: &Vary) -> bool {
+        self.names().eq(other.names())
+    }
+
     /// Does the selection depend on this field? The name is lower-case.
     pub fn depends_on(&self, name: &str) -> bool {
         self.names().any(|n| n == name.as_bytes())

@@ -20,7 +20,7 @@ use crate::front;
 use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
-use crate::request::invalidations::{Began, Invalidations};
+use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
 use crate::settings::Limits;
@@ -59,10 +59,11 @@ impl Shared {
     }
 
     /// Makes whatever is stored or on its way for a key invalid.
-    pub(crate) fn forget(&self, key: &Key) {
-        self.invalidations.add(key);
+    pub(crate) fn forget(&self, key: &Key) -> Noted {
+        let noted = self.invalidations.add(key);
         self.flights.detach(key);
         self.store.remove(key);
+        noted
     }
 }
 

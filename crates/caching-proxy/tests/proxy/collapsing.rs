@@ -10,7 +10,7 @@ use testkit::{Origin, Response};
 use crate::{Proxy, cache, cache_status, millis, ok, seconds};
 
 /// As many clients at once, each on a connection of its own.
-fn crowd(proxy: &Proxy, count: usize, fields: &[(&str, &str)]) -> Vec<Response> {
+pub(crate) fn crowd(proxy: &Proxy, count: usize, fields: &[(&str, &str)]) -> Vec<Response> {
     let start = Barrier::new(count);
     thread::scope(|scope| {
         let asked: Vec<_> = (0..count)

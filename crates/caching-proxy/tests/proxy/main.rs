@@ -17,12 +17,15 @@ mod faults;
 mod forwarding;
 mod groups;
 mod https;
+mod interim;
 mod large;
 mod loops;
+mod refreshing;
 mod refusals;
 mod restart;
 mod shutdown;
 mod status;
+mod updates;
 
 /// A running proxy with a cache directory of its own.
 struct Proxy {

@@ -225,3 +225,22 @@ proptest! {
         prop_assert_eq!(theirs.matches(&first), is_same);
     }
 }
+
+#[test]
+fn the_fields_of_two_variants_are_compared_without_their_values() {
+    let vary = |names: &str, request: &str| {
+        Vary::of(&fields(&format!("vary: {names}")), &fields(request)).expect("storable")
+    };
+    let rows = [
+        ("foo", "foo", true),
+        ("foo, bar", "bar, FOO", true),
+        ("foo", "foo, bar", false),
+        ("foo, bar", "foo", false),
+        ("", "foo", false),
+        ("", "", true),
+    ];
+    for (one, other, expected) in rows {
+        let got = vary(one, "foo: 1").has_names_of(&vary(other, "foo: 2\nbar: 3"));
+        assert_eq!(got, expected, "{one} | {other}");
+    }
+}

@@ -20,6 +20,8 @@ pub(crate) enum Conditions<'a> {
     None,
     /// Those that validate a stored response (RFC 9111 §4.3.1).
     Validating(&'a Entry),
+    /// Those that ask whether one of these answers the request, which selects none of them.
+    Offering(&'a [Arc<Entry>]),
 }
 
 impl Conditions<'_> {
@@ -32,6 +34,11 @@ impl Conditions<'_> {
                 policy::validate::strip_conditionals(&mut fields);
                 // Without a validator the request stays unconditional and brings a new response.
                 let _ = policy::validate::conditional_fields(&entry.meta().fields, &mut fields);
+            }
+            Self::Offering(entries) => {
+                policy::validate::strip_conditionals(&mut fields);
+                let stored = entries.iter().map(|entry| &entry.meta().fields);
+                let _ = policy::other_variants::offer(stored, &mut fields);
             }
         }
         fields

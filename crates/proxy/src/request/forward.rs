@@ -8,16 +8,23 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
-use super::{Request, grouped, look_up, respond};
+use super::head_update::{self, Updated};
+use super::invalidations::{Began, Noted};
+use super::join::{self, Fetched};
+use super::reconcile::Times;
+use super::respond::Way;
+use super::{Request, Wanted, grouped, look_up, post, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
 
 /// Forwards a request and passes the response on, whatever it is. A successful unsafe request
-/// makes what is stored for its target invalid (RFC 9111 §4.4).
+/// makes what is stored for its target invalid (RFC 9111 §4.4). `wanted` is what the request looked
+/// for in the store, if it did.
 pub(crate) async fn forward(
     worker: &Arc<Worker>,
     request: &Request,
+    wanted: Option<&Wanted>,
     why: Pass,
     content: Option<RequestContent>,
     informational: mpsc::Sender<Informational>,
@@ -25,13 +32,31 @@ pub(crate) async fn forward(
     let forwarded = Forwarded::new(why.fwd());
     let conditions = Conditions::AsTheClientHasThem;
     let unanswered = Unanswered::of(worker, request);
+    let shared = &worker.shared;
+    let (began, sent) = (shared.began(), shared.clock.now());
     let fetched = fetch::fetch(worker, request, &conditions, content, Some(informational));
     match fetched.await {
         Ok(mut response) => {
             unanswered.settle();
-            invalidate(worker, request, &response).await;
-            respond::for_next_hop(&mut response.head, worker.shared.clock.now());
-            policy::dialect::strip_heeded(&mut response.head.fields, &worker.shared.rules);
+            let invalidated = invalidate(worker, request, &response).await;
+            let response_time = shared.clock.now();
+            let times = Times { began: began.labels, request: sent, response: response_time };
+            respond::for_next_hop(&mut response.head, times.response);
+            if let Some(wanted) = wanted
+                && let Some(updated) =
+                    head_update::apply(worker, request, wanted, &response.head, times).await
+            {
+                respond::settle(response.content);
+                return updated_by_head(worker, request, wanted, updated, why);
+            }
+            let keys = invalidated.and_then(|noted| shared.invalidations.only(noted, began.keys));
+            if let Some(keys) = keys
+                && let Some(post) = post::admit(worker, request, &response.head, times)
+            {
+                let after = Began { keys, ..began };
+                return post::keep(worker, request, post, response, after, why).await;
+            }
+            policy::dialect::strip_heeded(&mut response.head.fields, &shared.rules);
             respond::from_origin(request, response, why.code(), forwarded)
         }
         Err(error) => {
@@ -44,21 +69,31 @@ pub(crate) async fn forward(
     }
 }
 
-async fn invalidate(worker: &Arc<Worker>, request: &Request, response: &Response) {
+/// A HEAD is told what a GET would be told from now on.
+fn updated_by_head(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    Updated { entry, validated }: Updated,
+    why: Pass,
+) -> Answer {
+    let forwarded = Forwarded { status: Some(200), stored: true, ..Forwarded::new(why.fwd()) };
+    let fetched = Fetched { code: why.code(), forwarded, aged: !validated };
+    join::from_fetched(worker, request, wanted, &entry, Way::default(), fetched)
+}
+
+/// Forgets what the response makes invalid; says when it forgot the target, if it did.
+async fn invalidate(worker: &Arc<Worker>, request: &Request, response: &Response) -> Option<Noted> {
     let head = &*request.head;
-    let keys = policy::invalidate::invalidated(
-        &head.method,
-        response.head.status,
-        head.scheme.as_str().as_bytes(),
-        &head.authority,
-        &head.target,
-        &response.head.fields,
-    );
+    let target = look_up::seen(worker, head);
+    let status = response.head.status;
+    let keys =
+        policy::invalidate::invalidated(&head.method, status, &target, &response.head.fields);
     let keys = keys.into_iter().map(|mut key| {
         look_up::add_origin(worker, &mut key);
         store::Key::new(&key)
     });
-    grouped::invalidate(worker, request, &response.head.fields, keys.collect()).await;
+    grouped::invalidate(worker, request, &response.head.fields, keys.collect()).await
 }
 
 /// An unsafe request whose outcome is not known. Dropped in that state, because its client left or

@@ -8,6 +8,7 @@ use policy::groups::{groups, invalidated_groups};
 use store::{Key, Label, Meta};
 use tokio::time::timeout;
 
+use super::invalidations::Noted;
 use super::{Request, labels};
 use crate::worker::Worker;
 
@@ -17,19 +18,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Forgets what is stored for `keys`, which a response to an unsafe request makes invalid, and ends
 /// the groups that the response names and those that the forgotten belong to. Once it returns, that
 /// holds, and is on disk unless the disk fails. A client that leaves does not stop it half way.
+/// Says when the first of the keys was forgotten.
 pub(crate) async fn invalidate(
     worker: &Arc<Worker>,
     request: &Request,
     response: &Fields,
     keys: Vec<Key>,
-) {
+) -> Option<Noted> {
     //= https://www.rfc-editor.org/rfc/rfc9875#section-3
     //# A cache that receives a Cache-Group-Invalidation header field on a response to an unsafe
     //# request MAY invalidate any stored responses that share groups (per Section 2.1) with any of
     //# the listed groups.
     let named = invalidated_groups(&request.head.method, response);
     if keys.is_empty() && named.is_empty() {
-        return;
+        return None;
     }
     let (worker, request) = (Arc::clone(worker), request.clone());
     let work = tokio::spawn(async move {
@@ -38,15 +40,14 @@ pub(crate) async fn invalidate(
         // Each holds when it is called; what is waited for is the disk.
         let named = store.invalidate(&named);
         let shared = timeout(LOOK, groups_of(&worker, &request, &keys)).await.unwrap_or_default();
-        for key in &keys {
-            worker.shared.forget(key);
-        }
+        let noted = keys.iter().map(|key| worker.shared.forget(key)).reduce(|first, _| first);
         let shared = store.invalidate(&shared);
         named.await;
         shared.await;
+        noted
     });
     // It only fails to end if it panics.
-    let _ = work.await;
+    work.await.ok().flatten()
 }
 
 /// The groups of what is stored for these keys.

@@ -18,9 +18,19 @@ pub(crate) struct Invalidations {
     all: AtomicU64,
 }
 
-/// A moment between invalidations.
+/// A moment between invalidations: the last of a key, and the last of everything, before it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(u64);
+pub(crate) struct Moment {
+    key: u64,
+    all: u64,
+}
+
+/// An invalidation of a key that was noted, and the last one before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    at: u64,
+    before: u64,
+}
 
 /// When a fetch began: what was invalidated after that must not be stored.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +50,28 @@ impl Invalidations {
 
     /// Now.
     pub(crate) fn moment(&self) -> Moment {
-        Moment(self.count.load(Ordering::SeqCst))
+        let count = self.count.load(Ordering::SeqCst);
+        Moment { key: count, all: count }
     }
 
     /// Notes that a key is invalidated. Call this before the store forgets it.
-    pub(crate) fn add(&self, key: &Key) {
-        self.slot(key).store(self.next(), Ordering::SeqCst);
+    pub(crate) fn add(&self, key: &Key) -> Noted {
+        let slot = self.slot(key);
+        let mut before = slot.load(Ordering::SeqCst);
+        loop {
+            // Taken anew if another one came between: the number in a slot only rises.
+            let at = self.next();
+            match slot.compare_exchange(before, at, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(before) => return Noted { at, before },
+                Err(other) => before = other,
+            }
+        }
+    }
+
+    /// The moment after `noted`, if nothing else invalidated its key after `moment`.
+    pub(crate) fn only(&self, noted: Noted, moment: Moment) -> Option<Moment> {
+        let alone = noted.before <= moment.key && self.all.load(Ordering::SeqCst) <= moment.all;
+        alone.then_some(Moment { key: noted.at, all: moment.all })
     }
 
     /// Notes that everything is.
@@ -56,7 +82,7 @@ impl Invalidations {
     /// Whether a key was invalidated after `moment`. Ask this after the fill has begun.
     pub(crate) fn since(&self, moment: Moment, key: &Key) -> bool {
         let last = |slot: &AtomicU64| slot.load(Ordering::SeqCst);
-        last(self.slot(key)).max(last(&self.all)) > moment.0
+        last(self.slot(key)) > moment.key || last(&self.all) > moment.all
     }
 
     fn next(&self) -> u64 {
@@ -85,5 +111,21 @@ mod tests {
         invalidations.add_all();
         assert!(invalidations.since(moment, &key));
         assert!(invalidations.since(moment, &Key::new(b"other")));
+    }
+    #[test]
+    fn an_invalidation_knows_whether_another_came_before_or_comes_after() {
+        let invalidations = Invalidations::new();
+        let key = Key::new(b"a");
+        let began = invalidations.moment();
+        let noted = invalidations.add(&key);
+        let after = invalidations.only(noted, began).unwrap();
+        assert!(!invalidations.since(after, &key));
+        let other = invalidations.add(&key);
+        assert!(invalidations.since(after, &key));
+        assert!(invalidations.only(other, began).is_none());
+        let began = invalidations.moment();
+        invalidations.add_all();
+        let noted = invalidations.add(&key);
+        assert!(invalidations.only(noted, began).is_none());
     }
 }

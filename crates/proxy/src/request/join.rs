@@ -210,6 +210,9 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
         return;
     }
     let Joined::Lead(permit) = worker.shared.flights.join(&key, request, 0) else { return };
+    if is_renewed(worker, request, asked, &key) {
+        return;
+    }
     let mut head = RequestHead { method: Method::Get, ..(*request.head).clone() };
     head.fields.remove("If-Match");
     head.fields.remove("If-Unmodified-Since");
@@ -225,6 +228,13 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
         informational: None,
     };
     tokio::spawn(lead.run(None));
+}
+
+/// Whether a refresh on another thread has ended between the look-up and here.
+fn is_renewed(worker: &Worker, request: &Request, asked: &Asked, key: &Key) -> bool {
+    let Some(variants) = worker.shared.store.peek(key.as_bytes()) else { return false };
+    let choice = reuse::choose(worker, request, asked, &variants);
+    matches!(choice, Ok(Choice::Use(Usable { refresh: false, .. })))
 }
 
 /// Starts the fetch and waits for what it brings.
@@ -306,15 +316,15 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
 }
 
 /// A response that was fetched just now.
-struct Fetched {
-    code: &'static str,
-    forwarded: Forwarded,
+pub(super) struct Fetched {
+    pub(super) code: &'static str,
+    pub(super) forwarded: Forwarded,
     /// It was not made by the origin for this request.
-    aged: bool,
+    pub(super) aged: bool,
 }
 
 /// An answer from a response that was fetched just now.
-fn from_fetched(
+pub(super) fn from_fetched(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,

@@ -12,7 +12,7 @@ use super::fill::{self, Ended, Rushed};
 use super::invalidations::Began;
 use super::join::Permit;
 use super::reconcile::{self, Reconciled, Times};
-use super::{Entry, Found, Request, Wanted};
+use super::{Entry, Found, Request, Wanted, other_variants};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -58,7 +58,7 @@ pub(crate) struct FromOrigin {
     pub(crate) unkept: Option<&'static str>,
 }
 
-type ToLeader = Option<oneshot::Sender<Led>>;
+pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
 
 impl Lead {
     /// Runs to the end, whoever leaves.
@@ -94,6 +94,9 @@ impl Lead {
         {
             return Ok(reconciled);
         }
+        if let Some(reconciled) = other_variants::ask(self, began).await? {
+            return Ok(reconciled);
+        }
         self.ask_once(None, began).await?.ok_or(FetchError::Unasked { status: 304 })
     }
 
@@ -102,18 +105,44 @@ impl Lead {
         validating: Option<&Arc<Entry>>,
         began: Began,
     ) -> Result<Option<Reconciled>, FetchError> {
-        let (worker, request) = (&self.worker, &self.request);
-        let clock = &worker.shared.clock;
-        let asked = clock.now();
         let conditions = validating.map_or(Conditions::None, |entry| Conditions::Validating(entry));
+        let (response, times) = self.fetch(&conditions, began).await?;
+        self.reconcile(response, times, validating)
+    }
+
+    /// Asks the origin under these conditions.
+    pub(super) async fn fetch(
+        &self,
+        conditions: &Conditions<'_>,
+        began: Began,
+    ) -> Result<(Response, Times), FetchError> {
+        let clock = &self.worker.shared.clock;
+        let asked = clock.now();
         let informational = self.informational.clone();
-        let response = fetch::fetch(worker, request, &conditions, None, informational).await?;
+        let response =
+            fetch::fetch(&self.worker, &self.request, conditions, None, informational).await?;
         let times = Times { began: began.labels, request: asked, response: clock.now() };
-        reconcile::reconcile(worker, request, &self.wanted, response, times, validating)
+        Ok((response, times))
+    }
+
+    pub(super) fn reconcile(
+        &self,
+        response: Response,
+        times: Times,
+        validating: Option<&Arc<Entry>>,
+    ) -> Result<Option<Reconciled>, FetchError> {
+        let Self { worker, request, wanted, .. } = self;
+        reconcile::reconcile(worker, request, wanted, response, times, validating)
     }
 
     /// Starts to store a response, and shares it as soon as its head is there.
-    async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Began) {
+    pub(super) async fn store(
+        self,
+        leader: ToLeader,
+        terms: Terms,
+        response: Response,
+        began: Began,
+    ) {
         let store = &self.worker.shared.store;
         let (worker, request) = (&self.worker, &self.request);
         let head = response.head.clone();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use policy::reason::Refetch;
+use policy::{OriginName, Seen};
 use store::Variants;
 
 use super::reuse::{self, Choice};
@@ -17,6 +18,21 @@ pub(crate) fn primary_key(worker: &Worker, head: &RequestHead, key: &mut Vec<u8>
     key.clear();
     policy::primary_key(key, head.scheme.as_str().as_bytes(), &head.authority, &head.target);
     add_origin(worker, key);
+}
+
+/// A request's target as its client sees it and as the origin does.
+pub(crate) fn seen<'a>(worker: &'a Worker, head: &'a RequestHead) -> Seen<'a> {
+    let origin = &worker.origin.shared;
+    Seen {
+        scheme: head.scheme.as_str().as_bytes(),
+        authority: &head.authority,
+        path_and_query: &head.target,
+        origin: OriginName {
+            scheme: origin.url.scheme().as_str().as_bytes(),
+            authority: origin.authority.as_bytes(),
+            prefix: origin.url.prefix().as_bytes(),
+        },
+    }
 }
 
 /// Two origins that use one cache directory, now or one after the other, never share an entry. A

@@ -15,6 +15,9 @@
 //! | deliver   | `front::deliver` | head and body to the client                               |
 //! | record    | [`record`]       | counters and log                                          |
 //!
+//! Beside the way: [`select`] (one of several that match), [`other_variants`] (none that matches),
+//! [`head_update`] and [`post`] (what a passed request tells of stored responses).
+//!
 //! [`start`] takes the steps that never wait: a request that a response in memory answers is done
 //! there. [`finish`] takes the others.
 
@@ -23,6 +26,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod grouped;
+mod head_update;
 pub(crate) mod invalidations;
 pub(crate) mod join;
 pub(crate) mod key_memory;
@@ -30,11 +34,14 @@ mod labels;
 mod last_hop;
 mod lead;
 mod look_up;
+mod other_variants;
+mod post;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
 mod reuse;
 mod screen;
+mod select;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -156,7 +163,7 @@ pub(crate) async fn finish(
 ) -> Result<Answer, Refusal> {
     let mut wanted = match next {
         Next::Forward(why) => {
-            return Ok(forward::forward(worker, request, why, content, informational).await);
+            return Ok(forward::forward(worker, request, None, why, content, informational).await);
         }
         Next::Obtain(wanted) => wanted,
     };
@@ -165,7 +172,8 @@ pub(crate) async fn finish(
     }
     // The answer may be for this client only, whatever it is.
     if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
-        let mut answer = forward::forward(worker, request, why, None, informational).await;
+        let found = Some(&wanted);
+        let mut answer = forward::forward(worker, request, found, why, None, informational).await;
         answer.report.looked_up(join::refetch(&wanted).fwd());
         return Ok(answer);
     }

@@ -45,6 +45,7 @@ pub(crate) fn reconcile(
 ) -> Result<Option<Reconciled>, FetchError> {
     if response.head.status == 304 {
         let entry = validating.ok_or(FetchError::Unasked { status: 304 })?;
+        respond::settle(response.content);
         return Ok(freshen(worker, request, wanted, entry, response.head, times));
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.3
@@ -102,7 +103,7 @@ fn freshen(
     })
 }
 
-fn admit(
+pub(super) fn admit(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,

@@ -110,7 +110,7 @@ pub(crate) fn from_origin(
 }
 
 /// Lets a response without content give its connection back.
-fn settle(mut content: ResponseContent) {
+pub(super) fn settle(mut content: ResponseContent) {
     // Without content the end is there already; anything else closes the connection, as it should.
     let _ = content.try_next();
 }

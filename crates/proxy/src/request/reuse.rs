@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
-use policy::{Age, Asked, Verdict, recent};
+use policy::{Age, Asked, Verdict};
 use store::Variants;
 
-use super::{Entry, Found, Request};
+use super::{Entry, Found, Request, select};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::worker::Worker;
@@ -37,28 +37,10 @@ pub(crate) fn choose(
     asked: &Asked,
     variants: &Variants<StoredHead>,
 ) -> Result<Choice, Refusal> {
-    // The most recent stored response whose `Vary` the request matches (RFC 9111 §4.1). The one that
-    // was stored last comes first, and is nearly always the one.
-    let mut variants = variants.iter();
-    let Some(first) = variants.find(|entry| selects(request, entry)) else {
-        return nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain);
-    };
-    let newest =
-        variants.fold(
-            first,
-            |newest, entry| {
-                if is_better(request, entry, newest) { entry } else { newest }
-            },
-        );
-    judge(worker, asked, newest)
-}
-
-/// Whether a stored response, too, is one that the request selects, and more recent.
-fn is_better(request: &Request, entry: &Entry, newest: &Entry) -> bool {
-    let (one, other) = (entry.meta(), newest.meta());
-    recent::can_be_more_recent(&one.terms, &other.terms)
-        && selects(request, entry)
-        && recent::is_more_recent((&one.terms, &one.fields), (&other.terms, &other.fields))
+    match select::select(worker, request, variants) {
+        Some(entry) => judge(worker, asked, entry),
+        None => nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain),
+    }
 }
 
 /// Whether a stored response is one that this request selects.
