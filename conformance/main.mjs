@@ -34,13 +34,15 @@ const DOCUMENT = path.join(root, 'docs/conformance.md')
  */
 const NO_DEFAULT_LIFETIME = ['--cache-ttl', '0']
 
+/** A timer that is later than this can cost a response its lifetime. */
+const STANDSTILL_MS = 300
+const ATTEMPTS = 3
+
 async function main () {
   const wanted = parseOptions()
   const text = readFileSync(wanted.expected, 'utf8')
   const expectations = read(text, tests)
-  const run = wanted.id ? await runOne(wanted) : await runAll(wanted)
-
-  const found = compare(expectations, run)
+  const { run, found } = await judged(wanted, expectations)
   console.log(summary(run))
   expectations.faults.forEach(fault => console.log(fault))
   found.forEach(difference => console.log(told(difference)))
@@ -96,32 +98,50 @@ function profilesOf ({ profile }) {
   return profile ? [profile] : PROFILES
 }
 
+/**
+ * Lifetimes of two seconds are among what the tests measure. Where something differs and the machine stood
+ * still meanwhile, that says nothing, and the run is repeated; a difference on a machine in time is final.
+ */
+async function judged (wanted, expectations) {
+  for (let attempt = 1; ; attempt++) {
+    const run = wanted.id ? await runOne(wanted) : await runAll(wanted)
+    const found = compare(expectations, run)
+    if (found.length === 0 || run.lateMs < STANDSTILL_MS || attempt === ATTEMPTS) return { run, found }
+    const some = found.slice(0, 3).map(({ test }) => test.id).join(', ')
+    console.log(`the machine stood still for ${Math.round(run.lateMs)} ms, and ${found.length} results differ (${some}): once more`)
+  }
+}
+
 /** One test in one profile after the other, because the messages are to be read. */
 async function runOne (wanted) {
   const verdicts = {}
+  let lateMs = 0
   for (const profile of profilesOf(wanted)) {
     console.log(`==== ${wanted.id}, profile ${profile}`)
-    verdicts[profile] = await verdictsOf(wanted, [...NO_DEFAULT_LIFETIME, '--profile', profile], {
-      only: withDependencies(wanted.id),
-      dump: wanted.id
-    })
+    const which = { only: withDependencies(wanted.id), dump: wanted.id }
+    const done = await perform({ binary: wanted.binary, options: optionsOf(profile), ...which })
+    verdicts[profile] = classify(done.raw)
+    lateMs = Math.max(lateMs, done.lateMs)
   }
-  return { verdicts, tests: tests.filter(test => test.id === wanted.id) }
+  return { verdicts, lateMs, tests: tests.filter(test => test.id === wanted.id) }
 }
 
 /** Every test, all profiles at once: most of the time is spent in the pauses between requests. */
 async function runAll (wanted) {
   const profiles = profilesOf(wanted)
-  const [withDefaultLifetime, ...each] = await Promise.all([
-    isWhole(wanted) ? verdictsOf(wanted, []) : undefined,
-    ...profiles.map(profile => verdictsOf(wanted, [...NO_DEFAULT_LIFETIME, '--profile', profile]))
-  ])
-  const verdicts = Object.fromEntries(profiles.map((profile, at) => [profile, each[at]]))
-  return { verdicts, withDefaultLifetime, tests }
+  const options = [...profiles.map(optionsOf), ...isWhole(wanted) ? [[]] : []]
+  const done = await Promise.all(options.map(each => perform({ binary: wanted.binary, options: each })))
+  const all = done.map(({ raw }) => classify(raw))
+  return {
+    verdicts: Object.fromEntries(profiles.map((profile, at) => [profile, all[at]])),
+    withDefaultLifetime: all[profiles.length],
+    lateMs: Math.max(...done.map(({ lateMs }) => lateMs)),
+    tests
+  }
 }
 
-async function verdictsOf ({ binary }, options, which = {}) {
-  return classify(await perform({ binary, options, ...which }))
+function optionsOf (profile) {
+  return [...NO_DEFAULT_LIFETIME, '--profile', profile]
 }
 
 function compare ({ byId }, { verdicts, withDefaultLifetime, tests }) {

@@ -4,21 +4,24 @@
 //! from the request to the origin until the fill begins. What is invalidated by labels, the store
 //! orders itself, given when the fetch began.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use store::Key;
 
-/// Slots for keys; two that share one only cost a response that is not stored.
-const SLOTS: usize = 4096;
+/// How many invalidations are remembered. A fetch during which there are more is not stored.
+const REMEMBERED: usize = 16 * 1024;
 
-/// A count of invalidations, and for each slot of keys the last of them.
+/// The last invalidations, in order.
+#[derive(Default)]
 pub(crate) struct Invalidations {
+    /// How many there were. It rises before anything else is noted.
     count: AtomicU64,
-    slots: Box<[AtomicU64]>,
-    all: AtomicU64,
+    recent: Mutex<Recent>,
 }
 
-/// A moment between invalidations: the last of a key, and the last of everything, before it.
+/// A moment between invalidations: how many of a key, and how many of everything, came before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     key: u64,
@@ -39,13 +42,19 @@ pub(crate) struct Began {
     pub(crate) labels: store::Moment,
 }
 
+#[derive(Default)]
+struct Recent {
+    /// Of each key, by its hash, the number of its last.
+    last: HashMap<u64, u64>,
+    /// The numbers and keys of those that are remembered.
+    order: VecDeque<(u64, u64)>,
+    /// Up to this number any key may have been invalidated.
+    all: u64,
+}
+
 impl Invalidations {
     pub(crate) fn new() -> Self {
-        Self {
-            count: AtomicU64::new(0),
-            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            all: AtomicU64::new(0),
-        }
+        Self::default()
     }
 
     /// Now.
@@ -56,47 +65,75 @@ impl Invalidations {
 
     /// Notes that a key is invalidated. Call this before the store forgets it.
     pub(crate) fn add(&self, key: &Key) -> Noted {
-        let slot = self.slot(key);
-        let mut before = slot.load(Ordering::SeqCst);
-        loop {
-            // Taken anew if another one came between: the number in a slot only rises.
-            let at = self.next();
-            match slot.compare_exchange(before, at, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(before) => return Noted { at, before },
-                Err(other) => before = other,
-            }
+        let mut recent = self.recent();
+        let at = self.next();
+        let before = recent.add(key.hash(), at);
+        if recent.order.len() > REMEMBERED {
+            recent.forget_oldest();
         }
+        Noted { at, before }
     }
 
     /// The moment after `noted`, if nothing else invalidated its key after `moment`.
     pub(crate) fn only(&self, noted: Noted, moment: Moment) -> Option<Moment> {
-        let alone = noted.before <= moment.key && self.all.load(Ordering::SeqCst) <= moment.all;
+        let alone = noted.before <= moment.key && self.recent().all <= moment.all;
         alone.then_some(Moment { key: noted.at, all: moment.all })
     }
 
     /// Notes that everything is.
     pub(crate) fn add_all(&self) {
-        self.all.store(self.next(), Ordering::SeqCst);
+        let mut recent = self.recent();
+        *recent = Recent { all: self.next(), ..Recent::default() };
     }
 
     /// Whether a key was invalidated after `moment`. Ask this after the fill has begun.
     pub(crate) fn since(&self, moment: Moment, key: &Key) -> bool {
-        let last = |slot: &AtomicU64| slot.load(Ordering::SeqCst);
-        last(self.slot(key)) > moment.key || last(&self.all) > moment.all
+        if self.count.load(Ordering::SeqCst) <= moment.key.min(moment.all) {
+            return false;
+        }
+        let recent = self.recent();
+        recent.last_of(key.hash()) > moment.key || recent.all > moment.all
     }
 
     fn next(&self) -> u64 {
         self.count.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    fn slot(&self, key: &Key) -> &AtomicU64 {
-        &self.slots[key.hash() as usize % SLOTS]
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        // No step below leaves anything half done that a panic could expose.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recent {
+    /// Returns the number of the last one before it.
+    fn add(&mut self, key: u64, number: u64) -> u64 {
+        let before = self.last_of(key);
+        self.last.insert(key, number);
+        self.order.push_back((number, key));
+        before
+    }
+
+    fn last_of(&self, key: u64) -> u64 {
+        self.last.get(&key).copied().unwrap_or(0)
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((number, key)) = self.order.pop_front() else { return };
+        self.all = number;
+        if self.last.get(&key) == Some(&number) {
+            self.last.remove(&key);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn numbered(number: usize) -> Key {
+        Key::new(&number.to_le_bytes())
+    }
 
     #[test]
     fn only_what_came_later_counts() {
@@ -111,7 +148,34 @@ mod tests {
         invalidations.add_all();
         assert!(invalidations.since(moment, &key));
         assert!(invalidations.since(moment, &Key::new(b"other")));
+        assert!(!invalidations.since(invalidations.moment(), &key));
     }
+
+    #[test]
+    fn other_keys_do_not_count() {
+        let invalidations = Invalidations::new();
+        let moment = invalidations.moment();
+        for number in 0..REMEMBERED {
+            invalidations.add(&numbered(number));
+        }
+        assert!(!invalidations.since(moment, &numbered(REMEMBERED)));
+        assert!((0..REMEMBERED).all(|number| invalidations.since(moment, &numbered(number))));
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_for_every_key() {
+        let invalidations = Invalidations::new();
+        let before = invalidations.moment();
+        invalidations.add(&numbered(0));
+        let after = invalidations.moment();
+        for _ in 0..REMEMBERED {
+            invalidations.add(&numbered(1));
+        }
+        let other = numbered(2);
+        assert!(invalidations.since(before, &numbered(0)) && invalidations.since(before, &other));
+        assert!(!invalidations.since(after, &numbered(0)) && !invalidations.since(after, &other));
+    }
+
     #[test]
     fn an_invalidation_knows_whether_another_came_before_or_comes_after() {
         let invalidations = Invalidations::new();
