@@ -174,22 +174,6 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
             &["--profile", "fast"],
             r#"--profile: "fast": there is no such profile; give safe or rfc9111"#,
         ),
-        (
-            &["--set-cookie", "keep"],
-            r#"--set-cookie: "keep": it is none of the choices; give refuse, strip or store"#,
-        ),
-        (
-            &["--profile", "rfc9111", "--set-cookie", "refuse"],
-            r#"--set-cookie: "refuse": the profile rfc9111 does not refuse them; give strip or store"#,
-        ),
-        (
-            &["--targeted-fields", "a;b"],
-            r#"--targeted-fields: "a;b": "a;b" is not the name of a field; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
-        ),
-        (
-            &["--targeted-fields", "x,Cache-Control"],
-            r#"--targeted-fields: "x,Cache-Control": Cache-Control is read where no targeted field applies; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
-        ),
         (&["--connect-timeout", "0"], r#"--connect-timeout: "0": it is too short; give 1ms to 1d"#),
         (
             &["--disk", "1GiB", "--no-disk"],
@@ -236,6 +220,32 @@ fn hops_are_few_and_cache_status_has_three_words() {
     ] {
         let fault = read_with(&[&WHOLE[..], &[option, value]].concat(), &[]).unwrap_err();
         assert_eq!(fault.to_string(), format!("{option}: {value:?}: {why}"));
+    }
+}
+
+#[test]
+fn a_bad_list_of_fields_or_choice_about_cookies_is_one_line_too() {
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["--set-cookie", "keep"],
+            r#"--set-cookie: "keep": it is none of the choices; give refuse, strip or store"#,
+        ),
+        (
+            &["--profile", "rfc9111", "--set-cookie", "refuse"],
+            r#"--set-cookie: "refuse": the profile rfc9111 does not refuse them; give strip or store"#,
+        ),
+        (
+            &["--targeted-fields", "a;b"],
+            r#"--targeted-fields: "a;b": "a;b" is not the name of a field; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
+        ),
+        (
+            &["--targeted-fields", "x,Cache-Control"],
+            r#"--targeted-fields: "x,Cache-Control": Cache-Control is read where no targeted field applies; write it like --targeted-fields Surrogate-Control,CDN-Cache-Control"#,
+        ),
+    ];
+    for (args, line) in table {
+        let fault = read_with(&[&WHOLE[..], args].concat(), &[]).unwrap_err();
+        assert_eq!(fault.to_string(), *line, "{args:?}");
     }
 }
 
