@@ -49,6 +49,29 @@ pub enum BadHead {
 }
 
 impl BadHead {
+    /// Every fault of this kind.
+    pub const ALL: &'static [Self] = &[
+        Self::TooLarge,
+        Self::FieldTooLarge,
+        Self::TooManyFields,
+        Self::BareLf,
+        Self::BareCr,
+        Self::ControlByte,
+        Self::SpaceBeforeFields,
+        Self::ObsFold,
+        Self::EmptyName,
+        Self::FieldName,
+        Self::SpaceBeforeColon,
+        Self::NoColon,
+        Self::LengthRepeated,
+        Self::LengthInvalid,
+        Self::LengthWithCoding,
+        Self::CodingInHttp10,
+        Self::CodingInvalid,
+        Self::CodingNotFinal,
+        Self::CodingUnknown,
+    ];
+
     fn reason(self) -> Reason {
         use BadHead as B;
         match self {
@@ -135,6 +158,22 @@ pub enum BadRequest {
 }
 
 impl BadRequest {
+    /// Every fault of this kind, beside those that a response could have, too.
+    pub const OWN: &'static [Self] = &[
+        Self::LineTooLong,
+        Self::Line,
+        Self::Method,
+        Self::Target,
+        Self::TargetAuthority,
+        Self::ConnectTarget,
+        Self::AsteriskTarget,
+        Self::Version,
+        Self::VersionUnsupported,
+        Self::HostMissing,
+        Self::HostRepeated,
+        Self::HostInvalid,
+    ];
+
     fn reason(self) -> Reason {
         use BadRequest as B;
         match self {
@@ -282,6 +321,11 @@ macro_rules! speak {
             /// The reason in stable kebab-case, for logs, labels and headers.
             pub fn code(&self) -> &'static str {
                 self.reason().0
+            }
+
+            /// What is wrong, in a few words.
+            pub fn meaning(&self) -> &'static str {
+                self.reason().2
             }
 
             /// The section that decides it, as in `RFC 9112 §6.1`.

@@ -28,6 +28,10 @@ pub mod dialect;
 pub mod directives;
 pub mod explain;
 pub mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::indexing_slicing, clippy::panic, reason = "test code: it may fail")]
+pub mod fuzzing;
 pub mod groups;
 pub mod head_update;
 pub mod invalidate;

@@ -11,18 +11,20 @@ pub trait Reason {
     fn code(&self) -> &'static str;
     /// The section that decides it, when a standard does; `None` for our own choices.
     fn section(&self) -> Option<&'static str>;
+    /// What it means, in a sentence.
+    fn meaning(&self) -> &'static str;
 }
 
 /// Declares an enum of reasons, the list `ALL` of them, and their codes and sections in one table.
 macro_rules! reasons {
     ($(#[$about:meta])* $name:ident {
-        $($(#[$doc:meta])* $variant:ident = $code:literal, $section:expr;)+
+        $($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $section:expr;)+
     }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$doc])* $variant,)+
+            $($(#[doc = $doc])+ $variant,)+
         }
 
         impl $name {
@@ -37,6 +39,10 @@ macro_rules! reasons {
 
             fn section(&self) -> Option<&'static str> {
                 match self { $($name::$variant => $section,)+ }
+            }
+
+            fn meaning(&self) -> &'static str {
+                match self { $($name::$variant => concat!($($doc),+).trim(),)+ }
             }
         }
     };
@@ -116,7 +122,7 @@ reasons! {
         /// What is stored will not stay fresh as long as the client wants.
         RequestMinFresh = "request-min-fresh", Some("RFC 9111 §5.2.1.3");
         /// The request is authorised, and what is stored was not marked as shareable.
-        Authorization = "authorization", None;
+        Authorization = "request-authorization", None;
         /// The store could not be read.
         StoreFailed = "store-failed", None;
     }

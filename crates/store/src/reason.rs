@@ -3,25 +3,43 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why [`begin`](crate::Store::begin) gave no right to store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The declared length is beyond what any tier takes.
-    TooLarge,
-    /// Bodies under way already take the share of memory they may take, and there is no disk.
-    NoRoom,
-    /// Only the disk could take it, and the disk rests after a failure.
-    DiskResting,
+/// Declares an enum of reasons with their codes in one table.
+macro_rules! codes {
+    ($(#[$about:meta])* $name:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $code:literal;)+
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl $name {
+            /// Every reason of this kind.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
+            /// Stable kebab-case code for headers, logs and metrics.
+            pub fn code(self) -> &'static str {
+                match self { $($name::$variant => $code,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $($name::$variant => concat!($($doc),+).trim(),)+ }
+            }
+        }
+    };
 }
 
-impl Refused {
-    /// Stable kebab-case code for headers, logs and metrics.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too-large",
-            Self::NoRoom => "no-room",
-            Self::DiskResting => "disk-resting",
-        }
+codes! {
+    /// Why [`begin`](crate::Store::begin) gave no right to store.
+    Refused {
+        /// The declared length is beyond what any tier takes.
+        TooLarge = "too-large";
+        /// Bodies under way already take the share of memory they may take, and there is no disk.
+        NoRoom = "no-room";
+        /// Only the disk could take it, and the disk rests after a failure.
+        DiskResting = "disk-resting";
     }
 }
 
@@ -44,34 +62,21 @@ impl Committed {
     }
 }
 
-/// Why a finished body is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotStored {
-    /// The body grew beyond what any tier takes.
-    TooLarge,
-    /// No tier had room for it.
-    NoRoom,
-    /// The disk failed while the body was written, or stores nothing because it failed before.
-    DiskFailed,
-    /// The disk did not keep up with the body.
-    DiskSlow,
-    /// The key was removed, or everything cleared, while the body was on its way.
-    Removed,
-    /// The body is shorter than declared; its readers are told that it broke off.
-    WrongLength,
-}
-
-impl NotStored {
-    /// Stable kebab-case code for headers, logs and metrics.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too-large",
-            Self::NoRoom => "no-room",
-            Self::DiskFailed => "disk-failed",
-            Self::DiskSlow => "disk-slow",
-            Self::Removed => "removed",
-            Self::WrongLength => "wrong-length",
-        }
+codes! {
+    /// Why a finished body is not kept.
+    NotStored {
+        /// The body grew beyond what any tier takes.
+        TooLarge = "too-large";
+        /// No tier had room for it.
+        NoRoom = "no-room";
+        /// The disk failed while the body was written, or stores nothing because it failed before.
+        DiskFailed = "disk-failed";
+        /// The disk did not keep up with the body.
+        DiskSlow = "disk-slow";
+        /// The key was removed, or everything cleared, while the body was on its way.
+        Removed = "removed";
+        /// The body is shorter than declared; its readers are told that it broke off.
+        WrongLength = "wrong-length";
     }
 }
 
