@@ -501,11 +501,20 @@ fn a_crowd_that_meets_a_stale_response_has_it_refreshed_once() {
     let site = Site::before(&origin);
     assert_eq!(site.told(&[]), miss("01"));
     // The refresh ends while many are at it, on two threads.
-    for refreshes in 1..=20 {
+    let mut clients: Vec<_> = (0..8).map(|_| site.client()).collect();
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(40);
+    let host = site.running.local_addr().to_string();
+    let asked = asked.replace("Host: a", &format!("Host: {host}"));
+    for refreshes in 1..=90 {
         site.after(15);
         std::thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| assert_eq!(site.ask("GET", "/", &[]).field("X-Cache"), Some("HIT")));
+            for client in &mut clients {
+                scope.spawn(|| {
+                    client.send(&asked);
+                    for _ in 0..40 {
+                        assert_eq!(client.response().field("X-Cache"), Some("HIT"));
+                    }
+                });
             }
         });
         let renewed = hit(&format!("{:02}", refreshes + 1));
