@@ -129,6 +129,17 @@ fn a_head_that_confirms_a_stale_response_makes_it_fresh() {
 }
 
 #[test]
+fn a_head_that_was_answered_out_of_another_cache_has_the_age_that_it_had_there() {
+    let get = "Cache-Control: max-age=10\r\nETag: \"a\"\r\n";
+    let head = "200 OK\r\nCache-Control: max-age=60\r\nAge: 7\r\nETag: \"a\"\r\n";
+    let origin = answering_head(get, head);
+    let site = Site::before(&origin);
+    assert_eq!(site.told(&[]), miss("1"));
+    assert_eq!(site.after(20).ask("HEAD", "/", &[]).all("Age"), ["7"]);
+    assert_eq!(site.after(1).ask("GET", "/", &[]).all("Age"), ["8"]);
+}
+
+#[test]
 fn a_head_without_a_validator_updates_the_fields_but_makes_nothing_younger() {
     for head in ["", "Content-Length: 1\r\n"] {
         let get = "Cache-Control: max-age=10\r\nX-Both: 1\r\n";
