@@ -3,14 +3,14 @@
 //! Nothing here does I/O, reads a clock or waits. A proxy asks in this order:
 //!
 //! 1. [`classify`](classify::classify): may this request be answered from the cache at all?
-//! 2. [`primary_key`], then [`Vary::matches`] and [`choose`](choose::choose): which stored response
+//! 2. [`primary_key`], then [`Vary::matches`] and [`choose`](fn@choose): which stored response
 //!    could answer it?
 //! 3. [`reuse`](reuse::reuse): may that response be used now, as it is?
 //! 4. [`conditional_fields`](validate::conditional_fields) before the origin is asked, and
 //!    [`selected_by`](validate::selected_by) and [`freshen`](validate::freshen) when it answers 304;
 //!    [`other_variants`] where no stored response could answer the request, and
-//!    [`head_effect`](head_update::head_effect) for what a HEAD tells in passing.
-//! 5. [`admit`](admit::admit), or [`admit_post`](post::admit_post): may what came back be stored,
+//!    [`head_effect`] for what a HEAD tells in passing.
+//! 5. [`admit`](admit::admit), or [`admit_post`]: may what came back be stored,
 //!    and on which [`Terms`]?
 //! 6. [`invalidated`](invalidate::invalidated): what did an unsafe request make untrue?
 //! 7. [`respond`](respond::respond): does this client get the content, or a 304?

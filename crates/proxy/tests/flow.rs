@@ -129,6 +129,17 @@ fn a_head_that_confirms_a_stale_response_makes_it_fresh() {
 }
 
 #[test]
+fn a_head_that_was_answered_out_of_another_cache_has_the_age_that_it_had_there() {
+    let get = "Cache-Control: max-age=10\r\nETag: \"a\"\r\n";
+    let head = "200 OK\r\nCache-Control: max-age=60\r\nAge: 7\r\nETag: \"a\"\r\n";
+    let origin = answering_head(get, head);
+    let site = Site::before(&origin);
+    assert_eq!(site.told(&[]), miss("1"));
+    assert_eq!(site.after(20).ask("HEAD", "/", &[]).all("Age"), ["7"]);
+    assert_eq!(site.after(1).ask("GET", "/", &[]).all("Age"), ["8"]);
+}
+
+#[test]
 fn a_head_without_a_validator_updates_the_fields_but_makes_nothing_younger() {
     for head in ["", "Content-Length: 1\r\n"] {
         let get = "Cache-Control: max-age=10\r\nX-Both: 1\r\n";
@@ -501,11 +512,20 @@ fn a_crowd_that_meets_a_stale_response_has_it_refreshed_once() {
     let site = Site::before(&origin);
     assert_eq!(site.told(&[]), miss("01"));
     // The refresh ends while many are at it, on two threads.
-    for refreshes in 1..=20 {
+    let mut clients: Vec<_> = (0..8).map(|_| site.client()).collect();
+    let asked = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(40);
+    let host = site.running.local_addr().to_string();
+    let asked = asked.replace("Host: a", &format!("Host: {host}"));
+    for refreshes in 1..=90 {
         site.after(15);
         std::thread::scope(|scope| {
-            for _ in 0..16 {
-                scope.spawn(|| assert_eq!(site.ask("GET", "/", &[]).field("X-Cache"), Some("HIT")));
+            for client in &mut clients {
+                scope.spawn(|| {
+                    client.send(&asked);
+                    for _ in 0..40 {
+                        assert_eq!(client.response().field("X-Cache"), Some("HIT"));
+                    }
+                });
             }
         });
         let renewed = hit(&format!("{:02}", refreshes + 1));

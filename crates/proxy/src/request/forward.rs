@@ -8,12 +8,11 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
-use super::head_update::{self, Updated};
 use super::invalidations::{Began, Noted};
 use super::join::{self, Fetched};
 use super::reconcile::Times;
 use super::respond::Way;
-use super::{Request, Wanted, grouped, look_up, post, respond};
+use super::{Entry, Request, Wanted, grouped, head_update, look_up, post, respond};
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::{Informational, Response};
 use crate::worker::Worker;
@@ -46,8 +45,9 @@ pub(crate) async fn forward(
                 && let Some(updated) =
                     head_update::apply(worker, request, wanted, &response.head, times).await
             {
+                let aged = !updated.validated || response.head.fields.contains("Age");
                 respond::settle(response.content);
-                return updated_by_head(worker, request, wanted, updated, why);
+                return updated_by_head(worker, request, wanted, &updated.entry, aged, why);
             }
             let keys = invalidated.and_then(|noted| shared.invalidations.only(noted, began.keys));
             if let Some(keys) = keys
@@ -74,12 +74,13 @@ fn updated_by_head(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,
-    Updated { entry, validated }: Updated,
+    entry: &Arc<Entry>,
+    aged: bool,
     why: Pass,
 ) -> Answer {
     let forwarded = Forwarded { status: Some(200), stored: true, ..Forwarded::new(why.fwd()) };
-    let fetched = Fetched { code: why.code(), forwarded, aged: !validated };
-    join::from_fetched(worker, request, wanted, &entry, Way::default(), fetched)
+    let fetched = Fetched { code: why.code(), forwarded, aged };
+    join::from_fetched(worker, request, wanted, entry, Way::default(), fetched)
 }
 
 /// Forgets what the response makes invalid; says when it forgot the target, if it did.
