@@ -8,7 +8,7 @@ use std::thread;
 
 use testkit::{Origin, Response};
 
-use crate::{Proxy, cache, millis, ok, response};
+use crate::{Proxy, cache, cache_status, millis, ok, response};
 
 /// An origin whose resources have the groups that their paths name: `/red+blue` is in two. What it
 /// answers to other methods than GET is asked for in fields of the request.
@@ -257,7 +257,9 @@ fn a_fetch_under_way_is_not_stored() {
     for _ in 0..2 {
         go_on.send(()).unwrap();
     }
-    assert_eq!(early.response().text(), "first!", "who asked before gets the answer");
+    let answer = early.response();
+    assert_eq!(answer.text(), "first!", "who asked before gets the answer");
+    assert!(cache_status(&answer).contains("detail=invalidated"), "{}", cache_status(&answer));
     for _ in 0..2 {
         go_on.send(()).unwrap();
     }

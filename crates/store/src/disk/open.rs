@@ -3,6 +3,7 @@
 //! ```text
 //! format    the format version; a directory without it that has other files is not ours
 //! lock      held while a process has the store; says which
+//! events    the log of events, see `journal`
 //! tmp/      files under way, worthless after a restart
 //! objects/  one directory per first byte of the key id, one file per entry
 //! ```
