@@ -23,6 +23,10 @@ pub mod date;
 pub mod directives;
 pub mod explain;
 pub mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::indexing_slicing, clippy::panic, reason = "test code: it may fail")]
+pub mod fuzzing;
 pub mod invalidate;
 pub mod key;
 pub mod lifetime;
