@@ -56,8 +56,7 @@ pub(crate) async fn forward(
                 let after = Began { keys, ..began };
                 return post::keep(worker, request, post, response, after, why).await;
             }
-            policy::dialect::strip_heeded(&mut response.head.fields, &shared.rules);
-            respond::from_origin(request, response, why.code(), forwarded)
+            respond::from_origin(worker, request, response, why.code(), forwarded)
         }
         Err(error) => {
             if !error.may_have_reached_origin() {

@@ -303,12 +303,11 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Private { mut response, why } => {
-            policy::dialect::strip_heeded(&mut response.head.fields, &worker.shared.rules);
+        Led::Private { response, why } => {
             let status = response.head.status;
             match stale(worker, request, wanted, OriginFailure::Status(status)) {
                 Some(answer) => answer,
-                None => respond::from_origin(request, *response, why, forwarded),
+                None => respond::from_origin(worker, request, *response, why, forwarded),
             }
         }
         Led::Failed(error) => failed(worker, request, wanted, &error, false),

@@ -92,7 +92,7 @@ pub(crate) async fn keep(
             join::from_fetched(worker, request, &wanted, &entry, way, fetched)
         }
         Ok(Led::Private { response, .. }) => {
-            respond::from_origin(request, *response, why.code(), forwarded)
+            respond::from_origin(worker, request, *response, why.code(), forwarded)
         }
         Ok(Led::Failed(error)) => respond::failed(worker, request, &error, forwarded),
         Ok(Led::Validated { .. }) | Err(_) => {

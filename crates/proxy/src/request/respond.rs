@@ -89,12 +89,14 @@ fn has_content(method: &Method, status: u16) -> bool {
 
 /// An answer that goes from the origin to this client alone.
 pub(crate) fn from_origin(
+    worker: &Worker,
     request: &Request,
     response: Response,
     code: &'static str,
     forwarded: Forwarded,
 ) -> Answer {
-    let Response { head, content } = response;
+    let Response { mut head, content } = response;
+    policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
     let length = announced_length(&request.head.method, &head, &content);
     let status = head.status;
     let content = match content.length() {
