@@ -378,7 +378,7 @@ impl<M: Meta> Store<M> {
     /// last answer or none.
     pub(crate) fn supersede(&self, key: &Key, entry: &Arc<Entry<M>>) {
         let mut shard = self.shard(key);
-        if entry.body().is_removed() {
+        if entry.body().is_removed() || self.is_outlived(key, entry) {
             return;
         }
         shard.reads.remove(key);

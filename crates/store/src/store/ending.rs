@@ -1,5 +1,7 @@
 //! What ends entries by their labels, and how the store forgets those that are ended.
 
+use std::sync::Arc;
+
 use super::Store;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -31,6 +33,16 @@ impl<M: Meta> Store<M> {
     /// True if [`Store::invalidate`] has ended an entry, stored or on its way.
     pub fn is_ended(&self, entry: &Entry<M>) -> bool {
         entry.is_ended(&self.0.events)
+    }
+
+    /// True if an ended entry comes after one that was fetched since and took its place already.
+    pub(super) fn is_outlived(&self, key: &Key, entry: &Entry<M>) -> bool {
+        let began = entry.meta().labels().began();
+        let is_newer = |other: &Arc<Entry<M>>| {
+            let labels = other.meta().labels();
+            other.variant() == entry.variant() && !labels.is_empty() && labels.began() > began
+        };
+        self.is_ended(entry) && self.in_memory(key).iter().any(is_newer)
     }
 
     /// Drops what events have ended from what memory has of a key.

@@ -112,6 +112,26 @@ async fn what_was_being_fetched_at_the_time_does_not_come_to_life() {
 }
 
 #[tokio::test]
+async fn one_that_is_ended_does_not_take_the_place_of_what_came_after() {
+    for (length, older) in LENGTHS.into_iter().flat_map(|l| [(l, false), (l, true)]) {
+        let setup = Setup::new(8 * MIB, 64 * MIB);
+        let store = setup.open();
+        if older {
+            tagged(&store, "k", &[], 100).await;
+        }
+        let mut slow = store.begin(key("k"), labelled(&store, "v", &["red"]), None).unwrap();
+        slow.write(body(2, length).into()).await.unwrap();
+        end(&store, &["red"]).await;
+        if !older {
+            tagged(&store, "k", &["red"], 100).await;
+        }
+        assert_eq!(slow.commit(b"").await, Committed::NotStored(NotStored::Removed));
+        // What was there before it has had its day, whether or not it is replaced.
+        assert_eq!(holds(&store, "k").await, !older);
+    }
+}
+
+#[tokio::test]
 async fn confirmed_again_it_outlives_the_events_before() {
     for length in LENGTHS {
         let setup = Setup::new(8 * MIB, 64 * MIB);
