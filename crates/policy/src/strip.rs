@@ -40,12 +40,26 @@ pub fn strip_for_storage(fields: &mut Fields, rules: &Rules) {
     //# However, the following exceptions are made:
     let strips_cookies = rules.set_cookie == SetCookie::Strip;
     fields.retain(|name, _| {
-        // An id is of one exchange, and Age is computed anew for each response.
-        let is_momentary =
-            name.eq_ignore_ascii_case(b"age") || name.eq_ignore_ascii_case(b"x-request-id");
         let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
-        !is_momentary && !is_cookie && !directives.withholds(name)
+        !is_momentary(name) && !is_cookie && !directives.withholds(name)
     });
+}
+
+/// Removes what no response from a cache carries as it came, and says whether that is less than
+/// [`strip_for_storage`] removes: what is withheld from others is for the client that asked.
+pub fn strip_for_first(fields: &mut Fields, rules: &Rules) -> bool {
+    let directives = ResponseDirectives::of(fields, rules);
+    let strips_cookies = rules.set_cookie == SetCookie::Strip;
+    fields.retain(|name, _| !is_momentary(name));
+    fields.iter().any(|(name, _)| {
+        let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
+        is_cookie || directives.withholds(name)
+    })
+}
+
+/// An id is of one exchange, and Age is computed anew for each response.
+fn is_momentary(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"age") || name.eq_ignore_ascii_case(b"x-request-id")
 }
 
 /// Is this field about one connection only, whether or not Connection names it?
@@ -221,6 +235,24 @@ mod tests {
         let control = "Cache-Control: no-cache=\"a, B\", private=\"Set-Cookie\"";
         let head = format!("{control}\na: 1\nb: 2\nc: 3\nset-cookie: x\nAge: 5\nX-Request-Id: 7");
         assert_eq!(stored(&head, &Rules::default()), fields(&format!("{control}\nc: 3")));
+    }
+
+    #[test]
+    fn what_is_withheld_from_others_is_for_the_client_that_asked() {
+        let rules = Rules::default();
+        let strip = Rules { set_cookie: SetCookie::Strip, ..Rules::default() };
+        for (head, rules, expected) in [
+            ("Cache-Control: no-cache=\"a\"\na: 1\nAge: 5", &rules, true),
+            ("Cache-Control: private=\"set-cookie\"\nSet-Cookie: x", &rules, true),
+            ("Cache-Control: private=\"b\"\na: 1", &rules, false),
+            ("Cache-Control: max-age=5\na: 1", &rules, false),
+            ("Set-Cookie: x", &strip, true),
+            ("Set-Cookie: x", &rules, false),
+        ] {
+            let mut got = fields(head);
+            assert_eq!(strip_for_first(&mut got, rules), expected, "{head}");
+            assert_eq!(got, fields(head.trim_end_matches("\nAge: 5")));
+        }
     }
 
     #[test]

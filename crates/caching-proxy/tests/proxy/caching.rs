@@ -25,6 +25,25 @@ fn expect(response: &Response, cache: &str, text: &str) {
 }
 
 #[test]
+fn what_is_withheld_from_others_reaches_the_client_that_asked() {
+    let origin = Origin::start(|_, conn| {
+        let fields = "Cache-Control: max-age=60, no-cache=\"A\", private=\"Set-Cookie\"\r\n\
+                      A: 1\r\nB: 2\r\nSet-Cookie: c=d\r\n";
+        conn.send(ok(fields, "hello"));
+    });
+    let proxy = Proxy::before(&origin);
+    for (how, a, cookie) in [("MISS", Some("1"), Some("c=d")), ("HIT", None, None)] {
+        let response = proxy.get("/");
+        assert_eq!((cache(&response), response.text()), (how, "hello".to_owned()));
+        assert_eq!((response.field("A"), response.field("B")), (a, Some("2")));
+        assert_eq!(
+            (response.field("Set-Cookie"), response.field("Age").is_some()),
+            (cookie, how == "HIT")
+        );
+    }
+}
+
+#[test]
 fn miss_hit_expired_miss() {
     let origin = numbering("Cache-Control: max-age=1\r\n");
     let proxy = Proxy::before(&origin);

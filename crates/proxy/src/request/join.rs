@@ -285,10 +285,13 @@ pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
 fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answer {
     let forwarded = forwarded(wanted, false);
     match led {
-        Led::Stored { entry, origin, reader } => {
+        Led::Stored { entry, origin, reader, mut head } => {
+            if let Some(head) = &mut head {
+                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
+            }
             let status = Some(origin.status);
             let forwarded = Forwarded { status, stored: origin.unkept.is_none(), ..forwarded };
-            let way = Way { reader, head: None };
+            let way = Way { reader, head };
             let code = origin.unkept.unwrap_or(refetch(wanted).code());
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
@@ -333,7 +336,7 @@ pub(super) fn from_fetched(
 ) -> Answer {
     let now = worker.shared.clock.now();
     let terms = &entry.meta().terms;
-    let ttl = way.head.is_none().then(|| terms.ttl(now));
+    let ttl = (way.head.is_none() || forwarded.stored).then(|| terms.ttl(now));
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.1
     //# The presence of an Age header field implies that the response was not generated or validated
     //# by the origin server for this request.

@@ -38,6 +38,8 @@ pub(crate) enum Led {
         origin: FromOrigin,
         /// Reads the body behind the fill.
         reader: Option<Reader<StoredHead>>,
+        /// The whole head, if some of it is for this request alone.
+        head: Option<Box<ResponseHead>>,
     },
     /// A stored response that the origin confirmed. `head` is given if it was not kept under its
     /// new head.
@@ -56,6 +58,13 @@ pub(crate) struct FromOrigin {
     pub(crate) aged: bool,
     /// Why the store has not kept it, if that is certain already.
     pub(crate) unkept: Option<&'static str>,
+}
+
+/// What the leader of a fill that is under way is told.
+struct Begun {
+    reader: Option<Reader<StoredHead>>,
+    head: Option<Box<ResponseHead>>,
+    origin: FromOrigin,
 }
 
 pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
@@ -161,9 +170,14 @@ impl Lead {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());
-        let Response { head, mut content } = response;
+        let Response { mut head, mut content } = response;
         let aged = head.fields.contains("Age");
         let origin = FromOrigin { status: head.status, aged, unkept: None };
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.4
+        //# if the listed header fields are excluded from the subsequent response
+        let is_reduced =
+            policy::strip::strip_for_first(&mut head.fields, &self.worker.shared.rules);
+        let head = is_reduced.then(|| Box::new(head));
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;
@@ -173,12 +187,16 @@ impl Lead {
                 Ok((entry, committed)) => {
                     self.share(&entry);
                     let origin = FromOrigin { unkept: committed.why_not(), ..origin };
-                    tell(leader, Led::Stored { entry, origin, reader: None });
+                    tell(leader, Led::Stored { entry, origin, reader: None, head });
                 }
-                Err(fill) => self.stream(leader, reader, origin, fill, content, backlog).await,
+                Err(fill) => {
+                    let begun = Begun { reader, head, origin };
+                    self.stream(leader, begun, fill, content, backlog).await;
+                }
             },
             Ok(Rushed::Waiting) => {
-                self.stream(leader, reader, origin, fill, content, backlog).await;
+                let begun = Begun { reader, head, origin };
+                self.stream(leader, begun, fill, content, backlog).await;
             }
         }
     }
@@ -187,8 +205,7 @@ impl Lead {
     async fn stream(
         self,
         leader: ToLeader,
-        reader: Option<Reader<StoredHead>>,
-        origin: FromOrigin,
+        Begun { reader, head, origin }: Begun,
         fill: Fill<StoredHead>,
         content: ResponseContent,
         backlog: Option<bytes::Bytes>,
@@ -196,7 +213,7 @@ impl Lead {
         let entry = fill.entry();
         let for_readers = leader.is_some();
         self.share(&entry);
-        tell(leader, Led::Stored { entry, origin, reader });
+        tell(leader, Led::Stored { entry, origin, reader, head });
         if let Ended::Broken(error) =
             fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await
         {

@@ -85,10 +85,13 @@ pub(crate) async fn keep(
     tokio::spawn(lead.store(Some(sender), terms, response, after));
     let forwarded = Forwarded::new(why.fwd());
     match outcome.await {
-        Ok(Led::Stored { entry, origin, reader }) => {
+        Ok(Led::Stored { entry, origin, reader, mut head }) => {
+            if let Some(head) = &mut head {
+                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
+            }
             let forwarded = Forwarded { status: Some(origin.status), stored: true, ..forwarded };
             let fetched = Fetched { code: why.code(), forwarded, aged: origin.aged };
-            let way = Way { reader, head: None };
+            let way = Way { reader, head };
             join::from_fetched(worker, request, &wanted, &entry, way, fetched)
         }
         Ok(Led::Private { response, .. }) => {
