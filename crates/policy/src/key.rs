@@ -11,7 +11,7 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
     out.extend_from_slice(b"GET|");
     lower(out, scheme);
     out.extend_from_slice(b"://");
-    lower(out, without_default_port(scheme, authority));
+    self::authority(out, scheme, authority);
     //= https://www.rfc-editor.org/rfc/rfc9110#section-4.2.3
     //# an empty path component is equivalent to an absolute path of "/", so the normal form is to
     //# provide a path of "/" instead.
@@ -19,6 +19,11 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
         out.push(b'/');
     }
     out.extend_from_slice(path_and_query);
+}
+
+/// Appends host and port as they stand in the key: lower-case, without the scheme's default port.
+pub fn authority(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
+    lower(out, without_default_port(scheme, authority));
 }
 
 /// Do two authorities name the same server under this scheme?
@@ -76,5 +81,57 @@ mod tests {
             primary_key(&mut key, scheme.as_bytes(), authority.as_bytes(), path.as_bytes());
             assert_eq!(String::from_utf8_lossy(&key), expected);
         }
+    }
+
+    #[test]
+    fn what_an_origin_may_tell_apart_never_shares_a_key() {
+        let targets = [
+            "/a/b",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a//b",
+            "//a/b",
+            "/a/b/",
+            "/a/./b",
+            "/a/x/../b",
+            "/a;/b",
+            "/a/b;",
+            "/a/b?",
+            "/a/b??",
+            "/a/b?x",
+            "/a/b?x=",
+            "/a/b?x&",
+            "/a/b%3Fx",
+            "/A/b",
+            "/a/%62",
+            "/a/b?X",
+            "/a/b?%78",
+            "/a/b?y&x",
+            "/a/b?x&y",
+            "/a/b?x;y",
+            "/a+b",
+            "/a%20b",
+        ];
+        let places = [
+            ("http", "example.com"),
+            ("https", "example.com"),
+            ("http", "example.com."),
+            ("http", "example.com:8080"),
+            ("http", "example.com:443"),
+            ("http", "www.example.com"),
+            ("http", ""),
+        ];
+        let mut keys = Vec::new();
+        for (scheme, authority) in places {
+            for target in targets {
+                let mut key = Vec::new();
+                primary_key(&mut key, scheme.as_bytes(), authority.as_bytes(), target.as_bytes());
+                keys.push(key);
+            }
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
     }
 }

@@ -3,6 +3,8 @@
 use http1::{FieldSpan, Version};
 use policy::{Fields, Method};
 
+use crate::untrusted;
+
 /// The scheme of a request's target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
@@ -87,26 +89,8 @@ impl RequestHead {
     /// anything is decided, so that the cache compares the same fields that the origin gets.
     pub(crate) fn normalise(&mut self) {
         policy::strip::strip_hop_by_hop(&mut self.fields);
-        self.fields.retain(|name, _| !is_replaced(name));
+        self.fields.retain(|name, _| !untrusted::is_untrusted(name));
     }
-}
-
-/// Fields that the proxy writes itself towards the origin. A client must not be able to tell the
-/// origin where it comes from, nor to split or poison variants with values that are dropped.
-fn is_replaced(name: &[u8]) -> bool {
-    // The length alone rules out nearly every field.
-    let candidates: &[&str] = match name.len() {
-        4 => &["Host"],
-        6 => &["Expect"],
-        9 => &["Forwarded", "X-Real-IP"],
-        12 => &["X-Request-Id"],
-        14 => &["Content-Length"],
-        15 => &["X-Forwarded-For"],
-        16 => &["X-Forwarded-Host"],
-        17 => &["X-Forwarded-Proto"],
-        _ => &[],
-    };
-    candidates.iter().any(|candidate| name.eq_ignore_ascii_case(candidate.as_bytes()))
 }
 
 /// A final response without its content.

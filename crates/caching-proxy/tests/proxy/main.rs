@@ -14,6 +14,7 @@ mod control;
 mod faults;
 mod forwarding;
 mod https;
+mod keys;
 mod large;
 mod refusals;
 mod restart;
