@@ -80,6 +80,8 @@ reasons! {
         Fresh = "fresh", Some("RFC 9111 §4.2");
         /// It is fresh, and its origin said that it does not change: a reload needs no validation.
         Immutable = "immutable", Some("RFC 8246 §2.1");
+        /// It is fresh, and was stored for a URL that differs only in what the origin ignores.
+        NoVarySearch = "no-vary-search", Some("draft-ietf-httpbis-no-vary-search §7");
         /// The origin has just confirmed it with a 304.
         Validated = "validated", Some("RFC 9111 §4.3.3");
         /// It is stale, and the client accepts that.
@@ -211,7 +213,8 @@ mod tests {
             let kebab = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             assert!(is_token(code.as_bytes()) && code.bytes().all(kebab), "{code}");
             assert!(code.as_bytes()[0].is_ascii_lowercase(), "{code}");
-            assert!(reason.section().is_none_or(|s| s.starts_with("RFC ") && s.contains(" §")));
+            let is_standard = |s: &str| s.starts_with("RFC ") || s.starts_with("draft-ietf-");
+            assert!(reason.section().is_none_or(|s| is_standard(s) && s.contains(" §")));
         }
     }
 

@@ -12,14 +12,8 @@ pub(crate) fn read(response: &Fields, name: &str) -> Option<ResponseDirectives> 
     //= https://www.rfc-editor.org/rfc/rfc9213#section-2.1
     //# If a targeted field in a given response is empty, or a parsing error is encountered, that
     //# field MUST be ignored by the cache
-    let mut lines = response.all(name);
-    let first = lines.next()?;
-    let mut joined = first.to_vec();
-    for line in lines {
-        joined.extend_from_slice(b", ");
-        joined.extend_from_slice(line);
-    }
-    let members = Parser { rest: &joined }.dictionary()?;
+    let text = joined(response, name)?;
+    let members = Parser::new(&text).dictionary()?;
     if members.is_empty() {
         return None;
     }
@@ -33,12 +27,26 @@ pub(crate) fn read(response: &Fields, name: &str) -> Option<ResponseDirectives> 
     Some(directives)
 }
 
-/// A bare item, as far as directives need it.
+/// All lines of a field as one (RFC 9651 §4.2).
+pub(crate) fn joined(message: &Fields, name: &str) -> Option<Vec<u8>> {
+    let mut lines = message.all(name);
+    let mut joined = lines.next()?.to_vec();
+    for line in lines {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(line);
+    }
+    Some(joined)
+}
+
+/// A bare item, as far as fields need it.
 #[derive(Clone, Copy)]
-enum Item<'a> {
+pub(crate) enum Item<'a> {
     Boolean(bool),
     Integer(&'a [u8]),
+    /// What stands between the quotes of a string.
     Text(&'a [u8]),
+    /// What stands between the parentheses of an inner list.
+    List(&'a [u8]),
     Other,
 }
 
@@ -65,12 +73,29 @@ fn argument<'a>(name: &[u8], item: Item<'a>) -> Option<Option<Argument<'a>>> {
 }
 
 /// What is left to parse of a Structured Field (RFC 9651 §4.2).
-struct Parser<'a> {
+pub(crate) struct Parser<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Parser<'a> {
-    fn dictionary(mut self) -> Option<Vec<(&'a [u8], Item<'a>)>> {
+    pub(crate) const fn new(text: &'a [u8]) -> Parser<'a> {
+        Parser { rest: text }
+    }
+
+    /// The items of what [`Item::List`] holds, without their parameters.
+    pub(crate) fn items(mut self) -> Option<Vec<Item<'a>>> {
+        let mut items = Vec::new();
+        loop {
+            self.skip(|b| b == b' ');
+            if self.rest.is_empty() {
+                return Some(items);
+            }
+            items.push(self.item()?);
+            self.parameters()?;
+        }
+    }
+
+    pub(crate) fn dictionary(mut self) -> Option<Vec<(&'a [u8], Item<'a>)>> {
         let mut members: Vec<(&[u8], Item)> = Vec::new();
         self.skip(|b| b == b' ');
         while !self.rest.is_empty() {
@@ -99,10 +124,12 @@ impl<'a> Parser<'a> {
         if !self.eat(b'(') {
             return self.item();
         }
+        let inside = self.rest;
         loop {
             self.skip(|b| b == b' ');
+            let length = inside.len() - self.rest.len();
             if self.eat(b')') {
-                return Some(Item::Other);
+                return Some(Item::List(&inside[..length]));
             }
             self.item()?;
             self.parameters()?;
@@ -118,6 +145,8 @@ impl<'a> Parser<'a> {
             b'"' => self.string(),
             b'?' => self.boolean(),
             b':' => self.bytes(),
+            b'@' => self.date(),
+            b'%' => self.display_string(),
             b'*' | b'A'..=b'Z' | b'a'..=b'z' => {
                 self.take(|b| crate::syntax::is_tchar(b) || b == b':' || b == b'/');
                 Some(Item::Other)
@@ -167,6 +196,33 @@ impl<'a> Parser<'a> {
         self.eat(b':');
         self.take(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
         self.eat(b':').then_some(Item::Other)
+    }
+
+    fn date(&mut self) -> Option<Item<'a>> {
+        self.eat(b'@');
+        matches!(self.number()?, Item::Integer(_)).then_some(Item::Other)
+    }
+
+    fn display_string(&mut self) -> Option<Item<'a>> {
+        self.rest = self.rest.strip_prefix(b"%\"")?;
+        let mut text = Vec::new();
+        loop {
+            let (&first, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            match first {
+                b'"' => break,
+                b'%' => {
+                    let (digits, rest) = rest.split_first_chunk::<2>()?;
+                    self.rest = rest;
+                    let digit =
+                        |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
+                    text.push((digit(digits[0])? << 4 | digit(digits[1])?) as u8);
+                }
+                0x20..=0x7e => text.push(first),
+                _ => return None,
+            }
+        }
+        std::str::from_utf8(&text).is_ok().then_some(Item::Other)
     }
 
     fn parameters(&mut self) -> Option<()> {

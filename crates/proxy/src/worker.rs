@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use policy::Rules;
+use policy::{Rules, Timestamp};
 use store::{Key, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
@@ -20,6 +20,7 @@ use crate::front;
 use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
+use crate::request::aliases::Aliases;
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
     pub(crate) invalidations: Invalidations,
+    /// Which stored responses may answer for other URLs.
+    pub(crate) aliases: Aliases,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,
     /// No new requests are wanted: connections end after the response they are at.
@@ -53,8 +56,26 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Makes whatever is stored or on its way for a key invalid.
+    /// Makes whatever is stored or on its way for a key invalid, and what answers in its place.
     pub(crate) fn forget(&self, key: &Key) {
+        for alias in self.aliases.invalidate(key, self.clock.now()) {
+            self.forget_alone(&alias);
+        }
+        self.forget_alone(key);
+    }
+
+    /// As [`Shared::forget`], and lets nothing be stored until the origin has had its time: it may
+    /// act on an unsafe request at any moment until it would have answered.
+    pub(crate) fn doubt(&self, key: &Key) {
+        self.doubtful.remember(key);
+        self.forget(key);
+        let patience = self.limits.first_byte_timeout.as_millis();
+        let patience = i64::try_from(patience).unwrap_or(i64::MAX);
+        let until = self.clock.now().as_millis().saturating_add(patience);
+        self.aliases.invalidate(key, Timestamp::from_millis(until));
+    }
+
+    fn forget_alone(&self, key: &Key) {
         self.invalidations.add(key);
         self.flights.detach(key);
         self.store.remove(key);

@@ -16,6 +16,7 @@ mod forwarding;
 mod https;
 mod keys;
 mod large;
+mod no_vary_search;
 mod refusals;
 mod restart;
 mod shutdown;

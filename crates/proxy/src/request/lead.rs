@@ -74,6 +74,7 @@ impl Lead {
             }
             Ok(Reconciled::Freshened(entry)) => {
                 self.note_shareable(&entry);
+                self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields);
                 self.share(&entry);
                 tell(leader, Led::Validated { entry, head: None });
             }
@@ -124,6 +125,7 @@ impl Lead {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());
+        shared.aliases.learn(key, &fill.entry().meta().fields);
         let Response { head, mut content } = response;
         let origin = FromOrigin { status: head.status, aged: head.fields.contains("Age") };
         // Before the first byte: a body that turns out too large is only passed along.

@@ -18,6 +18,7 @@
 //! [`start`] takes the steps that never wait: a request that a response in memory answers is done
 //! there. [`finish`] takes the others.
 
+pub(crate) mod aliases;
 pub(crate) mod answer;
 mod fetch;
 mod fill;
