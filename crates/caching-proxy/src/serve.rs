@@ -155,6 +155,7 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
             first_byte_timeout: serve.first_byte_timeout,
             between_bytes_timeout: serve.between_bytes_timeout,
             origin_connections: serve.origin_connections,
+            query_content: usize::try_from(serve.query_content.0).unwrap_or(usize::MAX),
             ..Limits::default()
         },
         clock: Clock::System,

@@ -1,4 +1,4 @@
-//! The primary cache key: method class and target URI (RFC 9111 §2).
+//! The primary cache key: method (GET, also for HEAD; or QUERY) and target URI (RFC 9111 §2).
 //!
 //! Only what is equivalent for every origin is normalised: the case of scheme and host, and the
 //! default port. Path and query stay as they came, byte for byte: an origin may tell `%7E` from `~`.
@@ -19,6 +19,11 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
         out.push(b'/');
     }
     out.extend_from_slice(path_and_query);
+}
+
+/// The key of the responses to QUERY for the URL of a primary key.
+pub fn query_key(primary: &[u8]) -> Vec<u8> {
+    [b"QUERY|", primary.strip_prefix(b"GET|").unwrap_or(primary)].concat()
 }
 
 /// Appends host and port as they stand in the key: lower-case, without the scheme's default port.
@@ -81,6 +86,11 @@ mod tests {
             primary_key(&mut key, scheme.as_bytes(), authority.as_bytes(), path.as_bytes());
             assert_eq!(String::from_utf8_lossy(&key), expected);
         }
+    }
+
+    #[test]
+    fn a_query_never_shares_a_key_with_a_get() {
+        assert_eq!(query_key(b"GET|http://a/GET|x y"), b"QUERY|http://a/GET|x y");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod key;
 pub mod lifetime;
 pub mod method;
 pub mod no_vary_search;
+pub mod query;
 pub mod reason;
 pub mod respond;
 pub mod reuse;

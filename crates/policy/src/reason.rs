@@ -57,6 +57,8 @@ reasons! {
         HeadNotStored = "head-not-stored", Some("RFC 9110 §9.3.2");
         /// A request for a part of what is not stored.
         RequestRange = "request-range", Some("RFC 9111 §3.3");
+        /// A QUERY whose content is larger than what is read to look for its response.
+        QueryContentTooLarge = "query-content-too-large", Some("RFC 10008 §2.7");
         /// A precondition that only the origin can evaluate.
         RequestPrecondition = "request-precondition", Some("RFC 9111 §4.3.2");
     }
@@ -66,7 +68,9 @@ impl Pass {
     /// The `fwd` of Cache-Status.
     pub const fn fwd(self) -> Fwd {
         match self {
-            Pass::RequestContent | Pass::RequestPrecondition => Fwd::Bypass,
+            Pass::RequestContent | Pass::RequestPrecondition | Pass::QueryContentTooLarge => {
+                Fwd::Bypass
+            }
             Pass::HeadNotStored | Pass::RequestRange => Fwd::Miss,
             _ => Fwd::Method,
         }
@@ -142,7 +146,7 @@ impl Refetch {
 reasons! {
     /// Why a response is not stored.
     NotStored {
-        /// The request was not a GET.
+        /// The request was neither a GET nor a QUERY.
         Method = "method", Some("RFC 9111 §3");
         /// The status is not final.
         StatusNotFinal = "status-not-final", Some("RFC 9111 §3");

@@ -1,5 +1,8 @@
 //! Message heads as the steps see them, whatever the protocol they came by.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http1::{FieldSpan, Version};
 use policy::{Fields, Method};
 
@@ -48,6 +51,17 @@ pub(crate) struct RequestHead {
     pub(crate) target: Vec<u8>,
     /// The field lines.
     pub(crate) fields: Fields,
+    /// What a QUERY asks, once its content has been read; that is done on a copy of the head.
+    pub(crate) query: Option<Arc<Query>>,
+}
+
+/// The content of a QUERY, and what tells it from others for the same URL.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// Sent to the origin as often as it is asked.
+    pub(crate) content: Bytes,
+    /// SHA-256 of [`policy::query::identity`].
+    pub(crate) digest: [u8; 32],
 }
 
 impl Default for RequestHead {
@@ -59,11 +73,17 @@ impl Default for RequestHead {
             authority: Vec::new(),
             target: Vec::new(),
             fields: Fields::new(),
+            query: None,
         }
     }
 }
 
 impl RequestHead {
+    /// What tells a QUERY from others for the same URL.
+    pub(crate) fn query_digest(&self) -> Option<&[u8; 32]> {
+        self.query.as_ref().map(|query| &query.digest)
+    }
+
     /// Takes over what the codec found in `buf`, reusing this head's buffers.
     pub(crate) fn adopt(&mut self, buf: &[u8], head: &http1::RequestHead, spans: &[FieldSpan]) {
         self.method = Method::parse(head.method.of(buf));

@@ -65,6 +65,9 @@ pub struct Limits {
     pub refresh_pause: Duration,
     /// Informational responses forwarded for one request.
     pub informational: usize,
+    /// Bytes of the content of a QUERY that are read to look for its response; with more, or if this
+    /// is 0, it is only passed on.
+    pub query_content: usize,
     /// Requests on one client connection.
     pub requests_per_connection: u64,
 }
@@ -90,6 +93,7 @@ impl Default for Limits {
             uncacheable_memory: Duration::from_mins(2),
             refresh_pause: Duration::from_secs(1),
             informational: 8,
+            query_content: 64 << 10,
             requests_per_connection: 10_000,
         }
     }

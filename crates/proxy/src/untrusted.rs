@@ -22,7 +22,7 @@ pub(crate) fn is_untrusted(name: &[u8]) -> bool {
         [b'p' | b'P', ..] => &["proxy", "proxy-host", "proxy-url"],
         [b'r' | b'R', ..] => &["real-ip", "remote-addr", "request-uri"],
         [b's' | b'S', ..] => &["script-name", "surrogate-capability"],
-        [b't' | b'T', ..] => &["true-client-ip"],
+        [b't' | b'T', ..] => &["transfer-encoding", "true-client-ip"],
         [b'w' | b'W', ..] => &["wl-proxy-client-ip", "wl-proxy-ssl"],
         _ => return false,
     };
@@ -128,6 +128,7 @@ mod tests {
             "X_FORWARDED-HOST",
             "True_Client_IP",
             "Content_Length",
+            "Transfer_Encoding",
         ] {
             assert!(is_untrusted(name.as_bytes()), "{name}");
         }

@@ -56,23 +56,31 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Makes whatever is stored or on its way for a key invalid, and what answers in its place.
+    /// Makes whatever is stored or on its way for the URL of a primary key invalid: what answers a
+    /// GET, what answers any QUERY, and what answers in their place.
     pub(crate) fn forget(&self, key: &Key) {
-        for alias in self.aliases.invalidate(key, self.clock.now()) {
-            self.forget_alone(&alias);
-        }
-        self.forget_alone(key);
+        self.forget_until(key, self.clock.now());
     }
 
     /// As [`Shared::forget`], and lets nothing be stored until the origin has had its time: it may
     /// act on an unsafe request at any moment until it would have answered.
     pub(crate) fn doubt(&self, key: &Key) {
         self.doubtful.remember(key);
-        self.forget(key);
+        self.doubtful.remember(&query_key(key));
         let patience = self.limits.first_byte_timeout.as_millis();
         let patience = i64::try_from(patience).unwrap_or(i64::MAX);
         let until = self.clock.now().as_millis().saturating_add(patience);
-        self.aliases.invalidate(key, Timestamp::from_millis(until));
+        self.forget_until(key, Timestamp::from_millis(until));
+    }
+
+    /// What is made until then answers for no other URL afterwards.
+    fn forget_until(&self, key: &Key, until: Timestamp) {
+        for key in [key, &query_key(key)] {
+            for alias in self.aliases.invalidate(key, until) {
+                self.forget_alone(&alias);
+            }
+            self.forget_alone(key);
+        }
     }
 
     fn forget_alone(&self, key: &Key) {
@@ -80,6 +88,10 @@ impl Shared {
         self.flights.detach(key);
         self.store.remove(key);
     }
+}
+
+fn query_key(key: &Key) -> Key {
+    Key::new(&policy::key::query_key(key.as_bytes()))
 }
 
 /// One worker.

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 15] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--origin", "--origin http://127.0.0.1:8000"),
@@ -25,6 +25,7 @@ const EXAMPLES: [(&str, &str); 15] = [
     ("--first-byte-timeout", "--first-byte-timeout 60s"),
     ("--between-bytes-timeout", "--between-bytes-timeout 30s"),
     ("--origin-connections", "--origin-connections 512"),
+    ("--query-content", "--query-content 64KiB"),
 ];
 
 /// Where a value came from.

@@ -67,6 +67,8 @@ pub(crate) struct Serve {
     pub(crate) between_bytes_timeout: Duration,
     /// Connections to the origin at once.
     pub(crate) origin_connections: usize,
+    /// How much content of a QUERY is read; zero for none.
+    pub(crate) query_content: ByteSize,
 }
 
 impl Serve {
@@ -87,6 +89,7 @@ impl Serve {
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),
             origin_connections: 512,
+            query_content: ByteSize(64 << 10),
         }
     }
 }

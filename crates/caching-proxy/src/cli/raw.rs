@@ -80,6 +80,10 @@ pub(crate) struct Raw {
     /// Connections to the origin at once [default: 512]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) origin_connections: Option<String>,
+    /// How much content of a QUERY is read to look for its response; 0 to pass on all [default:
+    /// 64KiB]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) query_content: Option<String>,
     /// What to do instead of serving an origin.
     #[command(subcommand)]
     pub(crate) command: Option<RawCommand>,

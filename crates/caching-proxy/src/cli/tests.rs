@@ -31,6 +31,7 @@ fn port_and_origin_are_enough() {
     assert_eq!(serve.connect_timeout, Duration::from_millis(3500));
     assert_eq!(serve.first_byte_timeout, Duration::from_mins(1));
     assert_eq!((serve.origin_connections, serve.profile), (512, Profile::Safe));
+    assert_eq!(serve.query_content.to_string(), "64KiB");
 }
 
 #[test]
@@ -51,6 +52,7 @@ fn each_option_is_understood() {
             "--first-byte-timeout=2s",
             "--between-bytes-timeout=3s",
             "--origin-connections=9",
+            "--query-content=0",
         ],
         &[],
     );
@@ -66,6 +68,7 @@ fn each_option_is_understood() {
     assert_eq!(serve.first_byte_timeout, Duration::from_secs(2));
     assert_eq!(serve.between_bytes_timeout, Duration::from_secs(3));
     assert_eq!(serve.origin_connections, 9);
+    assert_eq!(serve.query_content, ByteSize(0));
 }
 
 #[test]
@@ -141,6 +144,14 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
         (
             &["--disk", "1GiB", "--no-disk"],
             "--disk and --no-disk exclude each other; give one of them",
+        ),
+        (
+            &["--query-content", "17MiB"],
+            r#"--query-content: "17MiB": it is too large; give 0 to 16MiB"#,
+        ),
+        (
+            &["--query-content", "big"],
+            r#"--query-content: "big": "big" is not a number; write it like --query-content 64KiB"#,
         ),
         (&["--prot", "1"], r#"unknown option "--prot"; did you mean --port?"#),
         (&["--frobnicate"], r#"unknown option "--frobnicate"; --help lists the options"#),

@@ -17,6 +17,7 @@ mod https;
 mod keys;
 mod large;
 mod no_vary_search;
+mod query;
 mod refusals;
 mod restart;
 mod shutdown;

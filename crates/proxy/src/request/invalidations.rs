@@ -47,8 +47,13 @@ impl Invalidations {
 
     /// Whether a key was invalidated after `moment`. Ask this after the fill has begun.
     pub(crate) fn since(&self, moment: Moment, key: &Key) -> bool {
+        self.last(key) > moment.0
+    }
+
+    /// The number of the last invalidation of a key.
+    pub(crate) fn last(&self, key: &Key) -> u64 {
         let last = |slot: &AtomicU64| slot.load(Ordering::SeqCst);
-        last(self.slot(key)).max(last(&self.all)) > moment.0
+        last(self.slot(key)).max(last(&self.all))
     }
 
     fn next(&self) -> u64 {

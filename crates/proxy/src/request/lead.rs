@@ -113,7 +113,8 @@ impl Lead {
     /// Starts to store a response, and shares it as soon as its head is there.
     async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Moment) {
         let store = &self.worker.shared.store;
-        let head = reconcile::stored_head(&self.worker, response.head.clone(), terms);
+        let head =
+            reconcile::stored_head(&self.worker, &self.request, response.head.clone(), terms);
         let length = response.content.length();
         let mut fill = match store.begin(self.wanted.key.clone(), head, length) {
             Ok(fill) => fill,
@@ -172,9 +173,9 @@ impl Lead {
     fn note_shareable(&self, entry: &Entry) {
         let shared = &self.worker.shared;
         if entry.meta().terms.is_shareable(shared.clock.now()) {
-            shared.uncacheable.remove(&self.wanted.key);
+            shared.uncacheable.remove(self.wanted.flight());
         } else {
-            shared.uncacheable.remember(&self.wanted.key);
+            shared.uncacheable.remember(self.wanted.flight());
         }
     }
 
@@ -186,7 +187,7 @@ impl Lead {
     fn fail(self, leader: ToLeader, error: FetchError) {
         self.worker.failed(&error);
         if leader.is_none() {
-            self.worker.shared.unrefreshable.remember(&self.wanted.key);
+            self.worker.shared.unrefreshable.remember(self.wanted.flight());
         }
         // What only this request brought about is not the fate of the others: they ask themselves.
         let shared = !matches!(error, FetchError::Loop { .. });
@@ -212,9 +213,9 @@ impl Lead {
     /// `lasting`. An origin's error says nothing about the next response.
     fn release(&self, status: u16, lasting: bool) {
         if status >= 500 {
-            self.worker.shared.unrefreshable.remember(&self.wanted.key);
+            self.worker.shared.unrefreshable.remember(self.wanted.flight());
         } else if lasting {
-            self.worker.shared.uncacheable.remember(&self.wanted.key);
+            self.worker.shared.uncacheable.remember(self.wanted.flight());
         }
         if let Some(permit) = &self.permit {
             permit.release(status);

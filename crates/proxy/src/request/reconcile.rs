@@ -78,7 +78,7 @@ fn freshen(
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
-            let meta = stored_head(worker, head.clone(), terms);
+            let meta = stored_head(worker, request, head.clone(), terms);
             match store.replace_meta(&wanted.key, entry, meta) {
                 Some(updated) => Reconciled::Freshened(updated),
                 // Removed in the meantime: the confirmed content still answers who asked for it.
@@ -118,9 +118,18 @@ fn admit(
 
 /// The head as it is kept: without what must not be stored and without framing, which is computed
 /// anew for each client.
-pub(crate) fn stored_head(worker: &Worker, head: ResponseHead, terms: Terms) -> StoredHead {
+pub(crate) fn stored_head(
+    worker: &Worker,
+    request: &Request,
+    head: ResponseHead,
+    terms: Terms,
+) -> StoredHead {
     let ResponseHead { status, reason, mut fields, .. } = head;
     policy::strip::strip_for_storage(&mut fields, &worker.shared.rules);
     fields.remove("Content-Length");
-    StoredHead::new(status, reason, fields, terms)
+    let stored = StoredHead::new(status, reason, fields, terms);
+    match request.head.query_digest() {
+        Some(digest) => stored.for_query(*digest),
+        None => stored,
+    }
 }
