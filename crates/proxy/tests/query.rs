@@ -77,8 +77,9 @@ fn ask(client: &mut Client, method: &str, fields: &[(&str, &str)], content: &str
     for (name, value) in fields {
         head.extend([name, ": ", value, "\r\n"]);
     }
+    let length = content.len().to_string();
     if method != "GET" && method != "HEAD" {
-        head.push_str(&format!("Content-Length: {}\r\n", content.len()));
+        head.extend(["Content-Length: ", &length, "\r\n"]);
     }
     client.send(head + "\r\n" + content);
     client.response_to(method)

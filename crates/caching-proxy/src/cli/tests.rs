@@ -145,14 +145,6 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
             &["--disk", "1GiB", "--no-disk"],
             "--disk and --no-disk exclude each other; give one of them",
         ),
-        (
-            &["--query-content", "17MiB"],
-            r#"--query-content: "17MiB": it is too large; give 0 to 16MiB"#,
-        ),
-        (
-            &["--query-content", "big"],
-            r#"--query-content: "big": "big" is not a number; write it like --query-content 64KiB"#,
-        ),
         (&["--prot", "1"], r#"unknown option "--prot"; did you mean --port?"#),
         (&["--frobnicate"], r#"unknown option "--frobnicate"; --help lists the options"#),
         (&["-port", "1"], r#"unknown option "-port"; did you mean --port?"#),
@@ -183,6 +175,19 @@ fn bad_input_is_one_line_that_names_option_value_reason_and_fix() {
         let fault = read_with(&[whole, args].concat(), &[]).unwrap_err();
         assert_eq!(fault.to_string(), *line, "{args:?}");
     }
+}
+
+#[test]
+fn the_content_of_a_query_has_a_most_and_may_be_none() {
+    for (value, why) in [
+        ("17MiB", "it is too large; give 0 to 16MiB"),
+        ("-1KiB", "it cannot be negative; write it like --query-content 64KiB"),
+        ("big", "\"big\" is not a number; write it like --query-content 64KiB"),
+    ] {
+        let fault = read_with(&[&WHOLE[..], &["--query-content", value]].concat(), &[]);
+        assert_eq!(fault.unwrap_err().to_string(), format!("--query-content: {value:?}: {why}"));
+    }
+    assert_eq!(serve_and(&["--query-content", "16MiB"]).query_content, ByteSize(16 << 20));
 }
 
 #[test]
