@@ -163,6 +163,7 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
             between_bytes_timeout: serve.between_bytes_timeout,
             origin_connections: serve.origin_connections,
             hops: serve.max_hops,
+            query_content: usize::try_from(serve.query_content.0).unwrap_or(usize::MAX),
             ..Limits::default()
         },
         clock: Clock::System,

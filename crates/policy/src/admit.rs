@@ -92,7 +92,10 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
 fn check_message(exchanged: &Exchanged<'_>) -> Result<(), NotStored> {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3
     //# the request method is understood by the cache;
-    if *exchanged.method != Method::Get {
+    //= https://www.rfc-editor.org/rfc/rfc10008#section-2.7
+    //# The response to a QUERY method is cacheable; a cache MAY use it to satisfy subsequent QUERY
+    //# requests
+    if !matches!(exchanged.method, Method::Get | Method::Query) {
         return Err(NotStored::Method);
     }
     match exchanged.status {

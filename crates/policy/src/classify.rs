@@ -15,6 +15,8 @@ use crate::units::DeltaSeconds;
 pub enum Plan {
     /// Look into the cache.
     LookUp(Asked),
+    /// Look into the cache once the content has been read: it is part of the key.
+    LookUpWithContent(Asked),
     /// Send it to the origin.
     Pass(Pass),
 }
@@ -23,7 +25,7 @@ pub enum Plan {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact of the request")]
 pub struct Asked {
-    /// The method is HEAD (else GET).
+    /// The method is HEAD (else GET, or QUERY).
     pub head: bool,
     /// There is an Authorization field.
     pub authorization: bool,
@@ -52,6 +54,10 @@ pub fn classify(method: &Method, fields: &Fields, has_content: bool, rules: &Rul
     let head = match method {
         Method::Get => false,
         Method::Head => true,
+        //= https://www.rfc-editor.org/rfc/rfc10008#section-2.7
+        //# The response to a QUERY method is cacheable; a cache MAY use it to satisfy subsequent
+        //# QUERY requests
+        Method::Query => return Plan::LookUpWithContent(digest(false, fields, rules)),
         Method::Other(_) => return Plan::Pass(Pass::MethodUnknown),
         //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.3
         //# a method definition that does not do so cannot be cached
@@ -145,7 +151,7 @@ mod tests {
     fn asked(head: &str) -> Asked {
         match classify(&Method::Get, &fields(head), false, &Rules::default()) {
             Plan::LookUp(asked) => asked,
-            Plan::Pass(why) => panic!("{why:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -170,7 +176,6 @@ mod tests {
             ("CONNECT", false, Some(Pass::MethodUnsafe)),
             ("OPTIONS", false, Some(Pass::MethodNotCacheable)),
             ("TRACE", false, Some(Pass::MethodNotCacheable)),
-            ("QUERY", true, Some(Pass::MethodNotCacheable)),
             ("get", false, Some(Pass::MethodUnknown)),
         ];
         for (name, has_content, expected) in rows {
@@ -181,6 +186,20 @@ mod tests {
                 (Plan::Pass(why), Some(expected)) => assert_eq!(why, expected, "{name}"),
                 other => panic!("{name}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_query_is_looked_up_once_its_content_is_known() {
+        //= https://www.rfc-editor.org/rfc/rfc10008#section-2.7
+        //= type=test
+        //# The response to a QUERY method is cacheable; a cache MAY use it to satisfy subsequent
+        //# QUERY requests
+        for has_content in [false, true] {
+            let head = fields("Range: bytes=0-1");
+            let plan = classify(&Method::Query, &head, has_content, &Rules::default());
+            let asked = Asked { range: true, ..Asked::default() };
+            assert_eq!(plan, Plan::LookUpWithContent(asked));
         }
     }
 

@@ -254,7 +254,7 @@ mod tests {
         for &pass in Pass::ALL {
             let expected = match pass {
                 Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => "method",
-                Pass::RequestContent => "bypass",
+                Pass::RequestContent | Pass::QueryContentTooLarge => "bypass",
                 // Looked up before, in vain: what the look-up found tells more.
                 Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => "miss",
             };

@@ -135,7 +135,7 @@ pub fn request_directives(data: &[u8]) {
         let fields = head(&[("Cache-Control", data), ("Cache-Control", more)]);
         match classify(&Method::Get, &fields, false, &Rules::default()) {
             Plan::LookUp(asked) => asked,
-            Plan::Pass(why) => panic!("{why:?}"),
+            other => panic!("{other:?}"),
         }
     };
     assert!(asked(b"no-cache").no_cache && asked(b"no-store").no_store);

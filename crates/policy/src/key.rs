@@ -1,4 +1,4 @@
-//! The primary cache key: method class and target URI (RFC 9111 §2).
+//! The primary cache key: method (GET, also for HEAD; or QUERY) and target URI (RFC 9111 §2).
 //!
 //! Only what is equivalent for every origin is normalised: the case of scheme and host, and the
 //! default port. Path and query stay as they came, byte for byte: an origin may tell `%7E` from `~`.
@@ -24,11 +24,21 @@ pub fn primary_key(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8], path_and_
     out.extend_from_slice(path_and_query);
 }
 
+/// The key of the responses to QUERY for the URL of a primary key.
+pub fn query_key(primary: &[u8]) -> Vec<u8> {
+    [b"QUERY|", primary.strip_prefix(b"GET|").unwrap_or(primary)].concat()
+}
+
 /// Appends the origin `scheme://authority`: equal for two targets when their origins are
 /// (RFC 9110 §4.3.1).
 pub fn origin(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
     lower(out, scheme);
     out.extend_from_slice(b"://");
+    self::authority(out, scheme, authority);
+}
+
+/// Appends host and port as they stand in the key: lower-case, without the scheme's default port.
+pub fn authority(out: &mut Vec<u8>, scheme: &[u8], authority: &[u8]) {
     lower(out, without_default_port(scheme, authority));
 }
 
@@ -87,5 +97,62 @@ mod tests {
             primary_key(&mut key, scheme.as_bytes(), authority.as_bytes(), path.as_bytes());
             assert_eq!(String::from_utf8_lossy(&key), expected);
         }
+    }
+
+    #[test]
+    fn a_query_never_shares_a_key_with_a_get() {
+        assert_eq!(query_key(b"GET|http://a/GET|x y"), b"QUERY|http://a/GET|x y");
+    }
+
+    #[test]
+    fn what_an_origin_may_tell_apart_never_shares_a_key() {
+        let targets = [
+            "/a/b",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a//b",
+            "//a/b",
+            "/a/b/",
+            "/a/./b",
+            "/a/x/../b",
+            "/a;/b",
+            "/a/b;",
+            "/a/b?",
+            "/a/b??",
+            "/a/b?x",
+            "/a/b?x=",
+            "/a/b?x&",
+            "/a/b%3Fx",
+            "/A/b",
+            "/a/%62",
+            "/a/b?X",
+            "/a/b?%78",
+            "/a/b?y&x",
+            "/a/b?x&y",
+            "/a/b?x;y",
+            "/a+b",
+            "/a%20b",
+        ];
+        let places = [
+            ("http", "example.com"),
+            ("https", "example.com"),
+            ("http", "example.com."),
+            ("http", "example.com:8080"),
+            ("http", "example.com:443"),
+            ("http", "www.example.com"),
+            ("http", ""),
+        ];
+        let mut keys = Vec::new();
+        for (scheme, authority) in places {
+            for target in targets {
+                let mut key = Vec::new();
+                primary_key(&mut key, scheme.as_bytes(), authority.as_bytes(), target.as_bytes());
+                keys.push(key);
+            }
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
     }
 }

@@ -102,7 +102,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 fn asked(request: &Fields, rules: &Rules) -> Asked {
     match classify(&Method::Get, request, false, rules) {
         Plan::LookUp(asked) => asked,
-        Plan::Pass(why) => panic!("{why:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -63,6 +63,8 @@ reasons! {
         HeadNotStored = "head-not-stored", Some("RFC 9110 §9.3.2");
         /// A request for a part of what is not stored.
         RequestRange = "request-range", Some("RFC 9111 §3.3");
+        /// A QUERY whose content is larger than what is read to look for its response.
+        QueryContentTooLarge = "query-content-too-large", Some("RFC 10008 §2.7");
         /// A precondition that only the origin can evaluate.
         RequestPrecondition = "request-precondition", Some("RFC 9111 §4.3.2");
     }
@@ -73,7 +75,7 @@ impl Pass {
     /// tells more: see [`Refetch::fwd`].
     pub const fn fwd(self) -> Fwd {
         match self {
-            Pass::RequestContent => Fwd::Bypass,
+            Pass::RequestContent | Pass::QueryContentTooLarge => Fwd::Bypass,
             Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => Fwd::Miss,
             Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => Fwd::Method,
         }
@@ -87,6 +89,8 @@ reasons! {
         Fresh = "fresh", Some("RFC 9111 §4.2");
         /// It is fresh, and its origin said that it does not change: a reload needs no validation.
         Immutable = "immutable", Some("RFC 8246 §2.1");
+        /// It is fresh, and was stored for a URL that differs only in what the origin ignores.
+        NoVarySearch = "no-vary-search", Some("draft-ietf-httpbis-no-vary-search §7");
         /// The origin has just confirmed it with a 304.
         Validated = "validated", Some("RFC 9111 §4.3.3");
         /// It is stale, and the client accepts that.
@@ -147,7 +151,7 @@ impl Refetch {
 reasons! {
     /// Why a response is not stored.
     NotStored {
-        /// The request was not a GET.
+        /// The request was neither a GET nor a QUERY.
         Method = "method", Some("RFC 9111 §3");
         /// The status is not final.
         StatusNotFinal = "status-not-final", Some("RFC 9111 §3");
@@ -220,7 +224,8 @@ mod tests {
             let kebab = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             assert!(is_token(code.as_bytes()) && code.bytes().all(kebab), "{code}");
             assert!(code.as_bytes()[0].is_ascii_lowercase(), "{code}");
-            assert!(reason.section().is_none_or(|s| s.starts_with("RFC ") && s.contains(" §")));
+            let is_standard = |s: &str| s.starts_with("RFC ") || s.starts_with("draft-ietf-");
+            assert!(reason.section().is_none_or(|s| is_standard(s) && s.contains(" §")));
         }
     }
 

@@ -15,7 +15,7 @@ pub enum Reply {
     Full,
     /// 304: the client has it.
     NotModified,
-    /// 412: the request is not a GET or HEAD, and its precondition is false.
+    /// 412: the request is not a GET, HEAD or QUERY, and its precondition is false.
     PreconditionFailed,
 }
 
@@ -30,7 +30,11 @@ pub fn respond(method: &Method, request: &Fields, status: u16, stored: &Fields) 
     if status != 200 {
         return Reply::Full;
     }
-    let reads = matches!(method, Method::Get | Method::Head);
+    //= https://www.rfc-editor.org/rfc/rfc10008#section-2.6
+    //# A conditional QUERY requests that the selected representation (i.e., the query results after
+    //# any content negotiation) be returned in the response only under the circumstances described
+    //# by the conditional header field(s)
+    let reads = matches!(method, Method::Get | Method::Head | Method::Query);
     //= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.3
     //# A recipient MUST ignore If-Modified-Since if the request contains an If-None-Match header
     //# field
@@ -109,7 +113,7 @@ mod tests {
 
     fn check(request: &str, stored: &str, expected: Reply) {
         let (request, stored) = (fields(request), fields(stored));
-        for method in [Method::Get, Method::Head] {
+        for method in [Method::Get, Method::Head, Method::Query] {
             let got = respond(&method, &request, 200, &stored);
             assert_eq!(got, expected, "{method:?} {request:?} {stored:?}");
         }
@@ -117,6 +121,11 @@ mod tests {
 
     #[test]
     fn if_none_match_is_compared_weakly_with_every_listed_tag() {
+        //= https://www.rfc-editor.org/rfc/rfc10008#section-2.6
+        //= type=test
+        //# A conditional QUERY requests that the selected representation (i.e., the query results
+        //# after any content negotiation) be returned in the response only under the circumstances
+        //# described by the conditional header field(s)
         //= https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
         //= type=test
         //# A recipient MUST use the weak comparison function when comparing entity tags for

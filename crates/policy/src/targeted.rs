@@ -48,6 +48,8 @@ pub(crate) enum Item<'a> {
     Integer(&'a [u8]),
     /// What stands between the quotes, escapes and all.
     Text(&'a [u8]),
+    /// What stands between the parentheses of an inner list.
+    List(&'a [u8]),
     Other,
 }
 
@@ -79,11 +81,11 @@ pub(crate) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    pub(crate) fn new(value: &'a [u8]) -> Self {
+    pub(crate) const fn new(value: &'a [u8]) -> Self {
         Self { rest: value }
     }
 
-    /// The members of a List without their parameters; an inner list is [`Item::Other`].
+    /// The members of a List without their parameters.
     pub(crate) fn list(mut self) -> Option<Vec<Item<'a>>> {
         let mut members = Vec::new();
         self.skip(|b| b == b' ');
@@ -95,7 +97,20 @@ impl<'a> Parser<'a> {
         Some(members)
     }
 
-    fn dictionary(mut self) -> Option<Vec<(&'a [u8], Item<'a>)>> {
+    /// The items of what [`Item::List`] holds, without their parameters.
+    pub(crate) fn items(mut self) -> Option<Vec<Item<'a>>> {
+        let mut items = Vec::new();
+        loop {
+            self.skip(|b| b == b' ');
+            if self.rest.is_empty() {
+                return Some(items);
+            }
+            items.push(self.item()?);
+            self.parameters()?;
+        }
+    }
+
+    pub(crate) fn dictionary(mut self) -> Option<Vec<(&'a [u8], Item<'a>)>> {
         let mut members: Vec<(&[u8], Item)> = Vec::new();
         self.skip(|b| b == b' ');
         while !self.rest.is_empty() {
@@ -127,10 +142,12 @@ impl<'a> Parser<'a> {
         if !self.eat(b'(') {
             return self.item();
         }
+        let inside = self.rest;
         loop {
             self.skip(|b| b == b' ');
+            let length = inside.len() - self.rest.len();
             if self.eat(b')') {
-                return Some(Item::Other);
+                return Some(Item::List(&inside[..length]));
             }
             self.item()?;
             self.parameters()?;

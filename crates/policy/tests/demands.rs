@@ -28,7 +28,7 @@ fn fields(head: &str) -> Fields {
 fn asked(request: &str) -> Asked {
     match policy::classify(&Method::Get, &fields(request), false, &Rules::default()) {
         Plan::LookUp(asked) => asked,
-        Plan::Pass(why) => panic!("{why:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

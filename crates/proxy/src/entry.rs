@@ -20,6 +20,8 @@ pub struct StoredHead {
     pub terms: Terms,
     /// Its cache groups and tags.
     labels: Labels,
+    /// For a response to QUERY, the digest of what it asked, and behind it the variant of the terms.
+    query: Option<Box<[u8]>>,
     /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
     block: Vec<u8>,
 }
@@ -33,13 +35,26 @@ impl StoredHead {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();
-        Self { status, reason, fields, terms, labels: Labels::NONE.clone(), block }
+        let labels = Labels::NONE.clone();
+        Self { status, reason, fields, terms, labels, query: None, block }
     }
 
     /// The same with these labels.
     #[must_use]
     pub fn labelled(self, labels: Labels) -> Self {
         Self { labels, ..self }
+    }
+
+    /// The same, as the response to the QUERY with this digest.
+    #[must_use]
+    pub fn for_query(self, digest: [u8; 32]) -> Self {
+        let query = Some([&digest, self.terms.variant()].concat().into());
+        Self { query, ..self }
+    }
+
+    /// For a response to QUERY, the digest of what it asked.
+    pub fn query(&self) -> Option<&[u8; 32]> {
+        self.query.as_ref()?.first_chunk()
     }
 
     /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
@@ -51,6 +66,8 @@ impl StoredHead {
 impl store::Meta for StoredHead {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
+        out.push(u8::from(self.query.is_some()));
+        out.extend_from_slice(self.query().map_or(&[], |digest| digest));
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&u32::try_from(self.reason.len()).unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.reason);
@@ -60,7 +77,12 @@ impl store::Meta for StoredHead {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&[FORMAT], rest) = bytes.split_first_chunk::<1>()? else { return None };
+        let (&[FORMAT, is_query], rest) = bytes.split_first_chunk::<2>()? else { return None };
+        let (query, rest) = match is_query {
+            0 => (None, rest),
+            1 => rest.split_first_chunk::<32>().map(|(digest, rest)| (Some(*digest), rest))?,
+            _ => return None,
+        };
         let (status, rest) = rest.split_first_chunk::<2>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (reason, rest) =
@@ -70,7 +92,12 @@ impl store::Meta for StoredHead {
         let (labels, rest) = Labels::decode(rest)?;
         let status = u16::from_le_bytes(*status);
         let sound = rest.is_empty() && (200..600).contains(&status);
-        sound.then(|| Self::new(status, reason.to_vec(), fields, terms).labelled(labels))
+        let stored = sound.then(|| Self::new(status, reason.to_vec(), fields, terms))?;
+        let stored = stored.labelled(labels);
+        Some(match query {
+            Some(digest) => stored.for_query(digest),
+            None => stored,
+        })
     }
 
     fn weight(&self) -> usize {
@@ -80,10 +107,11 @@ impl store::Meta for StoredHead {
             + self.fields.heap_bytes()
             + self.terms.vary().heap_bytes()
             + self.labels.heap_bytes()
+            + self.query.as_ref().map_or(0, |query| query.len())
     }
 
     fn variant(&self) -> &[u8] {
-        self.terms.variant()
+        self.query.as_deref().unwrap_or(self.terms.variant())
     }
 
     fn labels(&self) -> &Labels {
@@ -132,6 +160,21 @@ mod tests {
             "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nETag: \"a\"\r\nx-Case: Kept\r\n";
         assert_eq!(String::from_utf8_lossy(read.http1_block()), expected);
         assert_eq!((read.fields, read.terms), (stored().fields, stored().terms));
+    }
+
+    #[test]
+    fn the_digest_of_a_query_is_kept_and_tells_variants_apart() {
+        let mut out = Vec::new();
+        stored().for_query([7; 32]).encode(&mut out);
+        let read = StoredHead::decode(&out).unwrap();
+        assert_eq!(read.query(), Some(&[7; 32]));
+        assert_eq!(read.variant(), stored().for_query([7; 32]).variant());
+        assert_ne!(read.variant(), stored().for_query([8; 32]).variant());
+        assert_ne!(read.variant(), stored().variant());
+        assert_eq!(stored().query(), None);
+        for length in 0..out.len() {
+            assert!(StoredHead::decode(&out[..length]).is_none(), "{length}");
+        }
     }
 
     #[test]

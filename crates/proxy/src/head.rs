@@ -1,7 +1,12 @@
 //! Message heads as the steps see them, whatever the protocol they came by.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http1::{FieldSpan, Version};
 use policy::{Fields, Method};
+
+use crate::untrusted;
 
 /// The scheme of a request's target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +51,17 @@ pub(crate) struct RequestHead {
     pub(crate) target: Vec<u8>,
     /// The field lines.
     pub(crate) fields: Fields,
+    /// What a QUERY asks, once its content has been read; that is done on a copy of the head.
+    pub(crate) query: Option<Arc<Query>>,
+}
+
+/// The content of a QUERY, and what tells it from others for the same URL.
+#[derive(Debug)]
+pub(crate) struct Query {
+    /// Sent to the origin as often as it is asked.
+    pub(crate) content: Bytes,
+    /// SHA-256 of [`policy::query::identity`].
+    pub(crate) digest: [u8; 32],
 }
 
 impl Default for RequestHead {
@@ -57,11 +73,17 @@ impl Default for RequestHead {
             authority: Vec::new(),
             target: Vec::new(),
             fields: Fields::new(),
+            query: None,
         }
     }
 }
 
 impl RequestHead {
+    /// What tells a QUERY from others for the same URL.
+    pub(crate) fn query_digest(&self) -> Option<&[u8; 32]> {
+        self.query.as_ref().map(|query| &query.digest)
+    }
+
     /// Takes over what the codec found in `buf`, reusing this head's buffers.
     pub(crate) fn adopt(&mut self, buf: &[u8], head: &http1::RequestHead, spans: &[FieldSpan]) {
         self.method = Method::parse(head.method.of(buf));
@@ -87,26 +109,8 @@ impl RequestHead {
     /// anything is decided, so that the cache compares the same fields that the origin gets.
     pub(crate) fn normalise(&mut self) {
         policy::strip::strip_hop_by_hop(&mut self.fields);
-        self.fields.retain(|name, _| !is_replaced(name));
+        self.fields.retain(|name, _| !untrusted::is_untrusted(name));
     }
-}
-
-/// Fields that the proxy writes itself towards the origin. A client must not be able to tell the
-/// origin where it comes from, nor to split or poison variants with values that are dropped.
-fn is_replaced(name: &[u8]) -> bool {
-    // The length alone rules out nearly every field.
-    let candidates: &[&str] = match name.len() {
-        4 => &["Host"],
-        6 => &["Expect"],
-        9 => &["Forwarded", "X-Real-IP"],
-        12 => &["X-Request-Id"],
-        14 => &["Content-Length"],
-        15 => &["X-Forwarded-For"],
-        16 => &["X-Forwarded-Host"],
-        17 => &["X-Forwarded-Proto"],
-        _ => &[],
-    };
-    candidates.iter().any(|candidate| name.eq_ignore_ascii_case(candidate.as_bytes()))
 }
 
 /// A final response without its content.

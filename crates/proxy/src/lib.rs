@@ -17,6 +17,7 @@ mod server;
 mod settings;
 mod store_watch;
 mod trouble;
+mod untrusted;
 mod worker;
 
 pub use self::entry::StoredHead;

@@ -15,6 +15,7 @@ use crate::events::{Counters, Counts, Recorder};
 use crate::front::listener;
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
+use crate::request::aliases::Aliases;
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
@@ -85,6 +86,7 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         doubtful: KeyMemory::new(limits.first_byte_timeout),
         unrefreshable: KeyMemory::new(limits.refresh_pause),
         invalidations: Invalidations::new(),
+        aliases: Aliases::new(),
         recorder,
         troubles: Troubles::default(),
         draining: AtomicBool::new(false),
@@ -150,6 +152,7 @@ impl Handle {
     pub fn clear(&self) -> Cleared {
         self.shared.invalidations.add_all();
         self.shared.flights.detach_all();
+        self.shared.aliases.clear();
         self.shared.store.clear()
     }
 

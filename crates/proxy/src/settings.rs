@@ -67,6 +67,9 @@ pub struct Limits {
     pub informational: usize,
     /// How many proxies of this name a request may have come through; more is taken for a loop.
     pub hops: usize,
+    /// Bytes of the content of a QUERY that are read to look for its response; with more, or if this
+    /// is 0, it is only passed on.
+    pub query_content: usize,
     /// Requests on one client connection.
     pub requests_per_connection: u64,
 }
@@ -93,6 +96,7 @@ impl Default for Limits {
             refresh_pause: Duration::from_secs(1),
             informational: 8,
             hops: 16,
+            query_content: 64 << 10,
             requests_per_connection: 10_000,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use policy::Rules;
+use policy::{Rules, Timestamp};
 use store::{Key, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
@@ -20,6 +20,7 @@ use crate::front;
 use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
+use crate::request::aliases::Aliases;
 use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
     pub(crate) invalidations: Invalidations,
+    /// Which stored responses may answer for other URLs.
+    pub(crate) aliases: Aliases,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,
     /// No new requests are wanted: connections end after the response they are at.
@@ -58,13 +61,45 @@ impl Shared {
         Began { keys: self.invalidations.moment(), labels: self.store.moment() }
     }
 
-    /// Makes whatever is stored or on its way for a key invalid.
+    /// Makes whatever is stored or on its way for the URL of a primary key invalid: what answers a
+    /// GET, what answers any QUERY, and what answers in their place.
     pub(crate) fn forget(&self, key: &Key) -> Noted {
+        self.forget_until(key, self.clock.now())
+    }
+
+    /// As [`Shared::forget`], and lets nothing be stored until the origin has had its time: it may
+    /// act on an unsafe request at any moment until it would have answered.
+    pub(crate) fn doubt(&self, key: &Key) {
+        self.doubtful.remember(key);
+        self.doubtful.remember(&query_key(key));
+        let patience = self.limits.first_byte_timeout.as_millis();
+        let patience = i64::try_from(patience).unwrap_or(i64::MAX);
+        let until = self.clock.now().as_millis().saturating_add(patience);
+        self.forget_until(key, Timestamp::from_millis(until));
+    }
+
+    /// What is made until then answers for no other URL afterwards.
+    fn forget_until(&self, key: &Key, until: Timestamp) -> Noted {
+        let query = query_key(key);
+        for aliased in [key, &query] {
+            for alias in self.aliases.invalidate(aliased, until) {
+                self.forget_alone(&alias);
+            }
+        }
+        self.forget_alone(&query);
+        self.forget_alone(key)
+    }
+
+    fn forget_alone(&self, key: &Key) -> Noted {
         let noted = self.invalidations.add(key);
         self.flights.detach(key);
         self.store.remove(key);
         noted
     }
+}
+
+fn query_key(key: &Key) -> Key {
+    Key::new(&policy::key::query_key(key.as_bytes()))
 }
 
 /// One worker.

@@ -17,6 +17,8 @@ use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
 const MIB: ByteSize = ByteSize(1 << 20);
+/// Each client that sends a QUERY may make the proxy hold so much.
+const LARGEST_QUERY: ByteSize = ByteSize(16 << 20);
 const LARGEST: ByteSize = ByteSize(1 << 50);
 const SHORTEST: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -60,12 +62,16 @@ impl Given {
     }
 
     fn size(&self) -> Result<ByteSize, Fault> {
+        self.size_within(MIB, LARGEST)
+    }
+
+    fn size_within(&self, least: ByteSize, most: ByteSize) -> Result<ByteSize, Fault> {
         let size = ByteSize::parse(self.text()?).map_err(|why| self.unlike_example(why))?;
-        if (MIB..=LARGEST).contains(&size) {
+        if (least..=most).contains(&size) {
             return Ok(size);
         }
-        let why = if size < MIB { "it is too small" } else { "it is too large" };
-        Err(self.fault(why, format!("give {MIB} to {LARGEST}")))
+        let why = if size < least { "it is too small" } else { "it is too large" };
+        Err(self.fault(why, format!("give {least} to {most}")))
     }
 
     fn span(&self, least: Duration, most: Duration) -> Result<Span, Fault> {
@@ -208,6 +214,8 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let hops = texts.of("--max-hops", raw.max_hops);
     let hops = hops.map(|given| given.integer(0, 255)).transpose()?;
     let cache_status = texts.of("--cache-status", raw.cache_status);
+    let query = texts.of("--query-content", raw.query_content);
+    let query = query.map(|given| given.size_within(ByteSize(0), LARGEST_QUERY)).transpose()?;
     Ok(Serve {
         directory: texts.of("--cache-dir", raw.cache_dir).map(|given| given.value.into()),
         ttl: Span(span("--cache-ttl", raw.cache_ttl, ttl, Duration::ZERO, YEAR)?),
@@ -238,6 +246,7 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
             SHORTEST,
             DAY,
         )?,
+        query_content: query.unwrap_or(usual.query_content),
         origin_connections: connections.map_or(usual.origin_connections, |n| n as usize),
         max_hops: hops.map_or(usual.max_hops, |n| n as usize),
         cache_status: cache_status.map_or(Ok(usual.cache_status), |given| given.cache_status())?,

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 20] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--origin", "--origin http://127.0.0.1:8000"),
@@ -29,6 +29,7 @@ const EXAMPLES: [(&str, &str); 19] = [
     ("--origin-connections", "--origin-connections 512"),
     ("--max-hops", "--max-hops 16"),
     ("--cache-status", "--cache-status normal"),
+    ("--query-content", "--query-content 64KiB"),
 ];
 
 /// Where a value came from.

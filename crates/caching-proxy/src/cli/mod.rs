@@ -76,6 +76,8 @@ pub(crate) struct Serve {
     pub(crate) max_hops: usize,
     /// How much Cache-Status tells.
     pub(crate) cache_status: CacheStatus,
+    /// How much content of a QUERY is read; zero for none.
+    pub(crate) query_content: ByteSize,
 }
 
 impl Serve {
@@ -100,6 +102,7 @@ impl Serve {
             origin_connections: 512,
             max_hops: 16,
             cache_status: CacheStatus::Normal,
+            query_content: ByteSize(64 << 10),
         }
     }
 }

@@ -94,6 +94,10 @@ pub(crate) struct Raw {
     /// What Cache-Status tells clients: off, normal, or full with the cache key [default: normal]
     #[arg(long, value_name = "WORD")]
     pub(crate) cache_status: Option<String>,
+    /// How much content of a QUERY is read to look for its response; 0 to pass on all [default:
+    /// 64KiB]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) query_content: Option<String>,
     /// What to do instead of serving an origin.
     #[command(subcommand)]
     pub(crate) command: Option<RawCommand>,

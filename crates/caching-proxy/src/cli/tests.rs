@@ -39,6 +39,7 @@ fn port_and_origin_are_enough() {
     assert_eq!((serve.origin_connections, serve.profile), (512, Profile::Safe));
     assert_eq!((serve.set_cookie, serve.targeted), (SetCookie::Refuse, listed(&[CDN])));
     assert_eq!((serve.max_hops, serve.cache_status), (16, CacheStatus::Normal));
+    assert_eq!(serve.query_content.to_string(), "64KiB");
 }
 
 #[test]
@@ -63,6 +64,7 @@ fn each_option_is_understood() {
             "--origin-connections=9",
             "--max-hops=0",
             "--cache-status=full",
+            "--query-content=0",
         ],
         &[],
     );
@@ -81,6 +83,7 @@ fn each_option_is_understood() {
     assert_eq!(serve.between_bytes_timeout, Duration::from_secs(3));
     assert_eq!(serve.origin_connections, 9);
     assert_eq!((serve.max_hops, serve.cache_status), (0, CacheStatus::Full));
+    assert_eq!(serve.query_content, ByteSize(0));
 }
 
 #[test]
@@ -247,6 +250,19 @@ fn a_bad_list_of_fields_or_choice_about_cookies_is_one_line_too() {
         let fault = read_with(&[&WHOLE[..], args].concat(), &[]).unwrap_err();
         assert_eq!(fault.to_string(), *line, "{args:?}");
     }
+}
+
+#[test]
+fn the_content_of_a_query_has_a_most_and_may_be_none() {
+    for (value, why) in [
+        ("17MiB", "it is too large; give 0 to 16MiB"),
+        ("-1KiB", "it cannot be negative; write it like --query-content 64KiB"),
+        ("big", "\"big\" is not a number; write it like --query-content 64KiB"),
+    ] {
+        let fault = read_with(&[&WHOLE[..], &["--query-content", value]].concat(), &[]);
+        assert_eq!(fault.unwrap_err().to_string(), format!("--query-content: {value:?}: {why}"));
+    }
+    assert_eq!(serve_and(&["--query-content", "16MiB"]).query_content, ByteSize(16 << 20));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn judge(method: &Method, request: &str, status: u16, response: &str, rules: &Ru
     let (request, response) = (fields(request), fields(response));
     let asked = match classify(&Method::Get, &request, false, rules) {
         Plan::LookUp(asked) => asked,
-        Plan::Pass(why) => panic!("{why:?}"),
+        other => panic!("{other:?}"),
     };
     let exchanged = Exchanged {
         method,
@@ -62,10 +62,16 @@ fn only_a_final_complete_answer_to_get_is_stored() {
     //# a cache MUST NOT store incomplete or partial-content responses if it does not support the
     //# Range and Content-Range header fields
     let head = "cache-control: max-age=60";
-    for name in ["HEAD", "POST", "QUERY", "FOO"] {
+    for name in ["HEAD", "POST", "OPTIONS", "FOO"] {
         let got = judge(&Method::parse(name.as_bytes()), "", 200, head, &Rules::default());
         assert_eq!(got, Admit::DoNotStore(NotStored::Method), "{name}");
     }
+    //= https://www.rfc-editor.org/rfc/rfc10008#section-2.7
+    //= type=test
+    //# The response to a QUERY method is cacheable; a cache MAY use it to satisfy subsequent QUERY
+    //# requests
+    let query = judge(&Method::Query, "", 200, head, &Rules::default());
+    assert!(matches!(query, Admit::Store(_)), "{query:?}");
     check(103, head, Err(NotStored::StatusNotFinal));
     check(600, head, Err(NotStored::StatusNotFinal));
     check(206, head, Err(NotStored::PartialContent));

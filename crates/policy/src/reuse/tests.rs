@@ -11,7 +11,7 @@ fn asked(control: &str, rules: &Rules) -> Asked {
     let head = fields(&format!("cache-control: {control}"));
     match classify(&Method::Get, &head, false, rules) {
         Plan::LookUp(asked) => asked,
-        Plan::Pass(why) => panic!("{why:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

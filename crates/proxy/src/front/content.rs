@@ -10,6 +10,7 @@ use crate::head;
 use crate::origin::content::{ContentSender, Piece, Unwanted};
 use crate::origin::exchange::Informational;
 use crate::settings::Limits;
+use crate::untrusted;
 
 /// Content that nobody asked for is read up to this size, so that the connection can be kept.
 const DRAIN: usize = 64 << 10;
@@ -71,6 +72,8 @@ impl<'c, 'a> Intake<'c, 'a> {
                     let mut fields = Fields::new();
                     head::load(&mut fields, &trailers.block, &trailers.fields);
                     policy::strip::strip_hop_by_hop(&mut fields);
+                    // An origin that merges trailers into the head would be told by the back door.
+                    fields.retain(|name, _| !untrusted::is_untrusted(name));
                     sender.send(Piece::Trailers(fields)).await
                 }
                 BodyEvent::End => return Ok(sender.end().await),

@@ -1,5 +1,6 @@
 //! A request's content on its way from a front to the origin.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(crate) enum Piece {
 pub(crate) struct RequestContent {
     /// The announced length; unknown for chunked content.
     pub(crate) length: Option<u64>,
+    /// What was taken out and put back; it comes first.
+    ahead: Option<Bytes>,
     pieces: mpsc::Receiver<Result<Sent, ContentError>>,
     wanted: Option<oneshot::Sender<()>>,
 }
@@ -50,7 +53,17 @@ impl RequestContent {
         let (sender, pieces) = mpsc::channel(1);
         let (want, wanted) = oneshot::channel();
         let sender = ContentSender { pieces: sender, wanted: Some(wanted) };
-        (sender, Self { length, pieces, wanted: Some(want) })
+        (sender, Self { length, ahead: None, pieces, wanted: Some(want) })
+    }
+
+    /// As it was before these bytes were taken out of it.
+    pub(crate) fn put_back(self, taken: Bytes) -> Self {
+        Self { ahead: Some(taken), ..self }
+    }
+
+    /// Waits for the next piece; `None` is the orderly end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, ContentError> {
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The next piece; `None` at the orderly end.
@@ -58,6 +71,9 @@ impl RequestContent {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Piece>, ContentError>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Ok(Some(Piece::Data(ahead))));
+        }
         if let Some(wanted) = self.wanted.take() {
             // A front that is gone shows as a closed channel below.
             let _ = wanted.send(());

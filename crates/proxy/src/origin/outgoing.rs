@@ -57,8 +57,12 @@ pub(crate) fn head(
     //# requests they generate or forward (creating the header field if necessary).
     encode::field(&mut out, b"CDN-Loop", PSEUDONYM.as_bytes());
     encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());
-    encode::field(&mut out, b"X-Forwarded-Host", &request.authority);
-    encode::field(&mut out, b"X-Forwarded-Proto", request.scheme.as_str().as_bytes());
+    let scheme = request.scheme.as_str().as_bytes();
+    // As it stands in the key: who spells the host in another way must not have that stored.
+    let mut host = Vec::with_capacity(request.authority.len());
+    policy::key::authority(&mut host, scheme, &request.authority);
+    encode::field(&mut out, b"X-Forwarded-Host", &host);
+    encode::field(&mut out, b"X-Forwarded-Proto", scheme);
     encode::field(&mut out, b"X-Request-Id", sender.request_id.as_bytes());
     match framing {
         OutgoingFraming::None => {}

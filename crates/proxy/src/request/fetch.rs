@@ -54,12 +54,20 @@ pub(crate) async fn fetch(
     informational: Option<mpsc::Sender<Informational>>,
 ) -> Result<Response, FetchError> {
     let method = request.head.method.clone();
-    let framing = framing(&method, content.as_ref());
+    // What was read to make the key goes along with the head: it can be sent as often as that.
+    let read = request.head.query.as_ref().filter(|_| content.is_none());
+    let framing = match read {
+        Some(query) => OutgoingFraming::Length(query.content.len() as u64),
+        None => framing(&method, content.as_ref()),
+    };
     let mut fields = conditions.apply(request.head.fields.clone());
     policy::dialect::announce(&mut fields, &worker.shared.rules);
     let has_range = fields.contains("Range");
     let sender = Sender { client: request.client, request_id: request.id.as_str() };
-    let head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;
+    let mut head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;
+    if let Some(query) = read {
+        head = [&head[..], &query.content].concat().into();
+    }
     let outgoing = exchange::Request { method, head, content, informational };
     let response = exchange::exchange(&worker.origin, outgoing).await?;
     //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7
@@ -78,7 +86,7 @@ fn framing(method: &Method, content: Option<&RequestContent>) -> OutgoingFraming
         //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
         //# For example, a user agent normally sends Content-Length in a
         //# POST request even when the value is 0 (indicating empty content).
-        None if matches!(method, Method::Post | Method::Put | Method::Patch) => {
+        None if matches!(method, Method::Post | Method::Put | Method::Patch | Method::Query) => {
             OutgoingFraming::Length(0)
         }
         None => OutgoingFraming::None,

@@ -120,9 +120,7 @@ impl Drop for Unanswered<'_> {
             let mut key = Vec::new();
             look_up::primary_key(self.worker, &self.request.head, &mut key);
             let key = store::Key::new(&key);
-            // The origin may act at any time until it would have answered.
-            self.worker.shared.doubtful.remember(&key);
-            self.worker.shared.forget(&key);
+            self.worker.shared.doubt(&key);
         }
     }
 }

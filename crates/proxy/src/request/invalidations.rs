@@ -95,6 +95,12 @@ impl Invalidations {
         recent.last_of(key.hash()) > moment.key || recent.all > moment.all
     }
 
+    /// The number of the last invalidation that the key may have had.
+    pub(crate) fn last(&self, key: &Key) -> u64 {
+        let recent = self.recent();
+        recent.last_of(key.hash()).max(recent.all)
+    }
+
     fn next(&self) -> u64 {
         self.count.fetch_add(1, Ordering::SeqCst) + 1
     }

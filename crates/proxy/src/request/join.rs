@@ -18,7 +18,7 @@ use super::answer::{Answer, AnswerContent, Forwarded, Report, Source};
 use super::lead::{Lead, Led};
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
-use super::{Entry, Found, Request, Wanted, look_up, respond};
+use super::{Entry, Found, Request, Wanted, look_up, query, respond};
 use crate::error::{FetchError, Refusal};
 use crate::head::RequestHead;
 use crate::ids::RequestId;
@@ -173,10 +173,10 @@ pub(crate) async fn obtain(
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
     // A key whose responses could not be shared lately would make requests wait for nothing.
-    if shared.uncacheable.contains(&wanted.key) {
+    if shared.uncacheable.contains(wanted.flight()) {
         return Ok(lead(worker, request, wanted, None, informational).await);
     }
-    match shared.flights.join(&wanted.key, request, shared.limits.collapse_waiters) {
+    match shared.flights.join(wanted.flight(), request, shared.limits.collapse_waiters) {
         Joined::Crowded => {
             let error = FetchError::Crowded { limit: shared.limits.collapse_waiters };
             Ok(failed(worker, request, &wanted, &error, false))
@@ -200,20 +200,20 @@ pub(crate) async fn obtain(
 }
 
 /// Renews a stale response with no client waiting for it, unless that is under way or has just
-/// failed. The request is the client's, but for a GET of the whole and under no conditions of its
-/// own.
+/// failed. The request is the client's, but for the whole (a GET if it was a HEAD) and under no
+/// conditions of its own.
 pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
-    let mut key = Vec::new();
-    look_up::primary_key(worker, &request.head, &mut key);
-    let key = Key::new(&key);
-    if worker.shared.unrefreshable.contains(&key) {
+    let (key, flight) = query::keys(worker, &request.head);
+    let by = flight.as_ref().unwrap_or(&key);
+    if worker.shared.unrefreshable.contains(by) {
         return;
     }
-    let Joined::Lead(permit) = worker.shared.flights.join(&key, request, 0) else { return };
+    let Joined::Lead(permit) = worker.shared.flights.join(by, request, 0) else { return };
     if is_renewed(worker, request, asked, &key) {
         return;
     }
-    let mut head = RequestHead { method: Method::Get, ..(*request.head).clone() };
+    let method = if flight.is_some() { Method::Query } else { Method::Get };
+    let mut head = RequestHead { method, ..(*request.head).clone() };
     head.fields.remove("If-Match");
     head.fields.remove("If-Unmodified-Since");
     let lead = Lead {
@@ -221,6 +221,7 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
         request: Request { head: Arc::new(head), ..request.clone() },
         wanted: Wanted {
             key,
+            flight,
             asked: Asked { head: false, ..*asked },
             found: Found::Unusable(Arc::clone(entry), Refetch::Stale),
         },

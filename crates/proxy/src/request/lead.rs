@@ -85,6 +85,7 @@ impl Lead {
             }
             Ok(Reconciled::Freshened(entry)) => {
                 self.note_shareable(&entry);
+                self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields);
                 self.share(&entry);
                 tell(leader, Led::Validated { entry, head: None });
             }
@@ -170,6 +171,7 @@ impl Lead {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());
+        shared.aliases.learn(key, &fill.entry().meta().fields);
         let Response { mut head, mut content } = response;
         let aged = head.fields.contains("Age");
         let origin = FromOrigin { status: head.status, aged, unkept: None };
@@ -226,9 +228,9 @@ impl Lead {
     fn note_shareable(&self, entry: &Entry) {
         let shared = &self.worker.shared;
         if entry.meta().terms.is_shareable(shared.clock.now()) {
-            shared.uncacheable.remove(&self.wanted.key);
+            shared.uncacheable.remove(self.wanted.flight());
         } else {
-            shared.uncacheable.remember(&self.wanted.key);
+            shared.uncacheable.remember(self.wanted.flight());
         }
     }
 
@@ -240,7 +242,7 @@ impl Lead {
     fn fail(self, leader: ToLeader, error: FetchError) {
         self.worker.failed(&error);
         if leader.is_none() {
-            self.worker.shared.unrefreshable.remember(&self.wanted.key);
+            self.worker.shared.unrefreshable.remember(self.wanted.flight());
         }
         // What only this request brought about is not the fate of the others: they ask themselves.
         let shared = !matches!(error, FetchError::Loop { .. });
@@ -266,9 +268,9 @@ impl Lead {
     /// `lasting`. An origin's error says nothing about the next response.
     fn release(&self, status: u16, lasting: bool) {
         if status >= 500 {
-            self.worker.shared.unrefreshable.remember(&self.wanted.key);
+            self.worker.shared.unrefreshable.remember(self.wanted.flight());
         } else if lasting {
-            self.worker.shared.uncacheable.remember(&self.wanted.key);
+            self.worker.shared.uncacheable.remember(self.wanted.flight());
         }
         if let Some(permit) = &self.permit {
             permit.release(status);

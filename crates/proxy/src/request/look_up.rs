@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use policy::reason::Refetch;
+use policy::reason::{Hit, Refetch};
 use policy::{OriginName, Seen};
 use store::Variants;
 
 use super::reuse::{self, Choice};
-use super::{Answer, Found, Request, Wanted, join};
+use super::{Answer, Found, Request, Wanted, aliases, join};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::head::RequestHead;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// Writes the primary key of a request: scheme, host, path and query, and the origin.
 pub(crate) fn primary_key(worker: &Worker, head: &RequestHead, key: &mut Vec<u8>) {
@@ -51,11 +51,50 @@ pub(crate) async fn on_disk(
     if !matches!(wanted.found, Found::NotInMemory) {
         return Ok(None);
     }
-    if let Some(variants) = worker.shared.store.look_up(&wanted.key).await {
+    let shared = &worker.shared;
+    if let Some(variants) = shared.store.look_up(&wanted.key).await {
+        if let Some(entry) = variants.iter().next() {
+            shared.aliases.learn(&wanted.key, &entry.meta().fields);
+        }
         return from_variants(worker, request, wanted, &variants).await;
+    }
+    if let Some(answer) = for_equivalent(worker, request, wanted).await {
+        return Ok(Some(answer));
     }
     wanted.found = reuse::nothing(&wanted.asked, Refetch::Absent)?;
     Ok(None)
+}
+
+/// An answer from a response that was stored for another URL and says that it is good for this one
+/// too. One that would have to be validated is of no use: the origin was not asked for its URL.
+async fn for_equivalent(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: &Wanted,
+) -> Option<Answer> {
+    let Shared { aliases, store, .. } = &*worker.shared;
+    for key in aliases.of(&wanted.key) {
+        let Some(variants) = store.look_up(&key).await else { continue };
+        let choice = reuse::choose(worker, request, &wanted.asked, &variants);
+        let Ok(Choice::Use(mut usable)) = choice else { continue };
+        let StoredHead { fields, terms, .. } = usable.entry.meta();
+        if !aliases::is_equivalent(&key, fields, &wanted.key) || !aliases.may_answer(&key, terms) {
+            continue;
+        }
+        if usable.why == Hit::Fresh {
+            usable.why = Hit::NoVarySearch;
+        }
+        // It is refreshed, if that is due, as what it is: under its own URL.
+        let target = aliases::target(&key).to_vec();
+        let head = Arc::new(RequestHead { target, ..(*request.head).clone() });
+        let request = Request { head, ..request.clone() };
+        let answer = super::answer_from(worker, &request, &wanted.asked, &usable);
+        let answer = join::readable(answer).await;
+        if answer.is_some() {
+            return answer;
+        }
+    }
+    None
 }
 
 /// An answer from stored responses, wherever their content is. `wanted` learns what is there.

@@ -21,6 +21,7 @@
 //! [`start`] takes the steps that never wait: a request that a response in memory answers is done
 //! there. [`finish`] takes the others.
 
+pub(crate) mod aliases;
 pub(crate) mod answer;
 mod fetch;
 mod fill;
@@ -36,6 +37,7 @@ mod lead;
 mod look_up;
 mod other_variants;
 mod post;
+mod query;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
@@ -56,6 +58,7 @@ pub(crate) use self::answer::{Answer, Report};
 pub(crate) use self::fill::trailers;
 pub(crate) use self::respond::refusal;
 
+use self::query::Read;
 use self::reuse::{Choice, Usable};
 
 use crate::entry::StoredHead;
@@ -92,14 +95,25 @@ pub(crate) enum Next {
     Forward(Pass),
     /// A response for this key, from wherever it comes first.
     Obtain(Wanted),
+    /// The same, for a QUERY: its content comes first.
+    Query(Asked),
 }
 
 /// A request for something that may be stored.
 #[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) key: Key,
+    /// The key by which a fetch under way is found, if not the same.
+    pub(crate) flight: Option<Key>,
     pub(crate) asked: Asked,
     pub(crate) found: Found,
+}
+
+impl Wanted {
+    /// The key of those who may wait for one fetch.
+    pub(crate) fn flight(&self) -> &Key {
+        self.flight.as_ref().unwrap_or(&self.key)
+    }
 }
 
 /// What a look-up came to.
@@ -129,6 +143,9 @@ pub(crate) fn start(
     let asked = match policy::classify(&head.method, &head.fields, has_content, rules) {
         Plan::Pass(why) => return Ok(Started::Waiting(Next::Forward(why))),
         Plan::LookUp(asked) => asked,
+        Plan::LookUpWithContent(asked) => {
+            return Ok(Started::Waiting(query::start(worker, head, asked)));
+        }
     };
     look_up::primary_key(worker, head, key);
     let found = match worker.shared.store.peek(key) {
@@ -142,7 +159,7 @@ pub(crate) fn start(
             Choice::Obtain(found) => found,
         },
     };
-    Ok(Started::Waiting(Next::Obtain(Wanted { key: Key::new(key), asked, found })))
+    Ok(Started::Waiting(Next::Obtain(Wanted { key: Key::new(key), flight: None, asked, found })))
 }
 
 /// A response from the store, renewed behind the client's back if that is due.
@@ -161,11 +178,25 @@ pub(crate) async fn finish(
     content: Option<RequestContent>,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    let mut wanted = match next {
+    let with_content;
+    let (request, mut wanted) = match next {
         Next::Forward(why) => {
             return Ok(forward::forward(worker, request, None, why, content, informational).await);
         }
-        Next::Obtain(wanted) => wanted,
+        Next::Obtain(wanted) => (request, wanted),
+        Next::Query(asked) => match query::read(worker, request, asked, content).await {
+            Read::Whole(request, wanted) => {
+                with_content = request;
+                (&with_content, wanted)
+            }
+            Read::TooLarge(content) => {
+                let (why, content) = (Pass::QueryContentTooLarge, Some(content));
+                return Ok(
+                    forward::forward(worker, request, None, why, content, informational).await
+                );
+            }
+            Read::Broken(error) => return Ok(respond::broken(worker, request, error)),
+        },
     };
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);

@@ -43,7 +43,7 @@ pub(crate) fn admit(
         Plan::LookUp(Asked { authorization, no_store, .. }) => {
             Asked { authorization, no_store, ..Asked::default() }
         }
-        Plan::Pass(_) => return None,
+        Plan::LookUpWithContent(_) | Plan::Pass(_) => return None,
     };
     let exchanged = Exchanged {
         method: &head.method,
@@ -73,7 +73,8 @@ pub(crate) async fn keep(
 ) -> Answer {
     let mut key = Vec::new();
     look_up::primary_key(worker, &request.head, &mut key);
-    let wanted = Wanted { key: Key::new(&key), asked, found: Found::Nothing(Refetch::Absent) };
+    let found = Found::Nothing(Refetch::Absent);
+    let wanted = Wanted { key: Key::new(&key), flight: None, asked, found };
     let lead = Lead {
         worker: Arc::clone(worker),
         request: request.clone(),

@@ -135,5 +135,9 @@ pub(crate) fn stored_head(
     let ResponseHead { status, reason, mut fields, .. } = head;
     policy::strip::strip_for_storage(&mut fields, &worker.shared.rules);
     fields.remove("Content-Length");
-    StoredHead::new(status, reason, fields, terms).labelled(labels)
+    let stored = StoredHead::new(status, reason, fields, terms).labelled(labels);
+    match request.head.query_digest() {
+        Some(digest) => stored.for_query(*digest),
+        None => stored,
+    }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use policy::{Age, Asked, Method, Reason, Reply, Timestamp};
+use policy::{Age, Asked, Fwd, Method, Reason, Reply, Timestamp};
 use store::Reader;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
 use super::reuse::Usable;
 use super::{Entry, Request};
 use crate::entry::StoredHead;
-use crate::error::{FetchError, Refusal};
+use crate::error::{ContentError, FetchError, Refusal};
 use crate::head::{self, ResponseHead};
 use crate::origin::exchange::{Response, ResponseContent};
 use crate::worker::Worker;
@@ -165,6 +165,11 @@ pub(crate) fn failed_as(
         proxy_error: Some(error.proxy_error()),
     };
     text(worker, &request.head.method, status, &format!("{error}\n"), report)
+}
+
+/// The answer to content that cannot be read, and that nobody was asked about yet.
+pub(crate) fn broken(worker: &Worker, request: &Request, error: ContentError) -> Answer {
+    failed(worker, request, &FetchError::Client(error), Forwarded::new(Fwd::Bypass))
 }
 
 /// The answer to a request that is not served.

@@ -39,13 +39,23 @@ pub(crate) fn choose(
 ) -> Result<Choice, Refusal> {
     match select::select(worker, request, variants) {
         Some(entry) => judge(worker, asked, entry),
-        None => nothing(asked, Refetch::VaryMismatch).map(Choice::Obtain),
+        None => nothing(asked, mismatch(request, variants)).map(Choice::Obtain),
     }
 }
 
 /// Whether a stored response is one that this request selects.
 pub(crate) fn selects(request: &Request, entry: &Entry) -> bool {
-    entry.meta().terms.vary().matches(&request.head.fields)
+    asks_the_same(request, entry) && entry.meta().terms.vary().matches(&request.head.fields)
+}
+
+/// Whether both are about the same QUERY, or neither is about one.
+fn asks_the_same(request: &Request, entry: &Entry) -> bool {
+    request.head.query_digest() == entry.meta().query()
+}
+
+fn mismatch(request: &Request, variants: &Variants<StoredHead>) -> Refetch {
+    let is_known = variants.iter().any(|entry| asks_the_same(request, entry));
+    if is_known { Refetch::VaryMismatch } else { Refetch::Absent }
 }
 
 /// Judges one stored response.
