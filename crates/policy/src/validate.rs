@@ -108,7 +108,7 @@ fn withheld(stored: &Fields, not_modified: &Fields) -> ResponseDirectives {
 }
 
 /// The `ETag` as it came; many origins forget its quotes, and want it back without.
-fn etag(fields: &Fields) -> Option<&[u8]> {
+pub(crate) fn etag(fields: &Fields) -> Option<&[u8]> {
     fields.get("etag").map(trim).filter(|tag| !tag.is_empty())
 }
 

@@ -15,6 +15,7 @@ mod faults;
 mod forwarding;
 mod https;
 mod large;
+mod ranges;
 mod refusals;
 mod restart;
 mod shutdown;

@@ -8,6 +8,7 @@ use policy::{Age, Fwd, Outcome};
 use store::Reader;
 
 use super::Entry;
+use super::assembly::Assembly;
 use crate::entry::StoredHead;
 use crate::head::{PSEUDONYM, ResponseHead};
 use crate::origin::exchange::ResponseContent;
@@ -41,6 +42,10 @@ pub(crate) enum AnswerContent {
     Memory,
     /// A stored body that is read piece by piece, maybe from disk or while it is filled.
     Stored(Box<Reader<StoredHead>>),
+    /// Bytes that are at hand, in order.
+    Pieces(Vec<Bytes>),
+    /// Several stored bodies, or parts of them.
+    Assembled(Box<Assembly>),
     /// The origin, for this client alone.
     Origin(Box<ResponseContent>),
 }

@@ -250,6 +250,11 @@ pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
     {
         return None;
     }
+    if let AnswerContent::Assembled(assembly) = &mut answer.content
+        && assembly.ready().await.is_err()
+    {
+        return None;
+    }
     Some(answer)
 }
 

@@ -19,6 +19,7 @@
 //! there. [`finish`] takes the others.
 
 pub(crate) mod answer;
+pub(crate) mod assembly;
 mod fetch;
 mod fill;
 mod forward;
@@ -27,6 +28,7 @@ pub(crate) mod join;
 pub(crate) mod key_memory;
 mod lead;
 mod look_up;
+mod range;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
