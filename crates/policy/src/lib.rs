@@ -28,6 +28,7 @@ pub mod key;
 pub mod lifetime;
 pub mod method;
 pub mod partial;
+pub mod parts;
 pub mod range;
 pub mod reason;
 pub mod respond;

@@ -1,7 +1,7 @@
 //! What is kept beside a stored body: the response head and the terms under which it may be reused.
 
 use http1::encode;
-use policy::{Fields, Terms};
+use policy::{Fields, Part, Terms};
 
 /// The version of the encoding below; entries of another version are treated as damaged.
 const FORMAT: u8 = 1;
@@ -17,6 +17,10 @@ pub struct StoredHead {
     pub fields: Fields,
     /// When and for whom the response may be reused.
     pub terms: Terms,
+    /// Which part of the representation the body is, if it is not the whole.
+    pub part: Option<Part>,
+    /// Tells apart the parts of one representation; empty for a whole one.
+    part_variant: Box<[u8]>,
     /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
     block: Vec<u8>,
 }
@@ -30,13 +34,24 @@ impl StoredHead {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();
-        Self { status, reason, fields, terms, block }
+        let part = Part::of(&fields).filter(|_| status == 206);
+        let part_variant = part.map_or_else(Box::default, |part| part_variant(&terms, part));
+        Self { status, reason, fields, terms, part, part_variant, block }
     }
 
     /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
     pub fn http1_block(&self) -> &[u8] {
         &self.block
     }
+}
+
+/// The variant of a part: the selecting fields, and behind a byte with which none of their names
+/// begins, the bytes that it has.
+fn part_variant(terms: &Terms, part: Part) -> Box<[u8]> {
+    let mut variant = terms.variant().to_vec();
+    variant.push(0);
+    variant.extend_from_slice(part.content_range().as_bytes());
+    variant.into()
 }
 
 impl store::Meta for StoredHead {
@@ -59,7 +74,9 @@ impl store::Meta for StoredHead {
         let (terms, rest) = Terms::decode(rest)?;
         let status = u16::from_le_bytes(*status);
         let sound = rest.is_empty() && (200..600).contains(&status);
-        sound.then(|| Self::new(status, reason.to_vec(), fields, terms))
+        let head = sound.then(|| Self::new(status, reason.to_vec(), fields, terms))?;
+        // A part that does not say which would pass for the whole.
+        (status != 206 || head.part.is_some()).then_some(head)
     }
 
     fn weight(&self) -> usize {
@@ -68,10 +85,11 @@ impl store::Meta for StoredHead {
             + self.reason.capacity()
             + self.fields.heap_bytes()
             + self.terms.variant().len()
+            + self.part_variant.len()
     }
 
     fn variant(&self) -> &[u8] {
-        self.terms.variant()
+        if self.part.is_some() { &self.part_variant } else { self.terms.variant() }
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     /// Keys whose responses could not be shared lately: requests for them do not wait.
     pub(crate) uncacheable: KeyMemory,
+    /// Keys of which only parts are stored, which cannot be combined with what the origin adds.
+    pub(crate) uncombinable: KeyMemory,
     /// Keys whose resource an unsafe request may still change: nothing is stored for them.
     pub(crate) doubtful: KeyMemory,
     /// Keys whose refresh in the background has just failed.

@@ -50,8 +50,8 @@ impl Assembly {
     }
 
     /// Adds all that arrives of a content of this length.
-    pub(crate) fn push_origin(&mut self, content: ResponseContent, length: u64) {
-        self.segments.push_back(Segment::Origin(Box::new(content), length));
+    pub(crate) fn push_origin(&mut self, content: Box<ResponseContent>, length: u64) {
+        self.segments.push_back(Segment::Origin(content, length));
     }
 
     /// Adds bytes of a body in memory without copying them.
@@ -79,16 +79,21 @@ impl Assembly {
         AnswerContent::Pieces(self.segments.into_iter().map(bytes).collect())
     }
 
-    /// Waits until the first stored bytes can be had, if they come from a complete body: trouble
-    /// with the disk shows while there is still something else to answer with.
+    /// Waits until the first stored bytes can be had and all files that are needed are open:
+    /// trouble with the disk shows while there is still something else to answer with. A body that
+    /// is being filled is not waited for.
     pub(crate) async fn ready(&mut self) -> Result<(), ReadError> {
-        let is_stored = |segment: &Segment| !matches!(segment, Segment::Bytes(_));
-        let Some(at) = self.segments.iter().position(is_stored) else { return Ok(()) };
-        self.begin(at);
-        match &mut self.segments[at] {
-            Segment::Reading(reader, _) if reader.entry().is_complete() => reader.ready().await,
-            _ => Ok(()),
+        let mut is_first = true;
+        for at in 0..self.segments.len() {
+            self.begin(at);
+            if let Segment::Reading(reader, _) = &mut self.segments[at]
+                && reader.entry().is_complete()
+            {
+                if is_first { reader.ready().await? } else { reader.open().await? }
+            }
+            is_first &= matches!(self.segments[at], Segment::Bytes(_));
         }
+        Ok(())
     }
 
     /// The next bytes; `None` at the end.

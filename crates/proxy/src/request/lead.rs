@@ -11,8 +11,9 @@ use super::fetch::{self, Conditions};
 use super::fill::{self, Ended, Rushed};
 use super::invalidations::Moment;
 use super::join::Permit;
+use super::parts::{self, FetchedRange};
 use super::reconcile::{self, Reconciled, Times};
-use super::{Entry, Found, Request, Wanted};
+use super::{Entry, Found, Request, Wanted, part_lead};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -42,6 +43,8 @@ pub(crate) enum Led {
     /// A stored response that the origin confirmed. `head` is given if it was not kept under its
     /// new head.
     Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>> },
+    /// A part, or a whole that was put together from parts.
+    Ranged(Box<FetchedRange>),
     /// A response for this request alone, with the reason it was not stored.
     Private { response: Box<Response>, why: &'static str },
     /// No response.
@@ -56,11 +59,19 @@ pub(crate) struct FromOrigin {
     pub(crate) aged: bool,
 }
 
-type ToLeader = Option<oneshot::Sender<Led>>;
+pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
 
 impl Lead {
     /// Runs to the end, whoever leaves.
     pub(crate) async fn run(self, leader: ToLeader) {
+        if part_lead::concerns(&self.wanted) {
+            return part_lead::run(self, leader).await;
+        }
+        self.whole(leader).await;
+    }
+
+    /// Fetches the whole response.
+    pub(super) async fn whole(self, leader: ToLeader) {
         let began = self.worker.shared.invalidations.moment();
         match self.ask().await {
             Err(error) => self.fail(leader, error),
@@ -110,7 +121,13 @@ impl Lead {
     }
 
     /// Starts to store a response, and shares it as soon as its head is there.
-    async fn store(self, leader: ToLeader, terms: Terms, response: Response, began: Moment) {
+    pub(super) async fn store(
+        self,
+        leader: ToLeader,
+        terms: Terms,
+        response: Response,
+        began: Moment,
+    ) {
         let store = &self.worker.shared.store;
         let head = reconcile::stored_head(&self.worker, response.head.clone(), terms);
         let length = response.content.length();
@@ -133,6 +150,7 @@ impl Lead {
             Err(error) => self.fail(leader, error),
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
                 Ok((entry, _)) => {
+                    parts::superseded(&self.worker, &self.wanted, &entry);
                     self.share(&entry);
                     tell(leader, Led::Stored { entry, origin, reader: None });
                 }
@@ -158,16 +176,17 @@ impl Lead {
         let for_readers = leader.is_some();
         self.share(&entry);
         tell(leader, Led::Stored { entry, origin, reader });
-        if let Ended::Broken(error) =
-            fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await
-        {
-            self.worker.failed(&error);
+        let whole = fill.entry();
+        match fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await {
+            Ended::Broken(broken) => self.worker.broke(&broken),
+            Ended::Whole => parts::superseded(&self.worker, &self.wanted, &whole),
+            Ended::Deserted => {}
         }
     }
 
     /// Whether it helps to wait for such a response: one that has to be validated for each request
     /// is of no use to those who wait for it.
-    fn note_shareable(&self, entry: &Entry) {
+    pub(super) fn note_shareable(&self, entry: &Entry) {
         let shared = &self.worker.shared;
         if entry.meta().terms.is_shareable(shared.clock.now()) {
             shared.uncacheable.remove(&self.wanted.key);
@@ -176,12 +195,18 @@ impl Lead {
         }
     }
 
-    fn pass_on(self, leader: ToLeader, response: Response, why: &'static str, lasting: bool) {
+    pub(super) fn pass_on(
+        self,
+        leader: ToLeader,
+        response: Response,
+        why: &'static str,
+        lasting: bool,
+    ) {
         self.release(response.head.status, lasting);
         tell(leader, Led::Private { response: Box::new(response), why });
     }
 
-    fn fail(self, leader: ToLeader, error: FetchError) {
+    pub(super) fn fail(self, leader: ToLeader, error: FetchError) {
         self.worker.failed(&error);
         if leader.is_none() {
             self.worker.shared.unrefreshable.remember(&self.wanted.key);
@@ -196,11 +221,11 @@ impl Lead {
     }
 
     /// Whether someone waits for this fetch who may not have begun to read yet.
-    fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         self.permit.as_ref().is_some_and(Permit::is_awaited)
     }
 
-    fn share(&self, entry: &Arc<Entry>) {
+    pub(super) fn share(&self, entry: &Arc<Entry>) {
         if let Some(permit) = &self.permit {
             permit.share(Arc::clone(entry));
         }
@@ -208,7 +233,7 @@ impl Lead {
 
     /// Lets those who wait go, and remembers that waiting does not help for this key if that is
     /// `lasting`. An origin's error says nothing about the next response.
-    fn release(&self, status: u16, lasting: bool) {
+    pub(super) fn release(&self, status: u16, lasting: bool) {
         if status >= 500 {
             self.worker.shared.unrefreshable.remember(&self.wanted.key);
         } else if lasting {
@@ -221,7 +246,7 @@ impl Lead {
 }
 
 /// A request that has left in the meantime needs no answer.
-fn tell(leader: ToLeader, led: Led) {
+pub(super) fn tell(leader: ToLeader, led: Led) {
     if let Some(leader) = leader {
         let _ = leader.send(led);
     }

@@ -28,6 +28,8 @@ pub(crate) mod join;
 pub(crate) mod key_memory;
 mod lead;
 mod look_up;
+mod part_lead;
+mod parts;
 mod range;
 mod reconcile;
 pub(crate) mod record;
@@ -99,6 +101,8 @@ pub(crate) enum Found {
     NotInMemory,
     /// A response that may not be used as it is.
     Unusable(Arc<Entry>, Refetch),
+    /// Only parts of what the request selects, newest first.
+    Parts(Arc<[Arc<Entry>]>),
     /// Nothing that this request selects.
     Nothing(Refetch),
 }
@@ -157,9 +161,15 @@ pub(crate) async fn finish(
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);
     }
+    if let Some(answer) = parts::from_store(worker, request, &wanted).await? {
+        return Ok(answer);
+    }
     // The answer may be for this client only, whatever it is.
     if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
         return Ok(forward::forward(worker, request, why, None, informational).await);
+    }
+    if wanted.asked.range {
+        return parts::obtain(worker, request, wanted, informational).await;
     }
     // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
     join::obtain(worker, request, wanted, informational).await

@@ -97,7 +97,7 @@ fn freshen(
     })
 }
 
-fn admit(
+pub(super) fn admit(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,
