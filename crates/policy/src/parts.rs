@@ -27,6 +27,12 @@ pub fn same_representation(one: &Fields, other: &Fields) -> bool {
     strong_validator(one).is_some_and(|ours| strong_validator(other) == Some(ours))
 }
 
+/// Is there nothing that tells parts of two responses apart, and nothing that lets them be combined?
+pub fn maybe_same_representation(one: (&Fields, u64), other: (&Fields, u64)) -> bool {
+    let is_strong = |fields| strong_validator(fields).is_some();
+    one.1 == other.1 && !is_strong(one.0) && !is_strong(other.0)
+}
+
 /// Makes up the wanted bytes from the parts at hand, from as few as possible.
 pub fn cover(wanted: Span, held: &[Span]) -> Runs {
     let mut runs = Runs::new();
@@ -46,12 +52,11 @@ fn next_run(rest: Span, held: &[Span]) -> Run {
     let has_first = |span: &Span| span.first() <= rest.first() && rest.first() <= span.last();
     let furthest =
         held.iter().enumerate().filter(|(_, span)| has_first(span)).max_by_key(|(_, s)| s.last());
-    let (last, part) = match furthest {
-        Some((number, span)) => (span.last().min(rest.last()), Some(number)),
-        None => {
-            let next = held.iter().map(|span| span.first()).filter(|first| *first > rest.first());
-            (next.min().map_or(rest.last(), |next| rest.last().min(next - 1)), None)
-        }
+    let (last, part) = if let Some((number, span)) = furthest {
+        (span.last().min(rest.last()), Some(number))
+    } else {
+        let next = held.iter().map(|span| span.first()).filter(|first| *first > rest.first());
+        (next.min().map_or(rest.last(), |next| rest.last().min(next - 1)), None)
     };
     Run { span: Span::new(rest.first(), last).unwrap_or(rest), part }
 }
@@ -117,6 +122,15 @@ mod tests {
                 "{one} {other}"
             );
         }
+    }
+
+    #[test]
+    fn without_strong_validators_only_the_length_tells_representations_apart() {
+        let (none, weak, strong) = (fields(""), fields("ETag: W/\"a\""), fields("ETag: \"a\""));
+        assert!(maybe_same_representation((&none, 10), (&weak, 10)));
+        assert!(!maybe_same_representation((&none, 10), (&none, 11)));
+        assert!(!maybe_same_representation((&none, 10), (&strong, 10)));
+        assert!(!maybe_same_representation((&strong, 10), (&strong, 10)));
     }
 
     #[test]

@@ -14,14 +14,14 @@ const FEW: usize = 4;
 const OVERHEAD: u64 = 80;
 
 /// Bytes of a representation from the first to the last, counted from 0. Never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     first: u64,
     last: u64,
 }
 
 /// Some bytes of a representation and its complete length, which is greater than their last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     span: Span,
     complete: u64,

@@ -154,6 +154,8 @@ reasons! {
         /// A part of a representation that does not tell which, or not all that has to be known to
         /// use it for others.
         PartialContent = "partial-content", Some("RFC 9111 §3.3");
+        /// The same part is being stored for another request.
+        PartUnderWay = "part-under-way", None;
         /// A status that answers a precondition or range of this one request: 304, 412 or 416.
         ConditionalStatus = "conditional-status", Some("RFC 9111 §3");
         /// The origin forbids it.

@@ -23,6 +23,7 @@ use crate::origin::Origin;
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
+use crate::request::part_fill::PartFills;
 use crate::settings::Limits;
 use crate::store_watch;
 use crate::trouble::Troubles;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) doubtful: KeyMemory,
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
+    /// Parts that are being stored.
+    pub(crate) part_fills: Arc<PartFills>,
     pub(crate) invalidations: Invalidations,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,

@@ -40,7 +40,8 @@ impl Site {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             origin: OriginUrl::parse(&origin.url()).unwrap(),
             workers: 1,
-            store: store::Options::default(),
+            // Room for bodies of a few MiB.
+            store: store::Options { largest_in_memory: Some(8 << 20), ..Default::default() },
             rules: Rules::default(),
             limits: Limits::default(),
             clock: clock.clone(),
@@ -512,14 +513,150 @@ fn unsafe_requests_and_clearing_take_parts_along() {
 
 #[test]
 fn no_more_than_eight_parts_of_a_representation_are_kept() {
-    let body: &'static str = Box::leak("0123456789".repeat(10).into_boxed_str());
-    let (_, origin) = resource(Resource { body, ..TAGGED });
-    let site = Site::before(&origin);
-    for first in 0..12 {
-        site.range(&format!("bytes={}-{}", first * 8, first * 8 + 1));
-        site.clock.advance(Duration::from_millis(1));
+    for validators in [TAGGED.validators, ""] {
+        let (_, origin) = resource(Resource { body: long_body(), validators, ..TAGGED });
+        let site = Site::before(&origin);
+        for first in 0..12 {
+            site.range(&format!("bytes={}-{}", first * 8, first * 8 + 1));
+            site.clock.advance(Duration::from_millis(1));
+        }
+        assert_eq!(site.running.handle().clear().entries, 8);
     }
-    assert_eq!(site.running.handle().clear().entries, 8);
+}
+
+/// A hundred bytes of which no ten are the same.
+fn long_body() -> &'static str {
+    let numbers: String = (0..50).map(|number| format!("{number:02}")).collect();
+    Box::leak(numbers.into_boxed_str())
+}
+
+/// Ranges that look like chance and are the same in every run.
+fn some_range(step: &mut u64, length: u64) -> (String, Option<(usize, usize)>) {
+    let mut next = |below: u64| {
+        *step =
+            step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*step >> 33) % below
+    };
+    let (first, more) = (next(length), next(40));
+    let last = (first + more).min(length - 1);
+    let all = |first: u64, last: u64| Some((first as usize, last as usize + 1));
+    match next(8) {
+        0 => (format!("bytes={first}-"), all(first, length - 1)),
+        1 => (format!("bytes=-{}", more + 1), all(length - 1 - more.min(length - 1), length - 1)),
+        2 => (String::new(), None),
+        _ => (format!("bytes={first}-{}", first + more), all(first, last)),
+    }
+}
+
+#[test]
+fn whatever_is_asked_for_in_whatever_order_the_bytes_are_right() {
+    for (seed, validators) in [(1, TAGGED.validators), (2, ""), (3, TAGGED.validators)] {
+        let body = long_body();
+        let (resource, origin) = resource(Resource { body, validators, ..TAGGED });
+        let site = Site::before(&origin);
+        let mut step = seed;
+        for number in 0..150 {
+            let (range, bytes) = some_range(&mut step, body.len() as u64);
+            let response = if range.is_empty() { site.get() } else { site.range(&range) };
+            // A stale whole or a new one may be all there is to say.
+            let expected = match (response.status, bytes) {
+                (206, Some((first, end))) => &body[first..end],
+                (status, _) => {
+                    assert_eq!(status, 200, "{range}");
+                    body
+                }
+            };
+            assert_eq!(response.text(), expected, "{range} {:?}", response.field("Cache-Status"));
+            if number % 10 == 9 {
+                // So that parts and wholes come and go.
+                if range.is_empty() || number % 50 == 49 {
+                    site.running.handle().clear();
+                }
+                site.clock.advance(Duration::from_secs(4));
+            }
+        }
+        assert_eq!(resource.lock().unwrap().body, body);
+        assert!(origin.count() < 130, "{} of 150 reached the origin", origin.count());
+    }
+}
+
+#[test]
+fn a_fill_under_way_serves_ranges_that_it_reaches_soon() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let length = 4 << 20;
+    let origin = Origin::start(move |request, conn| {
+        if let Some(range) = request.field("Range") {
+            let range = range.replace('=', " ");
+            conn.send(format!(
+                "HTTP/1.1 206 P\r\nContent-Range: {range}/{length}\r\nContent-Length: 2\r\n\r\nxy"
+            ));
+            return;
+        }
+        conn.send(format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=9\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        conn.send(vec![b'a'; 1 << 20]);
+        wait.lock().unwrap().recv().unwrap();
+        conn.send(vec![b'b'; length - (1 << 20)]);
+    });
+    let site = Site::before(&origin);
+    let mut client = Client::connect(site.running.local_addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = client.head_to("GET").unwrap();
+    assert_eq!(head.status, 200);
+    let range = |range: &str| {
+        let mut client = Client::connect(site.running.local_addr());
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n"));
+        client
+    };
+    assert_eq!(range("10-19").response().text(), "aaaaaaaaaa");
+    assert_eq!(origin.count(), 1);
+    // Too far behind what has arrived: the origin has it at once.
+    assert_eq!(range("4194302-4194303").response().text(), "xy");
+    assert_eq!(origin.count(), 2);
+    // Soon enough: it waits.
+    let mut near = range("1048574-1048577");
+    let head = near.head_to("GET").unwrap();
+    assert_eq!(head.field("Content-Range"), Some("bytes 1048574-1048577/4194304"));
+    go.send(()).unwrap();
+    let (mut head, mut body) = (head, Vec::new());
+    near.body_into(&mut head, &mut |part| body.extend_from_slice(part)).unwrap();
+    assert_eq!(body, b"aabb");
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn one_part_that_many_want_at_once_is_stored_once() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |_, conn| {
+        conn.send(
+            "HTTP/1.1 206 P\r\nCache-Control: max-age=9\r\nContent-Range: bytes 0-3/9\r\n\
+             Content-Length: 4\r\n\r\nab",
+        );
+        wait.lock().unwrap().recv().unwrap();
+        conn.send("cd");
+    });
+    let site = Site::before(&origin);
+    let ask = || {
+        let mut client = Client::connect(site.running.local_addr());
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3\r\n\r\n");
+        let head = client.head_to("GET").unwrap();
+        (client, head)
+    };
+    let both = [ask(), ask()];
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    let told = both.map(|(mut client, mut head)| {
+        let mut body = Vec::new();
+        client.body_into(&mut head, &mut |part| body.extend_from_slice(part)).unwrap();
+        assert_eq!((head.status, body), (206, b"abcd".to_vec()));
+        head.field("Cache-Status").unwrap().to_owned()
+    });
+    assert!(told[0].contains("stored"), "{told:?}");
+    assert!(told[1].ends_with("detail=part-under-way"), "{told:?}");
+    assert!(testkit::eventually(|| ask().1.field("X-Cache") == Some("HIT")));
 }
 
 #[test]

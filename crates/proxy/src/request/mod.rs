@@ -20,6 +20,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod assembly;
+mod errand;
 mod fetch;
 mod fill;
 mod forward;
@@ -28,7 +29,9 @@ pub(crate) mod join;
 pub(crate) mod key_memory;
 mod lead;
 mod look_up;
+pub(crate) mod part_fill;
 mod part_lead;
+mod part_store;
 mod parts;
 mod range;
 mod reconcile;

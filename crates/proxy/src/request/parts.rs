@@ -183,14 +183,15 @@ impl PartSet {
             worker.shared.store.remove_entry(&wanted.key, entry);
         }
     }
+}
 
-    /// Makes room for another part.
-    pub(crate) fn make_room(&self, worker: &Worker, wanted: &Wanted) {
-        let mut members: Vec<_> = self.members.iter().map(|(entry, _)| entry).collect();
-        members.sort_by_key(|entry| entry.meta().terms.response_time());
-        for entry in members.iter().take((members.len() + 1).saturating_sub(MOST)) {
-            worker.shared.store.remove_entry(&wanted.key, entry);
-        }
+/// Makes room among these for another part.
+pub(crate) fn make_room(sets: &[PartSet], worker: &Worker, wanted: &Wanted) {
+    let members = sets.iter().flat_map(|set| &set.members);
+    let mut entries: Vec<_> = members.map(|(entry, _)| entry).collect();
+    entries.sort_by_key(|entry| entry.meta().terms.response_time());
+    for entry in entries.iter().take((entries.len() + 1).saturating_sub(MOST)) {
+        worker.shared.store.remove_entry(&wanted.key, entry);
     }
 }
 
