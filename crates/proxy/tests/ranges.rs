@@ -313,7 +313,9 @@ fn a_date_is_as_good_as_a_tag_if_it_is_strong() {
     let (_, origin) = resource(Resource { validators, ..TAGGED });
     let site = Site::before(&origin);
     site.range("bytes=0-4");
+    // The origin sends no Date: that of each arrival counts.
     expect(&site.range("bytes=3-6"), 206, "MISS", "bytes 3-6/10", "3456");
+    assert_eq!(origin.count(), 2);
     assert_eq!(asked(&origin)[1], ["bytes=5-6", "Mon, 23 Nov 2026 11:58:00 GMT", ""]);
 }
 

@@ -203,3 +203,105 @@ fn a_range_of_a_body_on_disk_is_read_without_the_rest() {
     assert!(response.body == body[70_000..70_010]);
     assert_eq!(origin.count(), count);
 }
+
+/// Answers ranges of this body, each with one part.
+fn in_parts(body: Vec<u8>) -> Origin {
+    Origin::start(move |request, conn| {
+        let length = body.len();
+        let Some(range) = request.field("Range") else {
+            conn.send(whole(&body));
+            return;
+        };
+        let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+        let first: usize = first.parse().unwrap();
+        let last = last.parse().map_or(length - 1, |last: usize| last.min(length - 1));
+        conn.send(format!(
+            "HTTP/1.1 206 Partial Content\r\n{STORABLE}Content-Range: bytes {first}-{last}/{length}\r\n\
+             Content-Length: {}\r\n\r\n",
+            last + 1 - first
+        ));
+        conn.send(&body[first..=last]);
+    })
+}
+
+#[test]
+fn parts_on_disk_outlive_a_restart_and_are_combined() {
+    let body = long(6 << 20);
+    let (end, mib) = (body.len(), 1 << 20);
+    let origin = in_parts(body.clone());
+    let mut proxy = Proxy::with(&origin, &["--memory", "1MiB"]);
+    let stored = |proxy: &Proxy, asked: &str| {
+        assert_eq!(range(proxy, asked).status, 206);
+        assert!(testkit::eventually(|| cache(&range(proxy, asked)) == "HIT"), "{asked}");
+    };
+    stored(&proxy, &format!("bytes=0-{}", 2 * mib - 1));
+    stored(&proxy, &format!("bytes={}-{}", 3 * mib, 4 * mib - 1));
+    proxy.terminate();
+    proxy.start();
+    let count = origin.count();
+    let asked = format!("bytes={}-{}", mib, 4 * mib - 1);
+    let across = range(&proxy, &asked);
+    assert_eq!((across.status, cache(&across)), (206, "MISS"));
+    assert!(across.body == body[mib..4 * mib], "{} bytes", across.body.len());
+    let missing = origin.requests()[count].clone();
+    assert_eq!(missing.field("Range"), Some(&*format!("bytes={}-{}", 2 * mib, 3 * mib - 1)));
+    assert_eq!(missing.field("If-Range"), Some("\"a\""));
+    assert!(testkit::eventually(|| cache(&range(&proxy, &asked)) == "HIT"));
+    assert!(range(&proxy, &asked).body == body[mib..4 * mib]);
+    // What is left makes it whole.
+    let completed = get(&proxy);
+    assert_eq!((completed.status, completed.body.len()), (200, end));
+    assert!(completed.body == body);
+    let last = origin.requests().pop().unwrap();
+    assert_eq!(last.field("Range"), Some(&*format!("bytes={}-", 4 * mib)));
+    let count = origin.count();
+    assert!(testkit::eventually(|| cache_status(&get(&proxy)).ends_with("detail=fresh")));
+    assert!(origin.count() <= count + 3);
+    assert!(get(&proxy).body == body);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_part_leaves_nothing_wrong_behind() {
+    let body = long(8 << 20);
+    let origin = in_parts(body.clone());
+    let proxy = Proxy::before(&origin);
+    for _ in 0..5 {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\n\r\n");
+        assert_eq!(client.head_to("GET").unwrap().status, 206);
+        client.reset();
+    }
+    let response = range(&proxy, "bytes=1000-1999");
+    assert_eq!(response.status, 206);
+    assert!(response.body == body[1000..2000]);
+    assert!(get(&proxy).body == body);
+}
+
+#[test]
+fn many_clients_read_parts_at_the_same_time() {
+    let body = long(3 << 20);
+    let origin = in_parts(body.clone());
+    let proxy = Proxy::with(&origin, &["--memory", "1MiB"]);
+    std::thread::scope(|scope| {
+        for client in 0..8_usize {
+            let (proxy, body) = (&proxy, &body);
+            scope.spawn(move || {
+                for turn in 0..12_usize {
+                    let first = (client * 379 + turn * 991) * 257 % (body.len() - 1);
+                    let last = (first + (turn + 1) * 40_000).min(body.len() - 1);
+                    let response = range(proxy, &format!("bytes={first}-{last}"));
+                    let status = cache_status(&response);
+                    assert!(response.complete, "{first}-{last} {status}");
+                    let expected = match response.status {
+                        206 => &body[first..=last],
+                        _ => &body[..],
+                    };
+                    assert!(response.body == expected, "{first}-{last} {status}");
+                    if turn == 6 {
+                        assert!(get(proxy).body == *body);
+                    }
+                }
+            });
+        }
+    });
+}

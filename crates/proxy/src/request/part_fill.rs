@@ -29,8 +29,8 @@ pub(super) fn begin(
 ) -> Result<Fill<StoredHead>, &'static str> {
     let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
     let meta = reconcile::stored_head(&lead.worker, head.clone(), terms);
-    let begun = shared.store.begin(key.clone(), meta, Some(length));
-    let fill = begun.map_err(store::Refused::code)?;
+    let fill = shared.store.begin(key.clone(), meta, Some(length));
+    let fill = fill.map_err(store::Refused::code)?;
     if shared.invalidations.since(began, key) || shared.doubtful.contains(key) {
         return Err(NotStored::Invalidated.code());
     }

@@ -73,8 +73,11 @@ async fn ask(lead: &Lead, errand: &Errand, began: Moment) -> Result<Arrived, Fet
     let outgoing = errand.request(request);
     let conditions = Conditions::AsTheClientHasThem;
     let informational = informational.clone();
-    let response = fetch::fetch(worker, &outgoing, &conditions, None, informational).await?;
-    Ok(Arrived { response, times: Times { request: asked, response: clock.now() }, began })
+    let mut response = fetch::fetch(worker, &outgoing, &conditions, None, informational).await?;
+    let times = Times { request: asked, response: clock.now() };
+    // Whether a Last-Modified is a strong validator depends on the Date.
+    policy::date::stamp(&mut response.head.fields, times.response);
+    Ok(Arrived { response, times, began })
 }
 
 /// A response that is not a part of what is stored: it is stored by itself, if it can be.
