@@ -24,8 +24,11 @@ fn whole(body: &[u8]) -> Vec<u8> {
 /// A request under a name that stays the same when the proxy is started again.
 fn ask(proxy: &Proxy, method: &str, fields: &[(&str, &str)]) -> Response {
     let mut client = proxy.client();
-    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n"));
+    for (name, value) in fields {
+        client.send(format!("{name}: {value}\r\n"));
+    }
+    client.send("\r\n");
     client.response_to(method)
 }
 

@@ -150,3 +150,33 @@ async fn from_origin(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn slices_of_pieces_are_slices_of_the_whole(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..8),
+            first in 0..100_u64,
+            more in 0..100_u64,
+        ) {
+            let whole = pieces.concat();
+            let pieces: Vec<_> = pieces.into_iter().map(Bytes::from).collect();
+            let last = (first + more).min((whole.len() as u64).saturating_sub(1));
+            prop_assume!(first < whole.len() as u64);
+            let span = Span::new(first, last).unwrap();
+            let mut assembly = Assembly::default();
+            assembly.push_slices(&pieces, span);
+            let AnswerContent::Pieces(slices) = assembly.into_content() else {
+                panic!("nothing has to be waited for")
+            };
+            prop_assert_eq!(slices.concat(), &whole[first as usize..=last as usize]);
+        }
+    }
+}
