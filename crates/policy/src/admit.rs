@@ -6,6 +6,7 @@ use crate::directives::{ResponseDirectives, Scope};
 use crate::fields::Fields;
 use crate::lifetime::{self, Freshness, Source, is_heuristically_cacheable};
 use crate::method::Method;
+use crate::range::Part;
 use crate::reason::NotStored;
 use crate::rules::{Profile, Rules, SetCookie};
 use crate::terms::Terms;
@@ -103,13 +104,23 @@ fn check_message(exchanged: &Exchanged<'_>) -> Result<(), NotStored> {
         //# the response status code is final (see Section 15 of [HTTP]);
         0..=199 | 600.. => Err(NotStored::StatusNotFinal),
         //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
-        //# a cache MUST NOT store incomplete or partial-content responses if it does not support the
-        //# Range and Content-Range header fields
-        206 => Err(NotStored::PartialContent),
+        //# However, a cache MUST NOT store incomplete or partial-content responses if it does not
+        //# support the Range and Content-Range header fields or if it does not understand the range
+        //# units used in those fields.
+        206 if !is_single_part(exchanged.response) => Err(NotStored::PartialContent),
         // The key does not have the precondition or range that they answer.
         304 | 412 | 416 => Err(NotStored::ConditionalStatus),
         _ => Ok(()),
     }
+}
+
+/// Does a 206 say which bytes it brings, and are they its whole content?
+fn is_single_part(response: &Fields) -> bool {
+    const SEVERAL: &[u8] = b"multipart/byteranges";
+    let is_multipart = |media_type: &[u8]| {
+        media_type.get(..SEVERAL.len()).is_some_and(|start| start.eq_ignore_ascii_case(SEVERAL))
+    };
+    Part::of(response).is_some() && !response.get("content-type").is_some_and(is_multipart)
 }
 
 /// The conditions on the directives of both sides.
@@ -174,9 +185,9 @@ fn check_directives(
 }
 
 /// The statuses whose caching requirements are implemented here: those that RFC 9110 defines,
-/// except the ones about parts and preconditions.
+/// except the ones about preconditions.
 const fn is_understood(status: u16) -> bool {
-    matches!(status, 200..=205 | 300..=303 | 305 | 307 | 308 | 400..=411 | 413..=415 | 417 | 421
+    matches!(status, 200..=206 | 300..=303 | 305 | 307 | 308 | 400..=411 | 413..=415 | 417 | 421
         | 422 | 426 | 500..=505)
 }
 

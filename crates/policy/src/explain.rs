@@ -270,6 +270,7 @@ mod tests {
                 | Refetch::RequestMinFresh
                 | Refetch::Authorization => "request",
                 Refetch::StoreFailed => "miss",
+                Refetch::RangeMissing => "partial",
             };
             assert_eq!(refetch.fwd().as_str(), expected, "{refetch:?}");
         }

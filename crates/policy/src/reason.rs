@@ -61,7 +61,7 @@ reasons! {
         RequestContent = "request-content", Some("RFC 9110 §9.3.1");
         /// A HEAD that no stored response to GET can answer: its own answer cannot be stored.
         HeadNotStored = "head-not-stored", Some("RFC 9110 §9.3.2");
-        /// A request for a part of what is not stored.
+        /// A request for a part of what is not stored, on conditions of its client's.
         RequestRange = "request-range", Some("RFC 9111 §3.3");
         /// A QUERY whose content is larger than what is read to look for its response.
         QueryContentTooLarge = "query-content-too-large", Some("RFC 10008 §2.7");
@@ -93,6 +93,8 @@ reasons! {
         NoVarySearch = "no-vary-search", Some("draft-ietf-httpbis-no-vary-search §7");
         /// The origin has just confirmed it with a 304.
         Validated = "validated", Some("RFC 9111 §4.3.3");
+        /// Parts of it are stored that have all that is asked for, and they are fresh.
+        Partial = "partial", Some("RFC 9111 §3.4");
         /// It is stale, and the client accepts that.
         MaxStale = "max-stale", Some("RFC 9111 §5.2.1.2");
         /// It is stale, and is being refreshed in the background.
@@ -113,6 +115,8 @@ reasons! {
         Absent = "absent", Some("RFC 9111 §4");
         /// What is stored was selected by other request fields.
         VaryMismatch = "vary-mismatch", Some("RFC 9111 §4.1");
+        /// Only parts are stored, and not all that is asked for.
+        RangeMissing = "range-missing", Some("RFC 9111 §3.3");
         /// What is stored is no longer fresh.
         Stale = "stale", Some("RFC 9111 §4.2");
         /// What is stored never had a lifetime, only a validator.
@@ -138,6 +142,7 @@ impl Refetch {
         match self {
             Refetch::Absent => Fwd::UriMiss,
             Refetch::VaryMismatch => Fwd::VaryMiss,
+            Refetch::RangeMissing => Fwd::Partial,
             Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache => Fwd::Stale,
             Refetch::RequestNoCache
             | Refetch::RequestMaxAge
@@ -157,8 +162,11 @@ reasons! {
         StatusNotFinal = "status-not-final", Some("RFC 9111 §3");
         /// The origin asked to store it only if its status is understood, and it is not.
         StatusNotUnderstood = "status-not-understood", Some("RFC 9111 §5.2.2.3");
-        /// A part of a representation.
+        /// A part of a representation that does not tell which, or not all that has to be known to
+        /// use it for others.
         PartialContent = "partial-content", Some("RFC 9111 §3.3");
+        /// The same part is being stored for another request.
+        PartUnderWay = "part-under-way", None;
         /// A status that answers a precondition or range of this one request: 304, 412 or 416.
         ConditionalStatus = "conditional-status", Some("RFC 9111 §3");
         /// The origin forbids it.

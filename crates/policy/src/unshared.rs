@@ -20,7 +20,8 @@ pub fn unshared(asked: &Asked, fields: &Fields) -> Option<Pass> {
     if fields.contains("If-Match") || fields.contains("If-Unmodified-Since") {
         return Some(Pass::RequestPrecondition);
     }
-    asked.range.then_some(Pass::RequestRange)
+    // What the origin makes of both together is no part that others could use.
+    (asked.range && asked.conditional).then_some(Pass::RequestRange)
 }
 
 #[cfg(test)]
@@ -31,18 +32,20 @@ mod tests {
     use crate::rules::Rules;
 
     #[test]
-    fn only_a_plain_get_fills_the_cache() {
+    fn only_a_get_that_the_cache_may_condition_fills_it() {
         for (method, field, expected) in [
             (Method::Get, "Accept", None),
             (Method::Get, "If-None-Match", None),
             (Method::Get, "If-Modified-Since", None),
-            (Method::Get, "Range", Some(Pass::RequestRange)),
+            (Method::Get, "Range", None),
+            (Method::Get, "Range If-None-Match", Some(Pass::RequestRange)),
+            (Method::Get, "Range If-Modified-Since", Some(Pass::RequestRange)),
             (Method::Get, "If-Match", Some(Pass::RequestPrecondition)),
             (Method::Get, "If-Unmodified-Since", Some(Pass::RequestPrecondition)),
             (Method::Head, "Accept", Some(Pass::HeadNotStored)),
         ] {
             let mut fields = Fields::new();
-            fields.push(field.as_bytes(), b"x");
+            field.split(' ').for_each(|field| fields.push(field.as_bytes(), b"x"));
             let Plan::LookUp(asked) = classify(&method, &fields, false, &Rules::default()) else {
                 panic!("{field} is looked up")
             };

@@ -1,7 +1,7 @@
 //! What is kept beside a stored body: the response head and the terms under which it may be reused.
 
 use http1::encode;
-use policy::{Fields, Terms};
+use policy::{Fields, Part, Terms};
 use store::Labels;
 
 /// The version of the encoding below; entries of another version are treated as damaged.
@@ -22,6 +22,10 @@ pub struct StoredHead {
     labels: Labels,
     /// For a response to QUERY, the digest of what it asked, and behind it the variant of the terms.
     query: Option<Box<[u8]>>,
+    /// Which part of the representation the body is, if it is not the whole.
+    pub part: Option<Part>,
+    /// Tells apart the parts of one representation; empty for a whole one.
+    part_variant: Box<[u8]>,
     /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
     block: Vec<u8>,
 }
@@ -35,8 +39,10 @@ impl StoredHead {
             encode::field(&mut block, name, value);
         }
         block.shrink_to_fit();
+        let part = Part::of(&fields).filter(|_| status == 206);
+        let part_variant = part.map_or_else(Box::default, |part| part_variant(&terms, part));
         let labels = Labels::NONE.clone();
-        Self { status, reason, fields, terms, labels, query: None, block }
+        Self { status, reason, fields, terms, labels, query: None, part, part_variant, block }
     }
 
     /// The same with these labels.
@@ -61,6 +67,15 @@ impl StoredHead {
     pub fn http1_block(&self) -> &[u8] {
         &self.block
     }
+}
+
+/// The variant of a part: the selecting fields, and behind a byte with which none of their names
+/// begins, the bytes that it has.
+fn part_variant(terms: &Terms, part: Part) -> Box<[u8]> {
+    let mut variant = terms.variant().to_vec();
+    variant.push(0);
+    variant.extend_from_slice(part.content_range().as_bytes());
+    variant.into()
 }
 
 impl store::Meta for StoredHead {
@@ -93,6 +108,10 @@ impl store::Meta for StoredHead {
         let status = u16::from_le_bytes(*status);
         let sound = rest.is_empty() && (200..600).contains(&status);
         let stored = sound.then(|| Self::new(status, reason.to_vec(), fields, terms))?;
+        // A part that does not say which would pass for the whole; no QUERY has parts.
+        if status == 206 && (stored.part.is_none() || query.is_some()) {
+            return None;
+        }
         let stored = stored.labelled(labels);
         Some(match query {
             Some(digest) => stored.for_query(digest),
@@ -108,10 +127,15 @@ impl store::Meta for StoredHead {
             + self.terms.vary().heap_bytes()
             + self.labels.heap_bytes()
             + self.query.as_ref().map_or(0, |query| query.len())
+            + self.part_variant.len()
     }
 
     fn variant(&self) -> &[u8] {
-        self.query.as_deref().unwrap_or(self.terms.variant())
+        match (&self.query, self.part) {
+            (Some(query), _) => query,
+            (None, Some(_)) => &self.part_variant,
+            (None, None) => self.terms.variant(),
+        }
     }
 
     fn labels(&self) -> &Labels {

@@ -24,6 +24,7 @@ use crate::request::aliases::Aliases;
 use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
+use crate::request::part_fill::PartFills;
 use crate::settings::Limits;
 use crate::store_watch;
 use crate::trouble::Troubles;
@@ -42,10 +43,14 @@ pub(crate) struct Shared {
     pub(crate) flights: Arc<Flights>,
     /// Keys whose responses could not be shared lately: requests for them do not wait.
     pub(crate) uncacheable: KeyMemory,
+    /// Keys of which only parts are stored, which cannot be combined with what the origin adds.
+    pub(crate) uncombinable: KeyMemory,
     /// Keys whose resource an unsafe request may still change: nothing is stored for them.
     pub(crate) doubtful: KeyMemory,
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
+    /// Parts that are being stored.
+    pub(crate) part_fills: Arc<PartFills>,
     pub(crate) invalidations: Invalidations,
     /// Which stored responses may answer for other URLs.
     pub(crate) aliases: Aliases,

@@ -62,6 +62,11 @@ impl<M> Entry<M> {
         self.body.length()
     }
 
+    /// Bytes written so far; the length once it is complete.
+    pub fn written(&self) -> u64 {
+        self.body.end()
+    }
+
     /// True once the last byte was written and committed.
     pub fn is_complete(&self) -> bool {
         self.body.done().is_some()

@@ -61,6 +61,18 @@ impl<M> Reader<M> {
         Ok(())
     }
 
+    /// Opens the file of a complete body, if it is in one: what happens to the entry after that does
+    /// not matter to this reader.
+    pub async fn open(&mut self) -> Result<(), ReadError> {
+        let joined = self.joined.ok_or(ReadError::Abandoned)?;
+        if let Step::File(file) = self.entry.body().step(joined, self.position)
+            && self.file.is_none()
+        {
+            self.file = Some(self.open_file(joined, &file).await?);
+        }
+        Ok(())
+    }
+
     /// Goes on at `offset` of the body. Only forwards: what was handed out is not read again.
     pub fn skip_to(&mut self, offset: u64) {
         self.wanted = self.wanted.max(offset);
@@ -123,13 +135,17 @@ impl<M> Reader<M> {
     async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Bytes, ReadError> {
         let handle = match &self.file {
             Some(handle) => Arc::clone(handle),
-            None => match self.followed_file(joined) {
-                Some(handle) => handle,
-                None => file.handle().await?,
-            },
+            None => self.open_file(joined, file).await?,
         };
         self.file = Some(Arc::clone(&handle));
         file.read(&handle, self.position).await
+    }
+
+    async fn open_file(&self, joined: Joined, file: &FileBody) -> Result<Arc<Handle>, ReadError> {
+        match self.followed_file(joined) {
+            Some(handle) => Ok(handle),
+            None => file.handle().await,
+        }
     }
 
     fn followed_file(&self, joined: Joined) -> Option<Arc<Handle>> {

@@ -224,6 +224,25 @@ impl<M: Meta> Store<M> {
         (on_disk || in_memory).then_some(fresh)
     }
 
+    /// Forgets one entry, if it is still what is stored; says whether it was.
+    pub fn remove_entry(&self, key: &Key, entry: &Arc<Entry<M>>) -> bool {
+        let mut shard = self.shard(key);
+        let id = self.id(key);
+        let disk = self.0.disk.as_ref();
+        let in_memory = self.in_memory(key);
+        let is_same = |other: &Arc<Entry<M>>| Arc::ptr_eq(other.body(), entry.body());
+        let on_disk = disk.is_some_and(|disk| disk.has(id, entry));
+        if !on_disk && !in_memory.iter().any(is_same) {
+            return false;
+        }
+        shard.reads.remove(key);
+        if let Some(disk) = disk {
+            disk.remove_variant(&id, entry.variant());
+        }
+        self.install(key, id, in_memory.into_iter().filter(|other| !is_same(other)).collect());
+        true
+    }
+
     /// Forgets all variants of a key, also those on their way; returns how many were stored.
     pub fn remove(&self, key: &Key) -> usize {
         let mut shard = self.shard(key);

@@ -50,7 +50,7 @@ fn check(status: u16, response: &str, expected: Result<Source, NotStored>) {
 const MAX_AGE: Result<Source, NotStored> = Ok(Source::Explicit(Explicit::MaxAge));
 
 #[test]
-fn only_a_final_complete_answer_to_get_is_stored() {
+fn only_a_final_answer_to_get_that_tells_what_it_brings_is_stored() {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3
     //= type=test
     //# the request method is understood by the cache;
@@ -59,8 +59,9 @@ fn only_a_final_complete_answer_to_get_is_stored() {
     //# the response status code is final (see Section 15 of [HTTP]);
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
     //= type=test
-    //# a cache MUST NOT store incomplete or partial-content responses if it does not support the
-    //# Range and Content-Range header fields
+    //# However, a cache MUST NOT store incomplete or partial-content responses if it does not
+    //# support the Range and Content-Range header fields or if it does not understand the range
+    //# units used in those fields.
     let head = "cache-control: max-age=60";
     for name in ["HEAD", "POST", "OPTIONS", "FOO"] {
         let got = judge(&Method::parse(name.as_bytes()), "", 200, head, &Rules::default());
@@ -74,7 +75,16 @@ fn only_a_final_complete_answer_to_get_is_stored() {
     assert!(matches!(query, Admit::Store(_)), "{query:?}");
     check(103, head, Err(NotStored::StatusNotFinal));
     check(600, head, Err(NotStored::StatusNotFinal));
-    check(206, head, Err(NotStored::PartialContent));
+    for field in [
+        "x: y",
+        "content-range: bytes 0-1/*",
+        "content-range: items 0-1/2",
+        "content-range: bytes 0-1/2\ncontent-type: Multipart/byteranges; boundary=x",
+        "content-type: multipart/byteranges; boundary=x",
+    ] {
+        check(206, &format!("{head}\n{field}"), Err(NotStored::PartialContent));
+    }
+    check(206, &format!("{head}\ncontent-range: bytes 0-1/2\ncontent-type: text/html"), MAX_AGE);
     for status in [304, 412, 416] {
         check(status, head, Err(NotStored::ConditionalStatus));
     }

@@ -18,6 +18,7 @@ use crate::ids::RequestId;
 use crate::origin::content::Piece;
 use crate::origin::exchange::{Informational, ResponseContent};
 use crate::request::answer::{Answer, AnswerContent, AnswerHead};
+use crate::request::assembly::Assembly;
 use crate::request::trailers;
 
 /// What the client's side of the connection asks for.
@@ -99,6 +100,12 @@ pub(crate) async fn deliver(
             outbound.write(&parts).await?;
             return Ok(keep);
         }
+        AnswerContent::Pieces(pieces) => {
+            let parts: SmallVec<[&[u8]; 8]> = pieces.iter().map(|piece| &piece[..]).collect();
+            outbound.write(&parts).await?;
+            return Ok(keep);
+        }
+        AnswerContent::Assembled(assembly) => Source::Assembled(assembly),
         AnswerContent::Stored(reader) => Source::Stored { reader, ended: false },
         AnswerContent::Origin(content) => Source::Origin(content),
     };
@@ -185,6 +192,7 @@ fn write_connection(out: &mut Vec<u8>, terms: Terms, keep: bool) {
 /// Content that arrives piece by piece.
 enum Source {
     Stored { reader: Box<Reader<StoredHead>>, ended: bool },
+    Assembled(Box<Assembly>),
     Origin(Box<ResponseContent>),
 }
 
@@ -201,6 +209,7 @@ impl Source {
     async fn next(&mut self) -> Result<Option<Piece>, Broken> {
         match self {
             Self::Origin(content) => content.next().await.map_err(Broken::Origin),
+            Self::Assembled(assembly) => Ok(assembly.next().await?.map(Piece::Data)),
             Self::Stored { ended: true, .. } => Ok(None),
             Self::Stored { reader, ended } => {
                 if let Some(data) = reader.next().await.map_err(Broken::Store)? {

@@ -8,6 +8,7 @@ use policy::{Age, Collapsed, Fwd, Outcome};
 use store::Reader;
 
 use super::Entry;
+use super::assembly::Assembly;
 use crate::entry::StoredHead;
 use crate::head::ResponseHead;
 use crate::origin::exchange::ResponseContent;
@@ -42,6 +43,10 @@ pub(crate) enum AnswerContent {
     Memory,
     /// A stored body that is read piece by piece, maybe from disk or while it is filled.
     Stored(Box<Reader<StoredHead>>),
+    /// Bytes that are at hand, in order.
+    Pieces(Vec<Bytes>),
+    /// Several stored bodies, or parts of them.
+    Assembled(Box<Assembly>),
     /// The origin, for this client alone.
     Origin(Box<ResponseContent>),
 }

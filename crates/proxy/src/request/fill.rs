@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::entry::StoredHead;
 use crate::error::FetchError;
+use crate::front::deliver::Broken;
 use crate::origin::content::Piece;
 use crate::origin::exchange::{Arrived, ResponseContent};
 
@@ -49,6 +50,25 @@ pub(crate) fn rush(
     }
 }
 
+/// What a fill is fed from.
+pub(crate) trait Pieces {
+    /// The next piece; `None` at the orderly end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Piece>, Broken>> + Send;
+
+    /// The length, if it is known.
+    fn length(&self) -> Option<u64>;
+}
+
+impl Pieces for ResponseContent {
+    async fn next(&mut self) -> Result<Option<Piece>, Broken> {
+        ResponseContent::next(self).await.map_err(Broken::Origin)
+    }
+
+    fn length(&self) -> Option<u64> {
+        ResponseContent::length(self)
+    }
+}
+
 /// How a fill ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -57,14 +77,14 @@ pub(crate) enum Ended {
     /// Nobody wanted the rest.
     Deserted,
     /// The origin broke it off.
-    Broken(FetchError),
+    Broken(Broken),
 }
 
 /// Moves the rest of the body. A fill `for_readers` is given up when the last of them leaves and
 /// much is still missing; a refresh is not.
 pub(crate) async fn run(
     mut fill: Fill<StoredHead>,
-    mut content: ResponseContent,
+    mut content: impl Pieces,
     backlog: Option<bytes::Bytes>,
     for_readers: bool,
     is_awaited: impl Fn() -> bool,

@@ -18,7 +18,7 @@ use super::answer::{Answer, AnswerContent, Forwarded, Report, Source};
 use super::lead::{Lead, Led};
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
-use super::{Entry, Found, Request, Wanted, look_up, query, respond};
+use super::{Entry, Found, Request, Wanted, look_up, parts, query, range, respond};
 use crate::error::{FetchError, Refusal};
 use crate::head::RequestHead;
 use crate::ids::RequestId;
@@ -105,6 +105,13 @@ impl Flights {
         let flight = Arc::new(Flight { leader, state, waiting: AtomicUsize::new(0) });
         shard.insert(key.clone(), Arc::clone(&flight));
         Joined::Lead(Permit { flights: Arc::clone(self), flight, key: key.clone() })
+    }
+
+    /// The response that a fetch under way is bringing, if its head is there.
+    pub(crate) fn under_way(&self, key: &Key) -> Option<Arc<Entry>> {
+        let flight = self.shard(key).get(key).map(Arc::clone)?;
+        let state = flight.state.borrow();
+        if let State::Shared(entry) = &*state { Some(Arc::clone(entry)) } else { None }
     }
 
     /// Makes later requests for a key fetch anew; those who wait already are served as before.
@@ -222,7 +229,7 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
         wanted: Wanted {
             key,
             flight,
-            asked: Asked { head: false, ..*asked },
+            asked: Asked { head: false, range: false, ..*asked },
             found: Found::Unusable(Arc::clone(entry), Refetch::Stale),
         },
         permit: Some(permit),
@@ -239,7 +246,7 @@ fn is_renewed(worker: &Worker, request: &Request, asked: &Asked, key: &Key) -> b
 }
 
 /// Starts the fetch and waits for what it brings.
-async fn lead(
+pub(super) async fn lead(
     worker: &Arc<Worker>,
     request: &Request,
     wanted: Wanted,
@@ -257,7 +264,7 @@ async fn lead(
     tokio::spawn(lead.run(Some(sender)));
     if let Ok(led) = outcome.await {
         let answer = answer(worker, request, &wanted, led);
-        if !matches!(wanted.found, Found::Unusable(..)) {
+        if !matches!(wanted.found, Found::Unusable(..) | Found::Parts(_)) {
             return answer;
         }
         if let Some(answer) = readable(answer).await {
@@ -277,6 +284,11 @@ pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
     if let AnswerContent::Stored(reader) = &mut answer.content
         && reader.entry().is_complete()
         && reader.ready().await.is_err()
+    {
+        return None;
+    }
+    if let AnswerContent::Assembled(assembly) = &mut answer.content
+        && assembly.ready().await.is_err()
     {
         return None;
     }
@@ -306,6 +318,11 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let way = Way { reader: None, head };
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
             from_fetched(worker, request, wanted, &entry, way, fetched)
+        }
+        Led::Ranged(mut fetched) => {
+            let fields = &mut fetched.ranged.head.fields;
+            policy::dialect::strip_heeded(fields, &worker.shared.rules);
+            parts::fetched(wanted, *fetched)
         }
         Led::Private { response, why } => {
             let status = response.head.status;
@@ -398,7 +415,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Another request's response, if this request selects it and may use it without asking again.
-fn share(
+pub(super) fn share(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,
@@ -406,7 +423,8 @@ fn share(
 ) -> Option<Answer> {
     let judged = reuse::judge(worker, &wanted.asked, entry);
     let usable = matches!(judged, Ok(Choice::Use(Usable { ttl: 0.., refresh: false, .. })));
-    if !usable || !reuse::selects(request, entry) {
+    let in_reach = !wanted.asked.range || range::is_within_reach(request, entry);
+    if !usable || !in_reach || !reuse::selects(request, entry) {
         return None;
     }
     // One that is only passed along has a beginning that may be gone.
@@ -423,7 +441,9 @@ fn stale(
     wanted: &Wanted,
     failure: OriginFailure,
 ) -> Option<Answer> {
-    let Found::Unusable(entry, _) = &wanted.found else { return None };
+    let Found::Unusable(entry, _) = &wanted.found else {
+        return parts::stale(worker, request, wanted, failure);
+    };
     if worker.shared.store.is_ended(entry) {
         return None;
     }
@@ -471,11 +491,12 @@ fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
 pub(crate) fn refetch(wanted: &Wanted) -> Refetch {
     match &wanted.found {
         Found::NotInMemory => Refetch::Absent,
+        Found::Parts(_) => Refetch::RangeMissing,
         Found::Unusable(_, why) | Found::Nothing(why) => *why,
     }
 }
 
-fn forwarded(wanted: &Wanted, collapsed: bool) -> Forwarded {
+pub(super) fn forwarded(wanted: &Wanted, collapsed: bool) -> Forwarded {
     let collapsed = if collapsed { Collapsed::Reused } else { Collapsed::No };
     Forwarded { collapsed, ..Forwarded::new(refetch(wanted).fwd()) }
 }

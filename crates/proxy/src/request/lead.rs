@@ -11,8 +11,9 @@ use super::fetch::{self, Conditions};
 use super::fill::{self, Ended, Rushed};
 use super::invalidations::Began;
 use super::join::Permit;
+use super::parts::{self, FetchedRange};
 use super::reconcile::{self, Reconciled, Times};
-use super::{Entry, Found, Request, Wanted, other_variants};
+use super::{Entry, Found, Request, Wanted, other_variants, part_lead};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -44,6 +45,8 @@ pub(crate) enum Led {
     /// A stored response that the origin confirmed. `head` is given if it was not kept under its
     /// new head.
     Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>> },
+    /// A part, or a whole that was put together from parts.
+    Ranged(Box<FetchedRange>),
     /// A response for this request alone, with the reason it was not stored.
     Private { response: Box<Response>, why: &'static str },
     /// No response.
@@ -72,6 +75,14 @@ pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
 impl Lead {
     /// Runs to the end, whoever leaves.
     pub(crate) async fn run(self, leader: ToLeader) {
+        if part_lead::concerns(&self.wanted) {
+            return part_lead::run(self, leader).await;
+        }
+        self.whole(leader).await;
+    }
+
+    /// Fetches the whole response.
+    pub(super) async fn whole(self, leader: ToLeader) {
         let began = self.worker.shared.began();
         match self.ask(began).await {
             Err(error) => self.fail(leader, error),
@@ -187,6 +198,7 @@ impl Lead {
             Err(error) => self.fail(leader, error),
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
                 Ok((entry, committed)) => {
+                    parts::superseded(&self.worker, &self.wanted, &entry);
                     self.share(&entry);
                     let origin = FromOrigin { unkept: committed.why_not(), ..origin };
                     tell(leader, Led::Stored { entry, origin, reader: None, head });
@@ -216,16 +228,17 @@ impl Lead {
         let for_readers = leader.is_some();
         self.share(&entry);
         tell(leader, Led::Stored { entry, origin, reader, head });
-        if let Ended::Broken(error) =
-            fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await
-        {
-            self.worker.failed(&error);
+        let whole = fill.entry();
+        match fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await {
+            Ended::Broken(broken) => self.worker.broke(&broken),
+            Ended::Whole => parts::superseded(&self.worker, &self.wanted, &whole),
+            Ended::Deserted => {}
         }
     }
 
     /// Whether it helps to wait for such a response: one that has to be validated for each request
     /// is of no use to those who wait for it.
-    fn note_shareable(&self, entry: &Entry) {
+    pub(super) fn note_shareable(&self, entry: &Entry) {
         let shared = &self.worker.shared;
         if entry.meta().terms.is_shareable(shared.clock.now()) {
             shared.uncacheable.remove(self.wanted.flight());
@@ -234,12 +247,18 @@ impl Lead {
         }
     }
 
-    fn pass_on(self, leader: ToLeader, response: Response, why: &'static str, lasting: bool) {
+    pub(super) fn pass_on(
+        self,
+        leader: ToLeader,
+        response: Response,
+        why: &'static str,
+        lasting: bool,
+    ) {
         self.release(response.head.status, lasting);
         tell(leader, Led::Private { response: Box::new(response), why });
     }
 
-    fn fail(self, leader: ToLeader, error: FetchError) {
+    pub(super) fn fail(self, leader: ToLeader, error: FetchError) {
         self.worker.failed(&error);
         if leader.is_none() {
             self.worker.shared.unrefreshable.remember(self.wanted.flight());
@@ -254,11 +273,11 @@ impl Lead {
     }
 
     /// Whether someone waits for this fetch who may not have begun to read yet.
-    fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         self.permit.as_ref().is_some_and(Permit::is_awaited)
     }
 
-    fn share(&self, entry: &Arc<Entry>) {
+    pub(super) fn share(&self, entry: &Arc<Entry>) {
         if let Some(permit) = &self.permit {
             permit.share(Arc::clone(entry));
         }
@@ -266,7 +285,7 @@ impl Lead {
 
     /// Lets those who wait go, and remembers that waiting does not help for this key if that is
     /// `lasting`. An origin's error says nothing about the next response.
-    fn release(&self, status: u16, lasting: bool) {
+    pub(super) fn release(&self, status: u16, lasting: bool) {
         if status >= 500 {
             self.worker.shared.unrefreshable.remember(self.wanted.flight());
         } else if lasting {
@@ -279,7 +298,7 @@ impl Lead {
 }
 
 /// A request that has left in the meantime needs no answer.
-fn tell(leader: ToLeader, led: Led) {
+pub(super) fn tell(leader: ToLeader, led: Led) {
     if let Some(leader) = leader {
         let _ = leader.send(led);
     }

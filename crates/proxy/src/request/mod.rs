@@ -23,6 +23,8 @@
 
 pub(crate) mod aliases;
 pub(crate) mod answer;
+pub(crate) mod assembly;
+mod errand;
 mod fetch;
 mod fill;
 mod forward;
@@ -36,8 +38,13 @@ mod last_hop;
 mod lead;
 mod look_up;
 mod other_variants;
+pub(crate) mod part_fill;
+mod part_lead;
+mod part_store;
+mod parts;
 mod post;
 mod query;
+mod range;
 mod reconcile;
 pub(crate) mod record;
 mod respond;
@@ -123,6 +130,8 @@ pub(crate) enum Found {
     NotInMemory,
     /// A response that may not be used as it is.
     Unusable(Arc<Entry>, Refetch),
+    /// Only parts of what the request selects, newest first.
+    Parts(Arc<[Arc<Entry>]>),
     /// Nothing that this request selects.
     Nothing(Refetch),
 }
@@ -201,12 +210,18 @@ pub(crate) async fn finish(
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);
     }
+    if let Some(answer) = parts::from_store(worker, request, &wanted).await? {
+        return Ok(answer);
+    }
     // The answer may be for this client only, whatever it is.
     if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
         let found = Some(&wanted);
         let mut answer = forward::forward(worker, request, found, why, None, informational).await;
         answer.report.looked_up(join::refetch(&wanted).fwd());
         return Ok(answer);
+    }
+    if wanted.asked.range {
+        return parts::obtain(worker, request, wanted, informational).await;
     }
     // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
     join::obtain(worker, request, wanted, informational).await

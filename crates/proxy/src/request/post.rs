@@ -99,7 +99,7 @@ pub(crate) async fn keep(
             respond::from_origin(worker, request, *response, why.code(), forwarded)
         }
         Ok(Led::Failed(error)) => respond::failed(worker, request, &error, forwarded),
-        Ok(Led::Validated { .. }) | Err(_) => {
+        Ok(Led::Validated { .. } | Led::Ranged(_)) | Err(_) => {
             respond::failed(worker, request, &FetchError::Internal, forwarded)
         }
     }

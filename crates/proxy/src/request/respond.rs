@@ -8,7 +8,7 @@ use store::Reader;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
 use super::reuse::Usable;
-use super::{Entry, Request};
+use super::{Entry, Request, range};
 use crate::entry::StoredHead;
 use crate::error::{ContentError, FetchError, Refusal};
 use crate::head::{self, ResponseHead};
@@ -40,7 +40,7 @@ pub(crate) fn stored(
     request: &Request,
     asked: &Asked,
     entry: &Arc<Entry>,
-    way: Way,
+    mut way: Way,
     age: Option<Age>,
     report: Report,
 ) -> Answer {
@@ -52,6 +52,14 @@ pub(crate) fn stored(
     } else {
         Reply::Full
     };
+    if asked.range
+        && reply == Reply::Full
+        && let Some(ranged) = range::of_whole(request, fields, entry, &mut way.reader)
+    {
+        let range::Ranged { mut head, content, length } = ranged;
+        head.fields.retain(|name, _| !meta.terms.hides(name));
+        return Answer { head: AnswerHead::Own(head), age, content, length: Some(length), report };
+    }
     let (head, content, length) = match reply {
         Reply::Full => {
             // Only chunked content has room for trailers.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
-use policy::{Age, Asked, Verdict};
+use policy::{Age, Asked, Method, Verdict};
 use store::Variants;
 
 use super::{Entry, Found, Request, select};
@@ -39,8 +39,22 @@ pub(crate) fn choose(
 ) -> Result<Choice, Refusal> {
     match select::select(worker, request, variants) {
         Some(entry) => judge(worker, asked, entry),
-        None => nothing(asked, mismatch(request, variants)).map(Choice::Obtain),
+        None => match parts(request, variants) {
+            Some(found) => Ok(Choice::Obtain(found)),
+            None => nothing(asked, mismatch(request, variants)).map(Choice::Obtain),
+        },
     }
+}
+
+/// The stored parts of what a request selects, if there are any. Only a GET has a use for them.
+pub(crate) fn parts(request: &Request, variants: &Variants<StoredHead>) -> Option<Found> {
+    let is_get = request.head.method == Method::Get;
+    let parts: Vec<_> = variants
+        .iter()
+        .filter(|entry| is_get && entry.meta().part.is_some() && selects(request, entry))
+        .cloned()
+        .collect();
+    (!parts.is_empty()).then(|| Found::Parts(parts.into()))
 }
 
 /// Whether a stored response is one that this request selects.

@@ -16,13 +16,18 @@ pub(crate) fn select<'v>(
     variants: &'v Variants<StoredHead>,
 ) -> Option<&'v Arc<Entry>> {
     let mut entries = variants.iter();
-    let first = entries.find(|entry| reuse::selects(request, entry))?;
+    let first = entries.find(|entry| is_candidate(request, entry))?;
     let vary = first.meta().terms.vary();
     // What depends on the same fields, and was not stored in its place, cannot match as well.
     let is_rival = |entry: &Arc<Entry>| {
-        !entry.meta().terms.vary().has_names_of(vary) && reuse::selects(request, entry)
+        !entry.meta().terms.vary().has_names_of(vary) && is_candidate(request, entry)
     };
     if entries.any(is_rival) { choose(worker, request, variants) } else { Some(first) }
+}
+
+/// A part never answers for the whole.
+fn is_candidate(request: &Request, entry: &Entry) -> bool {
+    entry.meta().part.is_none() && reuse::selects(request, entry)
 }
 
 #[cold]
@@ -31,7 +36,7 @@ fn choose<'v>(
     request: &Request,
     variants: &'v Variants<StoredHead>,
 ) -> Option<&'v Arc<Entry>> {
-    let matching = variants.iter().filter(|entry| reuse::selects(request, entry));
+    let matching = variants.iter().filter(|entry| is_candidate(request, entry));
     let matching: Vec<_> = matching
         .map(|of| Match { of, terms: &of.meta().terms, fields: &of.meta().fields })
         .collect();

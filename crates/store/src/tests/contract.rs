@@ -37,6 +37,7 @@ contract!(
     a_reader_may_start_in_the_middle,
     an_abandoned_body_is_not_stored_and_its_readers_know,
     a_removed_key_is_gone_and_stays_gone,
+    one_entry_can_be_removed_and_those_who_have_it_open_still_read_it,
     a_clear_forgets_everything_also_on_its_way,
     fresh_metadata_keeps_the_body,
     metadata_of_what_was_replaced_is_not_replaced,
@@ -58,6 +59,36 @@ async fn a_body_comes_back_with_metadata_and_trailers(_: &Setup, store: &Store<L
             store.flush().await;
         }
     }
+}
+
+async fn one_entry_can_be_removed_and_those_who_have_it_open_still_read_it(
+    _: &Setup,
+    store: &Store<Label>,
+) {
+    let key = key("k");
+    let (first, second) = (body(1, 300_000), body(2, 300_000));
+    stored(store, &key, label("a", "1"), &first).await;
+    stored(store, &key, label("b", "2"), &second).await;
+    store.flush().await;
+    let entry = find(store, &key, "a").await.unwrap();
+    assert_eq!(entry.written(), 300_000);
+    let mut reader = entry.reader();
+    reader.open().await.unwrap();
+    assert!(store.remove_entry(&key, &entry));
+    assert!(!store.remove_entry(&key, &entry));
+    store.flush().await;
+    assert!(find(store, &key, "a").await.is_none());
+    assert!(get(store, &key, "b").await.unwrap().1 == second);
+    let mut read = Vec::new();
+    while let Some(chunk) = reader.next().await.unwrap() {
+        read.extend_from_slice(&chunk);
+    }
+    assert!(read == first, "{} bytes", read.len());
+    // One that was replaced is not what is stored.
+    let old = find(store, &key, "b").await.unwrap();
+    stored(store, &key, label("b", "3"), &first).await;
+    assert!(!store.remove_entry(&key, &old));
+    assert_eq!(get(store, &key, "b").await.unwrap().0, "3");
 }
 
 async fn an_unknown_key_is_a_miss(_: &Setup, store: &Store<Label>) {

@@ -1,0 +1,182 @@
+//! Content that is put together from several places: stored bodies, and what the origin adds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use policy::Span;
+use store::{ReadError, Reader};
+
+use super::Entry;
+use super::answer::AnswerContent;
+use crate::entry::StoredHead;
+use crate::front::deliver::Broken;
+use crate::origin::content::Piece;
+use crate::origin::exchange::ResponseContent;
+
+/// The pieces of a content, in order.
+#[derive(Default)]
+pub(crate) struct Assembly {
+    segments: VecDeque<Segment>,
+}
+
+enum Segment {
+    Bytes(Bytes),
+    /// These bytes of a stored body, which nobody reads yet.
+    Stored(Arc<Entry>, Span),
+    /// So many more bytes of a stored body.
+    Reading(Box<Reader<StoredHead>>, u64),
+    /// What arrives for this client alone: so many more bytes.
+    Origin(Box<ResponseContent>, u64),
+}
+
+impl Assembly {
+    pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
+        self.segments.push_back(Segment::Bytes(bytes));
+    }
+
+    /// Adds these bytes of a stored body, counted from its first byte.
+    pub(crate) fn push_stored(&mut self, entry: &Arc<Entry>, span: Span) {
+        match entry.in_memory() {
+            Some(pieces) => self.push_slices(pieces, span),
+            None => self.segments.push_back(Segment::Stored(Arc::clone(entry), span)),
+        }
+    }
+
+    /// Adds these bytes of a body that `reader` has begun to follow.
+    pub(crate) fn push_reader(&mut self, mut reader: Box<Reader<StoredHead>>, span: Span) {
+        reader.skip_to(span.first());
+        self.segments.push_back(Segment::Reading(reader, span.length()));
+    }
+
+    /// Adds all that arrives of a content of this length.
+    pub(crate) fn push_origin(&mut self, content: Box<ResponseContent>, length: u64) {
+        self.segments.push_back(Segment::Origin(content, length));
+    }
+
+    /// Adds bytes of a body in memory without copying them.
+    fn push_slices(&mut self, pieces: &[Bytes], span: Span) {
+        let mut start = 0;
+        for piece in pieces {
+            let end = start + piece.len() as u64;
+            let (from, to) = (span.first().max(start), (span.last() + 1).min(end));
+            if from < to {
+                self.push_bytes(piece.slice((from - start) as usize..(to - start) as usize));
+            }
+            start = end;
+        }
+    }
+
+    /// The content as it is delivered: at once, if nothing has to be waited for.
+    pub(crate) fn into_content(self) -> AnswerContent {
+        if !self.segments.iter().all(|segment| matches!(segment, Segment::Bytes(_))) {
+            return AnswerContent::Assembled(Box::new(self));
+        }
+        let bytes = |segment| match segment {
+            Segment::Bytes(bytes) => bytes,
+            _ => Bytes::new(),
+        };
+        AnswerContent::Pieces(self.segments.into_iter().map(bytes).collect())
+    }
+
+    /// Waits until the first stored bytes can be had and all files that are needed are open:
+    /// trouble with the disk shows while there is still something else to answer with. A body that
+    /// is being filled is not waited for.
+    pub(crate) async fn ready(&mut self) -> Result<(), ReadError> {
+        let mut is_first = true;
+        for at in 0..self.segments.len() {
+            self.begin(at);
+            if let Segment::Reading(reader, _) = &mut self.segments[at]
+                && reader.entry().is_complete()
+            {
+                if is_first { reader.ready().await? } else { reader.open().await? }
+            }
+            is_first &= matches!(self.segments[at], Segment::Bytes(_));
+        }
+        Ok(())
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        loop {
+            self.begin(0);
+            let Some(segment) = self.segments.front_mut() else { return Ok(None) };
+            let next = match segment {
+                Segment::Bytes(bytes) => Some(std::mem::take(bytes)),
+                Segment::Stored(..) | Segment::Reading(_, 0) | Segment::Origin(_, 0) => None,
+                Segment::Reading(reader, left) => {
+                    // A stored body has the length that its head was made for.
+                    let chunk = reader.next().await.map_err(Broken::Store)?;
+                    Some(take(chunk.ok_or(Broken::Store(ReadError::Abandoned))?, left))
+                }
+                Segment::Origin(content, left) => from_origin(content, left).await?,
+            };
+            match next {
+                Some(bytes) if !bytes.is_empty() => return Ok(Some(bytes)),
+                _ => drop(self.segments.pop_front()),
+            }
+        }
+    }
+
+    /// Begins to read the segment at this place.
+    fn begin(&mut self, at: usize) {
+        if let Some(segment) = self.segments.get_mut(at)
+            && let Segment::Stored(entry, span) = segment
+        {
+            let mut reader = Box::new(entry.reader());
+            reader.skip_to(span.first());
+            *segment = Segment::Reading(reader, span.length());
+        }
+    }
+}
+
+/// No more of a chunk than is wanted.
+fn take(mut chunk: Bytes, left: &mut u64) -> Bytes {
+    chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= chunk.len() as u64;
+    chunk
+}
+
+async fn from_origin(
+    content: &mut ResponseContent,
+    left: &mut u64,
+) -> Result<Option<Bytes>, Broken> {
+    loop {
+        match content.next().await.map_err(Broken::Origin)? {
+            Some(Piece::Data(data)) if data.is_empty() => {}
+            Some(Piece::Data(data)) => return Ok(Some(take(data, left))),
+            Some(Piece::Trailers(_)) => {}
+            None => return Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn slices_of_pieces_are_slices_of_the_whole(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..8),
+            first in 0..100_u64,
+            more in 0..100_u64,
+        ) {
+            let whole = pieces.concat();
+            let pieces: Vec<_> = pieces.into_iter().map(Bytes::from).collect();
+            let last = (first + more).min((whole.len() as u64).saturating_sub(1));
+            prop_assume!(first < whole.len() as u64);
+            let span = Span::new(first, last).unwrap();
+            let mut assembly = Assembly::default();
+            assembly.push_slices(&pieces, span);
+            let AnswerContent::Pieces(slices) = assembly.into_content() else {
+                panic!("nothing has to be waited for")
+            };
+            prop_assert_eq!(slices.concat(), &whole[first as usize..=last as usize]);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the origin is asked for a request with a Range, or where only parts are stored.
+
+use std::sync::Arc;
+
+use policy::parts::missing_range;
+use policy::{Part, Verdict, strong};
+
+use super::lead::Lead;
+use super::parts::{Needed, PartSet};
+use super::{Entry, Found, Request};
+use crate::head::RequestHead;
+use crate::origin::exchange::Response;
+
+/// What the origin is asked.
+pub(crate) enum Errand {
+    /// What the client asks, as it asks it.
+    AsItIs,
+    /// The same, unless this is still current.
+    Validate(Arc<Entry>),
+    /// What these parts lack.
+    Missing(Missing),
+    /// The whole.
+    Whole,
+}
+
+/// What stored parts lack for a request.
+pub(crate) struct Missing {
+    pub(crate) set: PartSet,
+    pub(crate) part: Part,
+    pub(crate) needed: Needed,
+}
+
+impl Errand {
+    /// What is best asked.
+    pub(crate) fn of(lead: &Lead) -> Errand {
+        let Lead { request, wanted, .. } = lead;
+        let as_asked = if wanted.asked.range { Errand::AsItIs } else { Errand::Whole };
+        let parts = match &wanted.found {
+            Found::Unusable(entry, _) if entry.meta().terms.has_validator() => {
+                return Errand::Validate(Arc::clone(entry));
+            }
+            Found::Parts(parts) => PartSet::of(parts),
+            _ => return as_asked,
+        };
+        let Some(set) = parts.into_iter().next() else { return as_asked };
+        let needed = match set.needed(request) {
+            // Whether the Range applies, the origin decides.
+            Some(Needed::Whole(_)) if wanted.asked.range => return as_asked,
+            Some(needed) => needed,
+            None => return as_asked,
+        };
+        match set.gaps(&needed)[..] {
+            [] if set.newest.meta().terms.has_validator() => Errand::Validate(set.newest),
+            [gap] if may_be_completed(lead, &set) => match Part::new(gap, set.complete) {
+                Some(part) => Errand::Missing(Missing { set, part, needed }),
+                None => as_asked,
+            },
+            _ => as_asked,
+        }
+    }
+
+    /// The request that the origin gets.
+    pub(crate) fn request(&self, request: &Request) -> Request {
+        let mut fields = request.head.fields.clone();
+        match self {
+            Errand::AsItIs | Errand::Whole => return request.clone(),
+            // If-None-Match comes first, so that the client's own Range and If-Range only count where
+            // what is stored is not current any more.
+            Errand::Validate(entry) => {
+                fields.remove("If-None-Match");
+                fields.remove("If-Modified-Since");
+                let _ = policy::validate::conditional_fields(&entry.meta().fields, &mut fields);
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+            //# A cache MAY complete a stored incomplete response by making a subsequent range request
+            //# (Section 14.2 of [HTTP]) and combining the successful response with the stored response,
+            //# as defined in Section 3.4.
+            Errand::Missing(Missing { set, part, .. }) => {
+                policy::validate::strip_conditionals(&mut fields);
+                fields.push(b"Range", missing_range(*part).as_bytes());
+                //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
+                //# MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range) if the
+                //# entity tags were provided in the stored response(s) being validated.
+                if let Some(validator) = strong::strong_validator(set.fields()) {
+                    fields.push(b"If-Range", validator);
+                }
+            }
+        }
+        let head = RequestHead { fields, ..(*request.head).clone() };
+        Request { head: Arc::new(head), ..request.clone() }
+    }
+}
+
+/// Is it worth asking for what stored parts lack?
+fn may_be_completed(lead: &Lead, set: &PartSet) -> bool {
+    if strong::strong_validator(set.fields()).is_some() {
+        return true;
+    }
+    // Without a strong validator only a whole response helps, which origins without ranges give.
+    let shared = &lead.worker.shared;
+    let terms = &set.newest.meta().terms;
+    let verdict = policy::reuse(&lead.wanted.asked, terms, &shared.rules, shared.clock.now());
+    !lead.wanted.asked.range
+        && matches!(verdict, Verdict::Fresh { .. })
+        && !shared.uncombinable.contains(&lead.wanted.key)
+}
+
+impl Missing {
+    /// Is this the missing part, and of the same representation?
+    pub(crate) fn is_answered_by(&self, response: &Response) -> bool {
+        let Response { head, content } = response;
+        head.status == 206
+            && Part::of(&head.fields) == Some(self.part)
+            && self.set.includes(&head.fields, self.part)
+            && content.length().is_none_or(|length| length == self.part.span().length())
+    }
+
+    /// The stored parts turned out to be of no use for what is asked.
+    pub(crate) fn give_up(&self, lead: &Lead) {
+        if strong::strong_validator(self.set.fields()).is_some() {
+            self.set.forget(&lead.worker, &lead.wanted);
+        } else {
+            lead.worker.shared.uncombinable.remember(&lead.wanted.key);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Fills that are about parts: one part by itself, or the whole that parts are completed to.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use policy::reason::NotStored;
+use policy::{Part, Reason, Span, Terms};
+use store::{Fill, Key, Reader};
+
+use super::assembly::Assembly;
+use super::fill::{self, Ended, Pieces, Rushed};
+use super::invalidations::Began;
+use super::lead::{FromOrigin, Lead, Led, ToLeader, tell};
+use super::parts::{self, FetchedRange};
+use super::{Entry, reconcile};
+use crate::entry::StoredHead;
+use crate::front::deliver::Broken;
+use crate::head::ResponseHead;
+use crate::origin::content::Piece;
+use crate::origin::exchange::ResponseContent;
+
+/// Begins to store, unless the store refuses or the key was invalidated meanwhile.
+pub(super) fn begin(
+    lead: &Lead,
+    head: &ResponseHead,
+    terms: Terms,
+    length: u64,
+    began: Began,
+) -> Result<Fill<StoredHead>, &'static str> {
+    let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
+    let meta =
+        reconcile::stored_head(&lead.worker, &lead.request, head.clone(), terms, began.labels);
+    let fill = shared.store.begin(key.clone(), meta, Some(length));
+    let fill = fill.map_err(store::Refused::code)?;
+    let is_ended = shared.invalidations.since(began.keys, key)
+        || shared.store.is_ended(&fill.entry())
+        || shared.doubtful.contains(key);
+    if is_ended {
+        return Err(NotStored::Invalidated.code());
+    }
+    Ok(fill)
+}
+
+/// The parts that are being stored. Requests for one part do not wait for each other, and to store
+/// it once is enough.
+#[derive(Default)]
+pub(crate) struct PartFills(Mutex<HashSet<(Key, Part)>>);
+
+/// The duty to store a part, until it is dropped.
+pub(super) struct UnderWay {
+    fills: Arc<PartFills>,
+    part: (Key, Part),
+}
+
+impl PartFills {
+    fn begin(self: &Arc<Self>, key: &Key, part: Part) -> Option<UnderWay> {
+        let part = (key.clone(), part);
+        let is_new = self.lock().insert(part.clone());
+        is_new.then_some(UnderWay { fills: Arc::clone(self), part })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(Key, Part)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.fills.lock().remove(&self.part);
+    }
+}
+
+/// Begins to store a part, as [`begin`] does, unless another request is storing it.
+pub(super) fn begin_part(
+    lead: &Lead,
+    head: &ResponseHead,
+    terms: Terms,
+    part: Part,
+    began: Began,
+) -> Result<(Fill<StoredHead>, UnderWay), &'static str> {
+    let under_way = lead.worker.shared.part_fills.begin(&lead.wanted.key, part);
+    let under_way = under_way.ok_or(NotStored::PartUnderWay.code())?;
+    let fill = begin(lead, head, terms, part.span().length(), began)?;
+    Ok((fill, under_way))
+}
+
+/// Where the client gets what the origin sends from.
+pub(super) enum Follow {
+    /// Behind the fill.
+    Reader(Box<Reader<StoredHead>>),
+    /// It is stored already.
+    Stored(Arc<Entry>),
+    /// Straight from the origin.
+    Origin(Box<ResponseContent>),
+}
+
+impl Follow {
+    /// Adds it where it is asked for.
+    pub(super) fn once(self) -> impl FnMut(&mut Assembly, Span) {
+        let mut follow = Some(self);
+        move |assembly, span| {
+            if let Some(follow) = follow.take() {
+                follow.push(assembly, span);
+            }
+        }
+    }
+
+    /// Adds all of it, which is as long as the span.
+    pub(super) fn push(self, assembly: &mut Assembly, span: Span) {
+        let Some(all) = Span::of_length(0, span.length()) else { return };
+        match self {
+            Follow::Reader(reader) => assembly.push_reader(reader, all),
+            Follow::Stored(entry) => assembly.push_stored(&entry, all),
+            Follow::Origin(content) => assembly.push_origin(content, span.length()),
+        }
+    }
+}
+
+/// Stores a part while the client reads behind.
+pub(super) async fn fill_part(
+    lead: &Lead,
+    leader: ToLeader,
+    mut fill: Fill<StoredHead>,
+    mut content: ResponseContent,
+    to_client: impl FnOnce(Follow) -> FetchedRange,
+) {
+    let entry = fill.entry();
+    let reader = Box::new(entry.reader());
+    let mut backlog = None;
+    let fill = match fill::rush(&mut fill, &mut content, &mut backlog) {
+        Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
+            Ok((entry, _)) => {
+                let ranged = to_client(Follow::Stored(entry));
+                return tell(leader, Led::Ranged(Box::new(ranged)));
+            }
+            Err(fill) => fill,
+        },
+        Ok(Rushed::Waiting) => fill,
+        // The head was good: the client gets it, and sees where the content breaks.
+        Err(error) => {
+            lead.worker.failed(&error);
+            drop(fill);
+            return tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader)))));
+        }
+    };
+    tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader)))));
+    if let Ended::Broken(broken) = fill::run(fill, content, backlog, true, || false).await {
+        lead.worker.broke(&broken);
+    }
+}
+
+/// A whole that is made of stored parts and of what the origin sends.
+pub(super) struct Completion {
+    pub(super) assembly: Assembly,
+    pub(super) length: u64,
+}
+
+impl Pieces for Completion {
+    async fn next(&mut self) -> Result<Option<Piece>, Broken> {
+        Ok(self.assembly.next().await?.map(Piece::Data))
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.length)
+    }
+}
+
+/// Stores the whole while all who want it read behind.
+pub(super) async fn complete(
+    lead: &Lead,
+    leader: ToLeader,
+    fill: Fill<StoredHead>,
+    whole: Completion,
+    aged: bool,
+) {
+    let entry = fill.entry();
+    let reader = Some(entry.reader());
+    lead.note_shareable(&entry);
+    lead.share(&entry);
+    let origin = FromOrigin { status: 206, aged, unkept: None };
+    tell(leader, Led::Stored { entry: Arc::clone(&entry), origin, reader, head: None });
+    match fill::run(fill, whole, None, true, || lead.is_awaited()).await {
+        Ended::Broken(broken) => lead.worker.broke(&broken),
+        Ended::Whole => parts::superseded(&lead.worker, &lead.wanted, &entry),
+        Ended::Deserted => {}
+    }
+}

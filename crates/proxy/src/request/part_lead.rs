@@ -1,0 +1,221 @@
+//! The task that fetches for a request with a Range, or what stored parts lack for a whole.
+
+use std::sync::Arc;
+
+use policy::parts::combined_fields;
+use policy::reason::{NotStored, Refetch};
+use policy::{Admit, Reason};
+
+use super::assembly::Assembly;
+use super::errand::{Errand, Missing};
+use super::fetch::{self, Conditions};
+use super::invalidations::Began;
+use super::lead::{Lead, Led, ToLeader, tell};
+use super::part_fill::{Completion, Follow, begin, begin_part, complete, fill_part};
+use super::part_store::keep_part;
+use super::parts::{self, FetchedRange, Needed, PartSet};
+use super::reconcile::{self, Reconciled, Times};
+use super::{Entry, Found, Request, Wanted, respond, reuse};
+use crate::error::FetchError;
+use crate::head::ResponseHead;
+use crate::origin::exchange::Response;
+
+/// Whether a fetch is about parts.
+pub(crate) fn concerns(wanted: &Wanted) -> bool {
+    wanted.asked.range || matches!(wanted.found, Found::Parts(_))
+}
+
+/// A response, with all that decides what becomes of it.
+pub(super) struct Arrived {
+    pub(super) response: Response,
+    pub(super) times: Times,
+    pub(super) began: Began,
+}
+
+/// Runs to the end, whoever leaves.
+pub(crate) async fn run(mut lead: Lead, leader: ToLeader) {
+    let began = lead.worker.shared.began();
+    look_again(&mut lead).await;
+    let mut errand = Errand::of(&lead);
+    loop {
+        if matches!(errand, Errand::Whole) {
+            return lead.whole(leader).await;
+        }
+        let arrived = match ask(&lead, &errand, began).await {
+            Ok(arrived) => arrived,
+            Err(error) => return lead.fail(leader, error),
+        };
+        let status = arrived.response.head.status;
+        match errand {
+            Errand::Missing(missing) => match (missing.is_answered_by(&arrived.response), status) {
+                (true, _) => return combine(lead, leader, missing, arrived).await,
+                // What is stored is not a part of what there is now. The next request is the last.
+                (false, 206 | 304 | 416) => missing.give_up(&lead),
+                (false, _) => return keep(lead, leader, arrived).await,
+            },
+            Errand::Validate(entry) if status == 304 => {
+                match reconcile_with(&lead, arrived, Some(&entry)) {
+                    Ok(Some(confirmed)) => return confirm(lead, leader, confirmed),
+                    // It was about something else.
+                    Ok(None) => forget(&lead, &entry),
+                    Err(error) => return lead.fail(leader, error),
+                }
+            }
+            _ => return keep(lead, leader, arrived).await,
+        }
+        errand = if lead.wanted.asked.range { Errand::AsItIs } else { Errand::Whole };
+    }
+}
+
+/// What was found may have been invalidated before the fetch began: what is combined with something
+/// from after that must have been there then.
+async fn look_again(lead: &mut Lead) {
+    let Lead { worker, request, wanted, .. } = lead;
+    if !matches!(wanted.found, Found::Parts(_)) {
+        return;
+    }
+    let variants = worker.shared.store.look_up(&wanted.key).await;
+    let found = variants.and_then(|variants| reuse::parts(request, &variants));
+    wanted.found = found.unwrap_or(Found::Nothing(Refetch::Absent));
+}
+
+async fn ask(lead: &Lead, errand: &Errand, began: Began) -> Result<Arrived, FetchError> {
+    let Lead { worker, request, informational, .. } = lead;
+    let clock = &worker.shared.clock;
+    let asked = clock.now();
+    let outgoing = errand.request(request);
+    let conditions = Conditions::AsTheClientHasThem;
+    let informational = informational.clone();
+    let mut response = fetch::fetch(worker, &outgoing, &conditions, None, informational).await?;
+    let times = Times { began: began.labels, request: asked, response: clock.now() };
+    // Whether a Last-Modified is a strong validator depends on the Date.
+    policy::date::stamp(&mut response.head.fields, times.response);
+    Ok(Arrived { response, times, began })
+}
+
+/// A response that is not a part of what is stored: it is stored by itself, if it can be.
+async fn keep(lead: Lead, leader: ToLeader, arrived: Arrived) {
+    if arrived.response.head.status == 206 {
+        return keep_part(lead, leader, arrived).await;
+    }
+    let began = arrived.began;
+    match reconcile_with(&lead, arrived, None) {
+        Ok(Some(Reconciled::Store(terms, response))) => {
+            lead.store(leader, terms, response, began).await;
+        }
+        Ok(Some(Reconciled::DoNotStore(why, response))) => pass_on(lead, leader, response, why),
+        Ok(_) => lead.fail(leader, FetchError::Unasked { status: 304 }),
+        Err(error) => lead.fail(leader, error),
+    }
+}
+
+fn reconcile_with(
+    lead: &Lead,
+    arrived: Arrived,
+    validating: Option<&Arc<Entry>>,
+) -> Result<Option<Reconciled>, FetchError> {
+    let Lead { worker, request, wanted, .. } = lead;
+    reconcile::reconcile(worker, request, wanted, arrived.response, arrived.times, validating)
+}
+
+/// What is stored was confirmed.
+fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
+    let (entry, head) = match confirmed {
+        Reconciled::Freshened(entry) => (entry, None),
+        Reconciled::FreshenedOnce(entry, head) => (entry, Some(Box::new(head))),
+        Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
+    };
+    lead.release(304, false);
+    if entry.meta().part.is_none() {
+        return tell(leader, Led::Validated { entry, head });
+    }
+    let parts = match &lead.wanted.found {
+        Found::Parts(parts) => PartSet::of(parts),
+        _ => Vec::new(),
+    };
+    // Under its new head the entry is another one; the old one still has the bytes.
+    let fields = head.as_ref().map_or(&entry.meta().fields, |head| &head.fields);
+    let Some(ranged) = parts.first().and_then(|set| set.answers(&lead.request, fields)) else {
+        return lead.fail(leader, FetchError::Unasked { status: 304 });
+    };
+    let stored = head.is_none();
+    let ttl = stored.then(|| entry.meta().terms.ttl(lead.worker.shared.clock.now()));
+    let confirmed = FetchedRange { ranged, status: 304, stored, validated: true, age: None, ttl };
+    tell(leader, Led::Ranged(Box::new(confirmed)));
+}
+
+pub(super) fn forget(lead: &Lead, entry: &Arc<Entry>) {
+    lead.worker.shared.store.remove_entry(&lead.wanted.key, entry);
+}
+
+pub(super) fn pass_on(lead: Lead, leader: ToLeader, response: Response, why: NotStored) {
+    // That a part was of no use says nothing about the whole.
+    let is_about_part = matches!(why, NotStored::PartialContent | NotStored::ConditionalStatus);
+    let lasting = !why.is_about_request() && !is_about_part;
+    lead.pass_on(leader, response, why.code(), lasting);
+}
+
+impl Missing {
+    /// What the client gets of the stored parts and of what `follow` adds.
+    fn answered(
+        &self,
+        request: &Request,
+        head: &ResponseHead,
+        follow: Follow,
+        stored: bool,
+    ) -> FetchedRange {
+        let ranged = self.set.ranged(request, &head.fields, &self.needed, follow.once());
+        FetchedRange { ranged, status: 206, stored, validated: false, age: None, ttl: None }
+    }
+}
+
+/// What was missing has come, and is sent among what is stored.
+async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrived) {
+    let Arrived { mut response, times, began } = arrived;
+    respond::for_next_hop(&mut response.head, times.response);
+    let Lead { worker, request, wanted, .. } = &lead;
+    let Missing { set, part, needed } = &missing;
+    let Response { head: new, content } = response;
+    let aged = new.fields.contains("Age");
+    let mut head = ResponseHead { fields: combined_fields(set.fields(), &new.fields), ..new };
+    let length = set.complete;
+    if matches!(needed, Needed::Whole(_)) {
+        head = ResponseHead { fields: head.fields, ..ResponseHead::with_status(200) };
+        head.fields.remove("Content-Range");
+    }
+    let begun = match (reconcile::admit(worker, request, wanted, &head, times), needed) {
+        (Admit::Store(terms), Needed::Whole(_)) => {
+            begin(&lead, &head, terms, length, began).map(|fill| (fill, None))
+        }
+        (Admit::Store(terms), Needed::Spans(_)) => begin_part(&lead, &head, terms, *part, began)
+            .map(|(fill, under_way)| (fill, Some(under_way))),
+        (Admit::DoNotStore(why), _) => {
+            if !why.is_about_request() {
+                set.forget(worker, wanted);
+            }
+            Err(why.code())
+        }
+    };
+    match (begun, needed) {
+        (Err(_), _) => {
+            lead.release(head.status, false);
+            let follow = Follow::Origin(Box::new(content));
+            tell(leader, Led::Ranged(Box::new(missing.answered(request, &head, follow, false))));
+        }
+        (Ok((fill, _)), Needed::Whole(span)) => {
+            let mut assembly = Assembly::default();
+            set.assemble(&mut assembly, *span, &mut Follow::Origin(Box::new(content)).once());
+            // The parts must stay readable, whatever others do to them meanwhile.
+            if assembly.ready().await.is_err() {
+                drop(fill);
+                return lead.whole(leader).await;
+            }
+            complete(&lead, leader, fill, Completion { assembly, length }, aged).await;
+        }
+        (Ok((fill, _under_way)), Needed::Spans(_)) => {
+            let to_client = |follow| missing.answered(request, &head, follow, true);
+            fill_part(&lead, leader, fill, content, to_client).await;
+            parts::make_room(std::slice::from_ref(set), worker, wanted);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Stored parts of a response: what they are good for (RFC 9111 §3.3, §3.4).
+//!
+//! Parts of one representation, which only a strong validator can tell, make a set. The part that
+//! was asked for last has the fields and the terms of all of them.
+
+use std::sync::Arc;
+
+use policy::parts::{Run, Runs, cover, same_representation};
+use policy::range::Spans;
+use policy::reason::Hit;
+use policy::{
+    Age, Fields, Method, OriginFailure, Part, RangeSet, Reason, Reply, Selection, Span, Verdict,
+    strong,
+};
+use tokio::sync::mpsc;
+
+use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
+use super::assembly::Assembly;
+use super::range::{self, Ranged};
+use super::{Entry, Found, Request, Wanted, join};
+use crate::error::Refusal;
+use crate::head::ResponseHead;
+use crate::origin::exchange::Informational;
+use crate::worker::Worker;
+
+/// Parts kept of one representation; the oldest goes.
+const MOST: usize = 8;
+
+/// Stored parts of one representation.
+#[derive(Clone)]
+pub(crate) struct PartSet {
+    /// The one whose fields and terms count.
+    pub(crate) newest: Arc<Entry>,
+    /// All of them, each with the bytes that it has.
+    members: Vec<(Arc<Entry>, Span)>,
+    pub(crate) complete: u64,
+}
+
+/// What a request needs of a representation.
+pub(crate) enum Needed {
+    Whole(Span),
+    Spans(Spans),
+}
+
+/// A partial response that the origin had a part in, or a whole one made of parts.
+pub(crate) struct FetchedRange {
+    pub(crate) ranged: Ranged,
+    /// The origin's status.
+    pub(crate) status: u16,
+    /// What came was stored.
+    pub(crate) stored: bool,
+    /// The origin confirmed what was stored, and that is all there is.
+    pub(crate) validated: bool,
+    pub(crate) age: Option<Age>,
+    pub(crate) ttl: Option<i64>,
+}
+
+impl PartSet {
+    /// The sets that stored parts make, newest first.
+    pub(crate) fn of(parts: &[Arc<Entry>]) -> Vec<PartSet> {
+        let mut sets: Vec<PartSet> = Vec::new();
+        for entry in parts {
+            let Some(part) = entry.meta().part else { continue };
+            let member = (Arc::clone(entry), part.span());
+            match sets.iter_mut().find(|set| set.includes(&entry.meta().fields, part)) {
+                Some(set) => {
+                    let (ours, newest) = (&entry.meta().terms, &set.newest.meta().terms);
+                    if ours.response_time() > newest.response_time() {
+                        set.newest = Arc::clone(entry);
+                    }
+                    set.members.push(member);
+                }
+                None => sets.push(PartSet {
+                    newest: Arc::clone(entry),
+                    members: vec![member],
+                    complete: part.complete(),
+                }),
+            }
+        }
+        sets
+    }
+
+    /// May a part with these fields be combined with those of the set?
+    pub(crate) fn includes(&self, fields: &Fields, part: Part) -> bool {
+        part.complete() == self.complete && same_representation(self.fields(), fields)
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.newest.meta().fields
+    }
+
+    /// What a request needs of the representation; `None` if only the origin can say.
+    pub(crate) fn needed(&self, request: &Request) -> Option<Needed> {
+        let head = &*request.head;
+        let whole = Span::of_length(0, self.complete).map(Needed::Whole);
+        let applies = head.method == Method::Get && strong::if_range(&head.fields, self.fields());
+        let Some(set) = RangeSet::of(&head.fields).filter(|_| applies) else { return whole };
+        match set.select(self.complete) {
+            Selection::Whole => whole,
+            Selection::Spans(spans) => Some(Needed::Spans(spans)),
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+            //# A cache MUST NOT use an incomplete response to answer requests unless the response
+            //# has been made complete, or the request is partial and specifies a range wholly within
+            //# the incomplete response.
+            Selection::Unsatisfiable => None,
+        }
+    }
+
+    /// Where the bytes of a span are.
+    fn runs(&self, span: Span) -> Runs {
+        let held: Vec<_> = self.members.iter().map(|(_, span)| *span).collect();
+        cover(span, &held)
+    }
+
+    /// What of the needed bytes no part has.
+    pub(crate) fn gaps(&self, needed: &Needed) -> Vec<Span> {
+        let gap = |run: &Run| run.part.is_none().then_some(run.span);
+        let spans: &[Span] = match needed {
+            Needed::Whole(span) => std::slice::from_ref(span),
+            Needed::Spans(spans) => spans,
+        };
+        spans.iter().flat_map(|span| self.runs(*span)).filter_map(|run| gap(&run)).collect()
+    }
+
+    /// Adds the bytes of a span; `missing` adds those that no part has.
+    pub(crate) fn assemble(
+        &self,
+        assembly: &mut Assembly,
+        span: Span,
+        missing: &mut impl FnMut(&mut Assembly, Span),
+    ) {
+        for Run { span, part } in self.runs(span) {
+            let member = part.and_then(|number| self.members.get(number));
+            let Some((entry, held)) = member else {
+                missing(assembly, span);
+                continue;
+            };
+            if let Some(span) = Span::of_length(span.first() - held.first(), span.length()) {
+                assembly.push_stored(entry, span);
+            }
+        }
+    }
+
+    /// A response with what is needed, and these fields.
+    pub(crate) fn ranged(
+        &self,
+        request: &Request,
+        fields: &Fields,
+        needed: &Needed,
+        mut missing: impl FnMut(&mut Assembly, Span),
+    ) -> Ranged {
+        let mut pieces = |assembly: &mut Assembly, span| {
+            self.assemble(assembly, span, &mut missing);
+        };
+        let span = match needed {
+            Needed::Spans(spans) => {
+                return range::of_spans(request, fields, self.complete, spans, pieces);
+            }
+            Needed::Whole(span) => *span,
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.3
+        //# If the union consists of the entire range of the representation, then the client MUST
+        //# process the combined response as if it were a complete 200 (OK) response, including a
+        //# Content-Length header field that reflects the complete length.
+        let mut head = ResponseHead::with_status(200);
+        head.fields = fields.clone();
+        head.fields.remove("Content-Range");
+        let mut assembly = Assembly::default();
+        pieces(&mut assembly, span);
+        Ranged { head, content: assembly.into_content(), length: self.complete }
+    }
+
+    /// The stored parts answer the request alone.
+    pub(crate) fn answers(&self, request: &Request, fields: &Fields) -> Option<Ranged> {
+        let needed = self.needed(request)?;
+        let nothing = |_: &mut Assembly, _| {};
+        self.gaps(&needed).is_empty().then(|| self.ranged(request, fields, &needed, nothing))
+    }
+
+    /// Forgets the parts.
+    pub(crate) fn forget(&self, worker: &Worker, wanted: &Wanted) {
+        for (entry, _) in &self.members {
+            worker.shared.store.remove_entry(&wanted.key, entry);
+        }
+    }
+}
+
+/// Makes room among these for another part.
+pub(crate) fn make_room(sets: &[PartSet], worker: &Worker, wanted: &Wanted) {
+    let members = sets.iter().flat_map(|set| &set.members);
+    let mut entries: Vec<_> = members.map(|(entry, _)| entry).collect();
+    entries.sort_by_key(|entry| entry.meta().terms.response_time());
+    for entry in entries.iter().take((entries.len() + 1).saturating_sub(MOST)) {
+        worker.shared.store.remove_entry(&wanted.key, entry);
+    }
+}
+
+/// An answer from stored parts alone, if they have all that is asked for and may be used.
+pub(crate) async fn from_store(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+) -> Result<Option<Answer>, Refusal> {
+    let Found::Parts(parts) = &wanted.found else { return Ok(None) };
+    let now = worker.shared.clock.now();
+    for set in PartSet::of(parts) {
+        let terms = &set.newest.meta().terms;
+        let (age, ttl, why) = match policy::reuse(&wanted.asked, terms, &worker.shared.rules, now) {
+            Verdict::Fresh { age, ttl, .. } => (age, ttl, Hit::Partial),
+            // A refresh in the background would fetch the whole: the parts are validated instead.
+            Verdict::Stale { age, ttl, why, refresh: false } => (age, ttl, why),
+            _ => continue,
+        };
+        if let Some(answer) = hit(request, wanted, &set, (age, ttl, why))
+            && let Some(answer) = join::readable(answer).await
+        {
+            return Ok(Some(answer));
+        }
+    }
+    match policy::absent(&wanted.asked) {
+        Some(_) => Err(Refusal::OnlyIfCached),
+        None => Ok(None),
+    }
+}
+
+/// Stored parts, if they may stand in for an origin that failed (RFC 5861 §4).
+pub(crate) fn stale(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    failure: OriginFailure,
+) -> Option<Answer> {
+    let Found::Parts(parts) = &wanted.found else { return None };
+    let now = worker.shared.clock.now();
+    let sets = PartSet::of(parts).into_iter();
+    let is_ended =
+        |set: &PartSet| set.members.iter().any(|(entry, _)| worker.shared.store.is_ended(entry));
+    sets.filter(|set| !is_ended(set)).find_map(|set| {
+        let terms = &set.newest.meta().terms;
+        let (asked, rules) = (&wanted.asked, &worker.shared.rules);
+        let used = policy::stale_on_error(asked, terms, rules, failure, now)?;
+        hit(request, wanted, &set, used)
+    })
+}
+
+fn hit(
+    request: &Request,
+    wanted: &Wanted,
+    set: &PartSet,
+    (age, ttl, why): (Age, i64, Hit),
+) -> Option<Answer> {
+    let report = Report { code: why.code(), source: Source::Store { ttl, why }, proxy_error: None };
+    let mut ranged = set.answers(request, set.fields())?;
+    ranged.head.fields.retain(|name, _| !set.newest.meta().terms.hides(name));
+    let head = &request.head;
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+    //# In other words, Range is ignored when a conditional GET would result in a 304 (Not Modified)
+    //# response.
+    if wanted.asked.conditional
+        && policy::respond(&head.method, &head.fields, 200, set.fields()) == Reply::NotModified
+    {
+        let mut head = ResponseHead::with_status(304);
+        policy::respond::not_modified_fields(set.fields(), &mut head.fields);
+        let (head, content) = (AnswerHead::Own(head), AnswerContent::None);
+        return Some(Answer { head, age: Some(age), content, length: None, report });
+    }
+    Some(ranged.answer(Some(age), report))
+}
+
+/// A response for a request that has a Range: from a fill under way that will soon have what it
+/// asks for, or by a fetch of its own.
+pub(crate) async fn obtain(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: Wanted,
+    informational: mpsc::Sender<Informational>,
+) -> Result<Answer, Refusal> {
+    if let Some(entry) = worker.shared.flights.under_way(&wanted.key)
+        && let Some(answer) = join::share(worker, request, &wanted, &entry)
+        && let Some(answer) = join::readable(answer).await
+    {
+        return Ok(answer);
+    }
+    Ok(join::lead(worker, request, wanted, None, informational).await)
+}
+
+/// An answer with what was fetched for a Range, or for what stored parts lack.
+pub(crate) fn fetched(wanted: &Wanted, fetched: FetchedRange) -> Answer {
+    let FetchedRange { ranged, status, stored, validated, age, ttl } = fetched;
+    let status = Some(status);
+    let forwarded = join::forwarded(wanted, false);
+    let forwarded = Forwarded { status, stored, validated, ttl, ..forwarded };
+    let code = if validated { Hit::Validated.code() } else { join::refetch(wanted).code() };
+    let report = Report { code, source: Source::Origin(forwarded), proxy_error: None };
+    ranged.answer(age, report)
+}
+
+/// A complete response is stored: its parts are not needed any more.
+pub(crate) fn superseded(worker: &Worker, wanted: &Wanted, whole: &Entry) {
+    let Found::Parts(parts) = &wanted.found else { return };
+    for entry in parts.iter().filter(|_| whole.meta().part.is_none()) {
+        worker.shared.store.remove_entry(&wanted.key, entry);
+    }
+}
+
+impl Ranged {
+    pub(crate) fn answer(self, age: Option<Age>, report: Report) -> Answer {
+        let Ranged { head, content, length } = self;
+        let (head, length) = (AnswerHead::Own(head), Some(length));
+        Answer { head, age, content, length, report }
+    }
+}
