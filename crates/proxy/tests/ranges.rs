@@ -160,6 +160,10 @@ fn a_stored_part_answers_ranges_within_it_and_nothing_else() {
     let (_, origin) = resource(TAGGED);
     let site = Site::before(&origin);
     let first = site.range("bytes=2-7");
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+    //= type=test
+    //# A cache MUST NOT send a partial response to a client without explicitly marking it using the
+    //# 206 (Partial Content) status code.
     expect(&first, 206, "MISS", "bytes 2-7/10", "234567");
     let status = first.field("Cache-Status").unwrap();
     assert!(

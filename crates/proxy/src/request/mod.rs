@@ -214,7 +214,7 @@ pub(crate) async fn finish(
         return Ok(answer);
     }
     // The answer may be for this client only, whatever it is.
-    if let Some(why) = policy::unshared(&wanted.asked, &request.head.fields) {
+    if let Some(why) = unshared(request, &wanted.asked) {
         let found = Some(&wanted);
         let mut answer = forward::forward(worker, request, found, why, None, informational).await;
         answer.report.looked_up(join::refetch(&wanted).fwd());
@@ -240,4 +240,12 @@ pub(crate) fn told<'a>(worker: &'a Worker, request: &'a Request, report: &Report
         told.next_hop = Some(&worker.origin.shared.authority);
     }
     told
+}
+
+/// Why nobody else could be answered with what the origin says to this request.
+fn unshared(request: &Request, asked: &Asked) -> Option<Pass> {
+    // Parts are kept of responses to GET alone.
+    let is_query = request.head.query_digest().is_some();
+    policy::unshared(asked, &request.head.fields)
+        .or((is_query && asked.range).then_some(Pass::RequestRange))
 }

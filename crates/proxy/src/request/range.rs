@@ -95,6 +95,9 @@ pub(crate) fn of_spans(
     mut pieces: impl FnMut(&mut Assembly, Span),
 ) -> Ranged {
     let asked = &request.head.fields;
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+    //# A cache MUST NOT send a partial response to a client without explicitly marking it using the
+    //# 206 (Partial Content) status code.
     let mut head = ResponseHead::with_status(206);
     let mut assembly = Assembly::default();
     let part_of = |span| Part::new(span, complete);

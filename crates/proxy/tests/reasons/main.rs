@@ -77,7 +77,7 @@ fn every_reason_can_happen() {
     let proxy = shipped("proxy", "failure.rs");
     let both = format!("{policy}{proxy}");
     check(&both, "Hit", Hit::ALL);
-    check(&policy, "Pass", Pass::ALL);
+    check(&both, "Pass", Pass::ALL);
     check(&both, "Refetch", Refetch::ALL);
     check(&both, "NotStored", NotStored::ALL);
     check(&both, "Refused", Refused::ALL);
