@@ -204,13 +204,13 @@ impl Lead {
                     tell(leader, Led::Stored { entry, origin, reader: None, head });
                 }
                 Err(fill) => {
-                    let begun = Begun { reader, head, origin };
-                    self.stream(leader, begun, fill, content, backlog).await;
+                    let told = Begun { reader, head, origin };
+                    self.stream(leader, told, fill, content, backlog).await;
                 }
             },
             Ok(Rushed::Waiting) => {
-                let begun = Begun { reader, head, origin };
-                self.stream(leader, begun, fill, content, backlog).await;
+                let told = Begun { reader, head, origin };
+                self.stream(leader, told, fill, content, backlog).await;
             }
         }
     }
