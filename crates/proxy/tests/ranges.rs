@@ -156,6 +156,16 @@ fn resource(resource: Resource) -> (Arc<Mutex<Resource>>, Origin) {
 }
 
 #[test]
+fn a_head_finds_no_whole_where_only_parts_are_stored() {
+    let (_, origin) = resource(TAGGED);
+    let site = Site::before(&origin);
+    expect(&site.range("bytes=2-7"), 206, "MISS", "bytes 2-7/10", "234567");
+    let head = Client::connect(site.running.local_addr()).request("HEAD", "/", &[]);
+    let status = head.field("Cache-Status").unwrap();
+    assert!(head.status == 200 && status.contains("fwd=partial"), "{status}");
+}
+
+#[test]
 fn a_stored_part_answers_ranges_within_it_and_nothing_else() {
     let (_, origin) = resource(TAGGED);
     let site = Site::before(&origin);

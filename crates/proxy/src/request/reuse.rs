@@ -68,8 +68,13 @@ fn asks_the_same(request: &Request, entry: &Entry) -> bool {
 }
 
 fn mismatch(request: &Request, variants: &Variants<StoredHead>) -> Refetch {
-    let is_known = variants.iter().any(|entry| asks_the_same(request, entry));
-    if is_known { Refetch::VaryMismatch } else { Refetch::Absent }
+    let known = || variants.iter().filter(|entry| asks_the_same(request, entry));
+    match known().next() {
+        None => Refetch::Absent,
+        // Parts of the very thing, of which this request needs the whole.
+        Some(_) if known().any(|entry| selects(request, entry)) => Refetch::RangeMissing,
+        Some(_) => Refetch::VaryMismatch,
+    }
 }
 
 /// Judges one stored response.
