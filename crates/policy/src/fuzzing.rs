@@ -1,7 +1,7 @@
 //! What must hold for any bytes in a field or in the store. The fuzz targets and the property tests
 //! call the same functions; each panics when its property does not hold.
 //!
-//! A new parser gets a function here, a line in [`TARGETS`], a file in `fuzz/fuzz_targets` and its
+//! A new parser gets a function here or in a module of its kind, a line in [`TARGETS`], a file in `fuzz/fuzz_targets` and its
 //! entry in `fuzz/Cargo.toml`; a test tells what is missing.
 
 use std::time::Duration;
@@ -17,21 +17,37 @@ use crate::{
     respond,
 };
 
+pub mod keys;
+pub mod marks;
+pub mod ranges;
+
 /// Panics unless it holds for these bytes.
 pub type Property = fn(&[u8]);
 
 /// All properties by the names of their fuzz targets.
 pub const TARGETS: &[(&str, Property)] = &[
+    ("policy_accel_expires", marks::accel_expires),
     ("policy_age", age_field),
     ("policy_cdn_loop", cdn_loop),
     ("policy_connection", connection),
+    ("policy_content_range", ranges::content_range),
     ("policy_dates", dates),
     ("policy_directives", directives),
     ("policy_etags", etags),
     ("policy_expires", expires),
     ("policy_fields", stored_fields),
+    ("policy_groups", marks::groups),
+    ("policy_head_response", marks::head_response),
+    ("policy_if_range", ranges::if_range),
     ("policy_key", key),
+    ("policy_location", marks::location),
+    ("policy_no_vary_search", keys::no_vary_search),
+    ("policy_preferences", keys::preferences),
+    ("policy_query", keys::query),
+    ("policy_range", ranges::range),
     ("policy_request_directives", request_directives),
+    ("policy_surrogate_control", marks::surrogate_control),
+    ("policy_tags", marks::tags),
     ("policy_targeted", targeted),
     ("policy_terms", stored_terms),
     ("policy_vary", vary),
@@ -243,6 +259,10 @@ pub fn vary(data: &[u8]) {
 
 /// The terms of a 200 to a plain GET that arrived now.
 fn stored(response: &[(&str, &[u8])]) -> Option<Terms> {
+    stored_by(&Rules::default(), response)
+}
+
+fn stored_by(rules: &Rules, response: &[(&str, &[u8])]) -> Option<Terms> {
     let exchanged = Exchanged {
         method: &Method::Get,
         asked: &Asked::default(),
@@ -252,7 +272,7 @@ fn stored(response: &[(&str, &[u8])]) -> Option<Terms> {
         request_time: NOW,
         response_time: NOW,
     };
-    match admit(&exchanged, &Rules::default()) {
+    match admit(&exchanged, rules) {
         Admit::Store(terms) => Some(terms),
         Admit::DoNotStore(_) => None,
     }

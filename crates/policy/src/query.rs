@@ -55,7 +55,7 @@ fn forbids_transformation(request: &Fields) -> bool {
 
 /// A media type in its normal form: names in lower case, parameters sorted, no whitespace and no
 /// needless quotes. One that is not well-formed, or names a parameter twice, stays as it is.
-fn media_type(value: &[u8]) -> Vec<u8> {
+pub(crate) fn media_type(value: &[u8]) -> Vec<u8> {
     normal_media_type(value).unwrap_or_else(|| value.to_vec())
 }
 
@@ -170,7 +170,7 @@ fn is_plain_json(described: &[(Vec<u8>, &[u8])]) -> bool {
 }
 
 /// JSON (RFC 8259) without the whitespace between its tokens; `None` if it is not exactly that.
-fn compact_json(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn compact_json(text: &[u8]) -> Option<Vec<u8>> {
     std::str::from_utf8(text).ok()?;
     let mut json = Json { rest: text, out: Vec::with_capacity(text.len()) };
     json.value(DEPTH)?;
