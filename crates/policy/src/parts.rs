@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::fields::Fields;
+use crate::partial::drop_content_digests;
 use crate::range::{Part, Span};
 use crate::strong::strong_validator;
 use crate::validate::freshen;
@@ -80,6 +81,7 @@ pub fn combined_fields(stored: &Fields, new: &Fields) -> Fields {
     //# stored response header fields using the header fields provided in the new response, as per
     //# Section 3.2.
     freshen(&mut fields, new);
+    drop_content_digests(&mut fields);
     for range in new.all("Content-Range") {
         fields.push(b"Content-Range", range);
     }

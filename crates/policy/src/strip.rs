@@ -1,6 +1,6 @@
 //! Fields that are not passed on (RFC 9110 §7.6.1) and fields that are not stored (RFC 9111 §3.1).
 
-use crate::directives::ResponseDirectives;
+use crate::directives::{self, ResponseDirectives};
 use crate::fields::Fields;
 use crate::rules::{Rules, SetCookie};
 use crate::syntax::members;
@@ -55,6 +55,15 @@ pub fn strip_for_first(fields: &mut Fields, rules: &Rules) -> bool {
         let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
         is_cookie || directives.withholds(name)
     })
+}
+
+/// Removes the trailer fields of a response with this head that must not be kept for others.
+pub fn strip_trailers_for_storage(head: &Fields, trailers: &mut Fields) {
+    strip_hop_by_hop(trailers);
+    let mut read = ResponseDirectives::default();
+    head.all("cache-control").flat_map(directives::parse).for_each(|d| read.add(d));
+    // A cookie in a trailer is one that neither side means to be seen.
+    trailers.retain(|name, _| !name.eq_ignore_ascii_case(b"set-cookie") && !read.withholds(name));
 }
 
 /// An id is of one exchange, and Age is computed anew for each response.
@@ -253,6 +262,14 @@ mod tests {
             assert_eq!(strip_for_first(&mut got, rules), expected, "{head}");
             assert_eq!(got, fields(head.trim_end_matches("\nAge: 5")));
         }
+    }
+
+    #[test]
+    fn trailers_are_withheld_as_fields_are() {
+        let head = fields("Cache-Control: max-age=5, no-cache=\"a\", private=\"B\"");
+        let mut trailers = fields("A: 1\nb: 2\nc: 3\nSet-Cookie: x\nConnection: d\nd: 4");
+        strip_trailers_for_storage(&head, &mut trailers);
+        assert_eq!(trailers, fields("c: 3"));
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         .map_err(|source| StartError::Listen { address: listen, source })?;
     let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
     let origin = origin::Shared::new(origin, limits.clone())?;
+    let aliases = Aliases::since(clock.now());
     let shared = Arc::new(Shared {
+        aliases,
         store: Store::<StoredHead>::open(store)?,
         rules,
         clock,
@@ -88,7 +90,6 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         unrefreshable: KeyMemory::new(limits.refresh_pause),
         part_fills: Arc::default(),
         invalidations: Invalidations::new(),
-        aliases: Aliases::new(),
         recorder,
         troubles: Troubles::default(),
         draining: AtomicBool::new(false),

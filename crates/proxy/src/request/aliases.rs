@@ -62,11 +62,15 @@ struct Parts<'k> {
 }
 
 impl Aliases {
-    pub(crate) fn new() -> Self {
+    /// Knows of all invalidations since this moment.
+    pub(crate) fn since(now: Timestamp) -> Self {
+        // A restart forgets which keys go together, and so what was invalidated with which: what is
+        // from before it answers only for its own URL.
+        let before = now.as_millis().saturating_sub(1);
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             learnt: AtomicBool::new(false),
-            invalidated: (0..SLOTS).map(|_| AtomicI64::new(i64::MIN)).collect(),
+            invalidated: (0..SLOTS).map(|_| AtomicI64::new(before)).collect(),
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn rush(
         match content.try_next()? {
             Arrived::Waiting => return Ok(Rushed::Waiting),
             Arrived::Next(None) => return Ok(Rushed::Complete(tail)),
-            Arrived::Next(Some(Piece::Trailers(trailers))) => trailers.encode(&mut tail),
+            Arrived::Next(Some(Piece::Trailers(trailers))) => keep(fill, trailers, &mut tail),
             Arrived::Next(Some(Piece::Data(data))) => {
                 if !fill.try_write(&data) {
                     *backlog = Some(data);
@@ -48,6 +48,12 @@ pub(crate) fn rush(
             }
         }
     }
+}
+
+/// Encodes what of the trailers may be kept.
+fn keep(fill: &Fill<StoredHead>, mut trailers: Fields, tail: &mut Vec<u8>) {
+    policy::strip::strip_trailers_for_storage(&fill.entry().meta().fields, &mut trailers);
+    trailers.encode(tail);
 }
 
 /// What a fill is fed from.
@@ -104,7 +110,7 @@ pub(crate) async fn run(
                     return Ended::Deserted;
                 }
             }
-            Some(Piece::Trailers(trailers)) => trailers.encode(&mut tail),
+            Some(Piece::Trailers(trailers)) => keep(&fill, trailers, &mut tail),
             None => {}
         }
         tokio::select! {

@@ -45,6 +45,11 @@ pub(crate) async fn forward(
                 && let Some(updated) =
                     head_update::apply(worker, request, wanted, &response.head, times).await
             {
+                let mut own = response.head.fields.clone();
+                if policy::strip::strip_for_first(&mut own, &shared.rules) {
+                    // Some of the head is for this client alone.
+                    return respond::from_origin(worker, request, response, why.code(), forwarded);
+                }
                 let aged = !updated.validated || response.head.fields.contains("Age");
                 respond::settle(response.content);
                 return updated_by_head(worker, request, wanted, &updated.entry, aged, why);

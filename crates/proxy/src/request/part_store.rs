@@ -53,6 +53,7 @@ fn storable(
     let said = Part::of(&head.fields).ok_or(NotStored::PartialContent)?;
     let part = said.with_content(length).ok_or(NotStored::PartialContent)?;
     head.fields.set("Content-Range", part.content_range().as_bytes());
+    policy::partial::drop_content_digests(&mut head.fields);
     match &wanted.found {
         // The origin did not say that the whole has changed: it is worth more than its part.
         Found::Unusable(entry, _) if may_be_part_of(entry, &head, part) => {

@@ -32,7 +32,7 @@ fn terms(sent: Timestamp, arrived: Timestamp) -> Terms {
 
 #[test]
 fn what_was_stored_last_for_an_equivalent_query_is_found() {
-    let aliases = Aliases::new();
+    let aliases = Aliases::since(Timestamp::default());
     assert!(aliases.of(&key("/p?id=1&utm=2")).is_empty());
     aliases.learn(&key("/p?id=1"), &ruled("params=(\"utm\")"));
     assert_eq!(aliases.of(&key("/p?id=1&utm=2"))[..], [key("/p?id=1")]);
@@ -51,7 +51,7 @@ fn what_was_stored_last_for_an_equivalent_query_is_found() {
 
 #[test]
 fn what_has_no_rule_is_not_learnt() {
-    let aliases = Aliases::new();
+    let aliases = Aliases::since(Timestamp::default());
     aliases.learn(&key("/p?id=1"), &ruled("params=?1"));
     aliases.learn(&key("/p?id=1"), &Fields::new());
     assert!(!aliases.learnt.load(Ordering::Relaxed));
@@ -76,7 +76,7 @@ fn equivalence_is_asked_of_the_stored_response_alone() {
 
 #[test]
 fn what_was_made_before_an_invalidation_answers_only_for_itself() {
-    let aliases = Aliases::new();
+    let aliases = Aliases::since(Timestamp::default());
     let at = Timestamp::from_secs;
     let may_answer = |sent, arrived| {
         aliases.may_answer(&key("/p?x"), &terms(Timestamp::from_secs(sent), at(arrived)))
@@ -91,7 +91,7 @@ fn what_was_made_before_an_invalidation_answers_only_for_itself() {
 
 #[test]
 fn the_table_is_bounded_in_entries_and_bytes() {
-    let aliases = Aliases::new();
+    let aliases = Aliases::since(Timestamp::default());
     let long = "x".repeat(6_000);
     for number in 0..4_000 {
         let rule = ruled("params=(\"utm\")");
