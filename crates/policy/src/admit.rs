@@ -59,6 +59,10 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
     let &Exchanged { response, status, request_time, response_time, .. } = exchanged;
     let directives = ResponseDirectives::of(response, rules);
     check_message(exchanged)?;
+    // A part that must not be kept with its range would pass for the whole.
+    if status == 206 && directives.withholds(b"content-range") {
+        return Err(NotStored::PartialContent);
+    }
     check_directives(exchanged, &directives)?;
     check_set_cookie(response, &directives, rules)?;
     let vary = Vary::of(response, exchanged.request)?;

@@ -141,6 +141,15 @@ pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
     }
 }
 
+/// The fields of a 304 that [`freshen`] leaves out because they are withheld from storage: they are
+/// for the client whose request brought them.
+pub fn withheld_fields(stored: &Fields, not_modified: &Fields) -> Fields {
+    let withheld = withheld(stored, not_modified);
+    let mut fields = not_modified.clone();
+    fields.retain(|name, _| withheld.withholds(name) && !is_kept(name) && !is_hop_by_hop(name));
+    fields
+}
+
 /// Fields that describe the stored bytes, which a 304 does not change.
 fn is_kept(name: &[u8]) -> bool {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2

@@ -156,6 +156,28 @@ fn resource(resource: Resource) -> (Arc<Mutex<Resource>>, Origin) {
 }
 
 #[test]
+fn an_origin_that_sends_other_parts_than_asked_for_is_asked_once() {
+    // It sends whole blocks of four bytes.
+    let origin = Origin::start(|request, conn| {
+        let range = request.field("Range").unwrap().trim_start_matches("bytes=").to_owned();
+        let first: usize = range.split('-').next().unwrap().parse().unwrap();
+        let (first, end) = (first / 4 * 4, (first / 4 * 4 + 4).min(DIGITS.len()));
+        let (last, length) = (end - 1, end - first);
+        conn.send(format!(
+            "HTTP/1.1 206 Partial Content\r\nETag: \"a\"\r\nCache-Control: max-age=10\r\n\
+             Content-Range: bytes {first}-{last}/{}\r\nContent-Length: {length}\r\n\r\n{}",
+            DIGITS.len(),
+            &DIGITS[first..end]
+        ));
+    });
+    let site = Site::before(&origin);
+    expect(&site.range("bytes=0-1"), 206, "MISS", "bytes 0-3/10", "0123");
+    expect(&site.range("bytes=5-6"), 206, "MISS", "bytes 4-7/10", "4567");
+    expect(&site.range("bytes=2-6"), 206, "HIT", "bytes 2-6/10", "23456");
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn a_head_finds_no_whole_where_only_parts_are_stored() {
     let (_, origin) = resource(TAGGED);
     let site = Site::before(&origin);

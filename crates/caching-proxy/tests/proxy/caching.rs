@@ -25,6 +25,27 @@ fn expect(response: &Response, cache: &str, text: &str) {
 }
 
 #[test]
+fn a_validation_brings_what_is_for_its_client_alone_to_it() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |request, conn| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        let fields = format!(
+            "Cache-Control: max-age=0, private=\"Set-Cookie\"\r\nETag: \"a\"\r\nSet-Cookie: n={number}\r\n"
+        );
+        match request.field("If-None-Match") {
+            Some(_) => conn.send(format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n")),
+            None => conn.send(ok(&fields, "hello")),
+        };
+    });
+    let proxy = Proxy::before(&origin);
+    for (number, how) in [(0, "MISS"), (1, "HIT"), (2, "HIT")] {
+        let response = proxy.get("/");
+        assert_eq!((cache(&response), response.text()), (how, "hello".to_owned()));
+        assert_eq!(response.field("Set-Cookie"), Some(format!("n={number}").as_str()));
+    }
+}
+
+#[test]
 fn what_is_withheld_from_others_reaches_the_client_that_asked() {
     let origin = Origin::start(|_, conn| {
         let fields = "Cache-Control: max-age=60, no-cache=\"A\", private=\"Set-Cookie\"\r\n\

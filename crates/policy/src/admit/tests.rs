@@ -85,6 +85,10 @@ fn only_a_final_answer_to_get_that_tells_what_it_brings_is_stored() {
         check(206, &format!("{head}\n{field}"), Err(NotStored::PartialContent));
     }
     check(206, &format!("{head}\ncontent-range: bytes 0-1/2\ncontent-type: text/html"), MAX_AGE);
+    for withheld in ["private=\"content-range\"", "no-cache=\"Content-Range\""] {
+        let response = format!("{head}, {withheld}\ncontent-range: bytes 0-1/2");
+        check(206, &response, Err(NotStored::PartialContent));
+    }
     for status in [304, 412, 416] {
         check(status, head, Err(NotStored::ConditionalStatus));
     }

@@ -51,6 +51,8 @@ impl Errand {
         };
         match set.gaps(&needed)[..] {
             [] if set.newest.meta().terms.has_validator() => Errand::Validate(set.newest),
+            // Nothing stored is of any use: the origin knows best which part it sends.
+            [gap] if needed.is_just(gap) => as_asked,
             [gap] if may_be_completed(lead, &set) => match Part::new(gap, set.complete) {
                 Some(part) => Errand::Missing(Missing { set, part, needed }),
                 None => as_asked,
@@ -113,6 +115,12 @@ impl Missing {
             && Part::of(&head.fields) == Some(self.part)
             && self.set.includes(&head.fields, self.part)
             && content.length().is_none_or(|length| length == self.part.span().length())
+    }
+
+    /// Is this another part of the same representation?
+    pub(crate) fn is_of_same(&self, response: &Response) -> bool {
+        let fields = &response.head.fields;
+        Part::of(fields).is_some_and(|part| self.set.includes(fields, part))
     }
 
     /// The stored parts turned out to be of no use for what is asked.

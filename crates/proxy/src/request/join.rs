@@ -421,6 +421,9 @@ pub(super) fn share(
     wanted: &Wanted,
     entry: &Arc<Entry>,
 ) -> Option<Answer> {
+    if worker.shared.store.is_ended(entry) {
+        return None;
+    }
     let judged = reuse::judge(worker, &wanted.asked, entry);
     let usable = matches!(judged, Ok(Choice::Use(Usable { ttl: 0.., refresh: false, .. })));
     let in_reach = !wanted.asked.range || range::is_within_reach(request, entry);
@@ -478,13 +481,16 @@ fn failed(
 /// The status of the error: that of the fault itself, unless a stored response had to be validated
 /// and the origin was out of reach.
 fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
-    let unvalidated = match &wanted.found {
-        Found::Unusable(entry, _) if error.is_disconnection() => {
-            policy::unvalidated_status(&entry.meta().terms, worker.shared.clock.now())
-        }
-        _ => None,
+    let stored = match &wanted.found {
+        Found::Unusable(entry, _) => Some(entry),
+        Found::Parts(parts) => parts.first(),
+        Found::NotInMemory | Found::Nothing(_) => None,
     };
-    unvalidated.unwrap_or(error.status())
+    let now = worker.shared.clock.now();
+    stored
+        .filter(|_| error.is_disconnection())
+        .and_then(|entry| policy::unvalidated_status(&entry.meta().terms, now))
+        .unwrap_or(error.status())
 }
 
 /// Why the origin is asked, as the look-up has it.

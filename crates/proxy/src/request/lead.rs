@@ -94,11 +94,11 @@ impl Lead {
                 let lasting = !why.is_about_request();
                 self.pass_on(leader, response, why.code(), lasting);
             }
-            Ok(Reconciled::Freshened(entry)) => {
+            Ok(Reconciled::Freshened(entry, head)) => {
                 self.note_shareable(&entry);
                 self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields);
                 self.share(&entry);
-                tell(leader, Led::Validated { entry, head: None });
+                tell(leader, Led::Validated { entry, head });
             }
             Ok(Reconciled::FreshenedOnce(entry, head)) => {
                 self.release(304, false);

@@ -75,7 +75,7 @@ fn reuse_confirmed(
         Admit::DoNotStore(_) => None,
     };
     match kept {
-        Some(copy) => Reconciled::Freshened(copy),
+        Some(copy) => Reconciled::Freshened(copy, None),
         None => Reconciled::FreshenedOnce(Arc::clone(entry), head),
     }
 }

@@ -49,7 +49,9 @@ pub(crate) async fn run(mut lead: Lead, leader: ToLeader) {
         match errand {
             Errand::Missing(missing) => match (missing.is_answered_by(&arrived.response), status) {
                 (true, _) => return combine(lead, leader, missing, arrived).await,
-                // What is stored is not a part of what there is now. The next request is the last.
+                // What is stored is not a part of what there is now, unless the origin only sent
+                // another part of it than it was asked for. The next request is the last.
+                (false, 206) if missing.is_of_same(&arrived.response) => {}
                 (false, 206 | 304 | 416) => missing.give_up(&lead),
                 (false, _) => return keep(lead, leader, arrived).await,
             },
@@ -121,7 +123,7 @@ fn reconcile_with(
 /// What is stored was confirmed.
 fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
     let (entry, head) = match confirmed {
-        Reconciled::Freshened(entry) => (entry, None),
+        Reconciled::Freshened(entry, head) => (entry, head),
         Reconciled::FreshenedOnce(entry, head) => (entry, Some(Box::new(head))),
         Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
     };

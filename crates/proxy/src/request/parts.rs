@@ -55,6 +55,13 @@ pub(crate) struct FetchedRange {
     pub(crate) ttl: Option<i64>,
 }
 
+impl Needed {
+    /// Is it one range, and this?
+    pub(crate) fn is_just(&self, span: Span) -> bool {
+        matches!(self, Needed::Spans(spans) if spans[..] == [span])
+    }
+}
+
 impl PartSet {
     /// The sets that stored parts make, newest first.
     pub(crate) fn of(parts: &[Arc<Entry>]) -> Vec<PartSet> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::reason::NotStored;
-use policy::{Admit, Exchanged, Terms, Timestamp};
+use policy::{Admit, Exchanged, Fields, Terms, Timestamp};
 
 use super::{Entry, Request, Wanted, labels, respond};
 use crate::entry::StoredHead;
@@ -14,8 +14,9 @@ use crate::worker::Worker;
 
 /// What to do with a response that was asked for by a request that may be answered from the store.
 pub(crate) enum Reconciled {
-    /// The stored response is good again, with new metadata.
-    Freshened(Arc<Entry>),
+    /// The stored response is good again, with new metadata; with a head of its own if some of it is
+    /// for this request alone.
+    Freshened(Arc<Entry>, Option<Box<ResponseHead>>),
     /// The stored content is good for this request, under this head, but is not kept so.
     FreshenedOnce(Arc<Entry>, ResponseHead),
     /// Keep it under these terms.
@@ -81,12 +82,13 @@ fn freshen(
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields);
+    let own = own_head(worker, &head, &stored.fields, &not_modified.fields);
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
             let meta = stored_head(worker, request, head.clone(), terms, times.began);
             match store.replace_meta(&wanted.key, entry, meta) {
-                Some(updated) => Reconciled::Freshened(updated),
+                Some(updated) => Reconciled::Freshened(updated, own),
                 // Removed in the meantime: the confirmed content still answers who asked for it.
                 None => Reconciled::FreshenedOnce(Arc::clone(entry), head),
             }
@@ -101,6 +103,21 @@ fn freshen(
             Reconciled::FreshenedOnce(Arc::clone(entry), head)
         }
     })
+}
+
+/// The head for the request that was validated, if the 304 brought something for it alone.
+fn own_head(
+    worker: &Worker,
+    head: &ResponseHead,
+    stored: &Fields,
+    not_modified: &Fields,
+) -> Option<Box<ResponseHead>> {
+    let mut own = head.clone();
+    for (name, value) in policy::validate::withheld_fields(stored, not_modified).iter() {
+        own.fields.push(name, value);
+    }
+    let is_own = policy::strip::strip_for_first(&mut own.fields, &worker.shared.rules);
+    is_own.then(|| Box::new(own))
 }
 
 pub(super) fn admit(
