@@ -1,8 +1,8 @@
 //! What must hold for any bytes in a field or in the store. The fuzz targets and the property tests
 //! call the same functions; each panics when its property does not hold.
 //!
-//! A new parser gets a function here or in a module of its kind, a line in [`TARGETS`], a file in `fuzz/fuzz_targets` and its
-//! entry in `fuzz/Cargo.toml`; a test tells what is missing.
+//! A new parser gets a function here or in a module of its kind, a line in [`TARGETS`], a file in
+//! `fuzz/fuzz_targets` and its entry in `fuzz/Cargo.toml`; a test tells what is missing.
 
 use std::time::Duration;
 

@@ -4,8 +4,9 @@
 //! A response is stored under its own key alone. This table knows for a path the rules that were
 //! seen there, and for a query in its canonical form under such a rule the key that was stored last.
 //! It is asked only when nothing is stored under a request's own key, and it is never believed: what
-//! it points to must carry a rule that makes the two queries equivalent. It is in memory only; after
-//! a restart it is learnt again from what is read from disk.
+//! it points to must carry a rule that makes the two queries equivalent. It is in memory only: what
+//! is from before a restart answers for its own URL alone. What the bounded table forgot is learnt
+//! again when it is read from disk.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -309,12 +309,12 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Validated { entry, mut head } => {
+        Led::Validated { entry, mut head, kept } => {
             if let Some(head) = &mut head {
                 policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
             }
-            let stored = head.is_none();
-            let forwarded = Forwarded { status: Some(304), stored, validated: true, ..forwarded };
+            let status = Some(304);
+            let forwarded = Forwarded { status, stored: kept, validated: true, ..forwarded };
             let way = Way { reader: None, head };
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
             from_fetched(worker, request, wanted, &entry, way, fetched)
@@ -383,7 +383,7 @@ async fn follow(
     let answer = match state {
         // Those who come later wait for one another again.
         State::Shared(entry) if worker.shared.store.is_ended(&entry) => {
-            worker.shared.flights.detach_one(&wanted.key, flight);
+            worker.shared.flights.detach_one(wanted.flight(), flight);
             drop(waiting);
             return Box::pin(obtain(worker, request, wanted, informational)).await;
         }

@@ -42,9 +42,9 @@ pub(crate) enum Led {
         /// The whole head, if some of it is for this request alone.
         head: Option<Box<ResponseHead>>,
     },
-    /// A stored response that the origin confirmed. `head` is given if it was not kept under its
-    /// new head.
-    Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>> },
+    /// A stored response that the origin confirmed: kept under its new head or not, and with a head
+    /// of its own if this request gets another than the stored one.
+    Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>>, kept: bool },
     /// A part, or a whole that was put together from parts.
     Ranged(Box<FetchedRange>),
     /// A response for this request alone, with the reason it was not stored.
@@ -98,11 +98,12 @@ impl Lead {
                 self.note_shareable(&entry);
                 self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields);
                 self.share(&entry);
-                tell(leader, Led::Validated { entry, head });
+                tell(leader, Led::Validated { entry, head, kept: true });
             }
             Ok(Reconciled::FreshenedOnce(entry, head)) => {
                 self.release(304, false);
-                tell(leader, Led::Validated { entry, head: Some(Box::new(head)) });
+                let head = Some(Box::new(head));
+                tell(leader, Led::Validated { entry, head, kept: false });
             }
         }
     }

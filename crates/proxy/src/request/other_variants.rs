@@ -93,7 +93,10 @@ fn keep(
     let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
     let meta = reconcile::stored_head(&lead.worker, &lead.request, head, terms, began.labels);
     let mut fill = shared.store.begin(key.clone(), meta, entry.length()).ok()?;
-    if shared.invalidations.since(began.keys, key) || shared.doubtful.contains(key) {
+    let is_ended = shared.invalidations.since(began.keys, key)
+        || shared.store.is_ended(&fill.entry())
+        || shared.doubtful.contains(key);
+    if is_ended {
         return None;
     }
     let is_whole = content.iter().all(|piece| fill.try_write(piece));

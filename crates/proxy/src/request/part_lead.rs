@@ -122,14 +122,14 @@ fn reconcile_with(
 
 /// What is stored was confirmed.
 fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
-    let (entry, head) = match confirmed {
-        Reconciled::Freshened(entry, head) => (entry, head),
-        Reconciled::FreshenedOnce(entry, head) => (entry, Some(Box::new(head))),
+    let (entry, head, kept) = match confirmed {
+        Reconciled::Freshened(entry, head) => (entry, head, true),
+        Reconciled::FreshenedOnce(entry, head) => (entry, Some(Box::new(head)), false),
         Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
     };
     lead.release(304, false);
     if entry.meta().part.is_none() {
-        return tell(leader, Led::Validated { entry, head });
+        return tell(leader, Led::Validated { entry, head, kept });
     }
     let parts = match &lead.wanted.found {
         Found::Parts(parts) => PartSet::of(parts),
@@ -140,9 +140,9 @@ fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
     let Some(ranged) = parts.first().and_then(|set| set.answers(&lead.request, fields)) else {
         return lead.fail(leader, FetchError::Unasked { status: 304 });
     };
-    let stored = head.is_none();
-    let ttl = stored.then(|| entry.meta().terms.ttl(lead.worker.shared.clock.now()));
-    let confirmed = FetchedRange { ranged, status: 304, stored, validated: true, age: None, ttl };
+    let ttl = kept.then(|| entry.meta().terms.ttl(lead.worker.shared.clock.now()));
+    let confirmed =
+        FetchedRange { ranged, status: 304, stored: kept, validated: true, age: None, ttl };
     tell(leader, Led::Ranged(Box::new(confirmed)));
 }
 
