@@ -2,7 +2,9 @@
 
 use crate::classify::Asked;
 use crate::fields::Fields;
+use crate::range::exactly;
 use crate::rules::{Profile, Rules};
+use crate::syntax::trim;
 use crate::terms::Terms;
 use crate::units::Timestamp;
 use crate::validate::{etag, last_modified, same_date};
@@ -97,7 +99,7 @@ fn compare(stored: &StoredForHead<'_>, head: &Fields) -> HeadEffect {
 }
 
 fn same_length(stored: &StoredForHead<'_>, told: &[u8]) -> bool {
-    let told = std::str::from_utf8(told).ok().and_then(|told| told.trim().parse::<u64>().ok());
+    let told = exactly(trim(told));
     told.is_some() && told == stored.length
 }
 

@@ -278,7 +278,7 @@ fn saturating(digits: &[u8]) -> Option<u64> {
 }
 
 /// Reads `1*DIGIT`; `None` also if the number is too great to count.
-fn exactly(digits: &[u8]) -> Option<u64> {
+pub(crate) fn exactly(digits: &[u8]) -> Option<u64> {
     saturating(digits).filter(|number| *number < u64::MAX)
 }
 

@@ -40,9 +40,12 @@ pub fn no_vary_search(data: &[u8]) {
 /// The content of a QUERY: contents that are taken for the same have the same tokens, and whatever
 /// is normalised is so for good.
 pub fn query(data: &[u8]) {
-    if let Some(compact) = compact_json(data) {
-        assert_eq!(tokens(&compact), tokens(data));
-        assert_eq!(tokens(data).concat(), compact);
+    let listed = [b"[ ", data, b" , 1 ]"].concat();
+    let quoted = [b"{ \"", data, b"\" : [ \"", data, b"\" ] }"].concat();
+    for text in [data, &listed, &quoted] {
+        let Some(compact) = compact_json(text) else { continue };
+        assert_eq!(tokens(&compact), tokens(text));
+        assert_eq!(tokens(text).concat(), compact);
         assert_eq!(compact_json(&compact), Some(compact));
     }
     let normal = media_type(data);
@@ -125,7 +128,14 @@ pub fn preferences(data: &[u8]) {
         };
         assert_eq!(ordered.to_ascii_lowercase(), ordered);
         assert_eq!(normal(&[&ordered]), Some(ordered.clone()));
-        let more = normal(&[one, other, b"zz;q=0.123"]);
-        assert_ne!(more, Some(ordered));
+        assert_ne!(normal(&[one, other, b"zz;q=0.123"]), Some(ordered.clone()));
+        let Some(first) = members(&ordered).next().filter(|_| listed.len() <= 16) else { continue };
+        let twice = normal(&[&listed.join(&b","[..]), one, other]);
+        assert_eq!(twice.as_ref(), Some(&ordered));
+        // It has one weight or the other: nobody knows.
+        let name = first.split(|&byte| byte == b';').next().unwrap_or_default();
+        let otherwise =
+            [name, if first.ends_with(b";q=0.7") { b";q=0.8" } else { b";q=0.7" }].concat();
+        assert_eq!(normal(&[one, other, &otherwise]), None);
     }
 }

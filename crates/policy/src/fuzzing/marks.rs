@@ -74,7 +74,9 @@ pub fn location(data: &[u8]) {
         let path_and_query = b"/a/b?q";
         let seen = Seen { scheme: b"http", authority: b"a.example", path_and_query, origin };
         let inside = [origin.scheme, b"://", origin.authority, origin.prefix].concat();
-        for key in [seen.named(data), seen.named_to_client(data)].into_iter().flatten() {
+        let references = [data, &[b"/", data].concat(), &[&inside[..], b"/x/", data].concat()];
+        let keys = references.map(|text| [seen.named(text), seen.named_to_client(text)]);
+        for key in keys.into_iter().flatten().flatten() {
             let url = key.strip_prefix(b"GET|").unwrap_or_else(|| panic!("{key:?}"));
             let path = url.strip_prefix(b"http://a.example").unwrap_or_else(|| panic!("{key:?}"));
             let until_query = path.split(|&byte| byte == b'?').next().unwrap_or_default();
@@ -126,10 +128,8 @@ pub fn surrogate_control(data: &[u8]) {
     let mut request = head(&[("Surrogate-Capability", data)]);
     announce(&mut request, &rules);
     let told = request.get("Surrogate-Capability").unwrap_or_default();
-    assert!(
-        told.ends_with(b"\"Surrogate/1.0\"")
-            && (told.starts_with(data) || !data.is_ascii() || crate::syntax::trim(data).is_empty())
-    );
+    let keeps_earlier = told.starts_with(data) || crate::syntax::trim(data).is_empty();
+    assert!(keeps_earlier && told.ends_with(b"=\"Surrogate/1.0\""));
 }
 
 /// X-Accel-Expires: a zero forbids wherever it stands, a number is heeded to the second, and what is
@@ -183,6 +183,7 @@ pub fn head_response(data: &[u8]) {
         if is_same { HeadEffect::Freshen { validated: has_tag } } else { HeadEffect::Outdated };
     assert_eq!(judge(&head(&[("ETag", tag), ("Content-Length", length)])), expected);
     if has_tag {
-        assert_eq!(judge(&head(&[("ETag", b"\"\0other\"")])), HeadEffect::Outdated);
+        let other = [tag, b"x"].concat();
+        assert_eq!(judge(&head(&[("ETag", &other)])), HeadEffect::Outdated);
     }
 }

@@ -56,58 +56,74 @@ const PIECES: &[&str] = &[
     "\0",
     "%",
     "é",
-    "bytes=",
-    "bytes ",
-    "0-9",
-    "-5",
-    "5-",
-    "100-160",
-    "/10",
-    "/60",
-    "18446744073709551615",
-    "params=(",
-    "except=(",
-    "key-order",
-    "\"a\" \"b\"",
-    "&",
-    "=1",
-    "a=1",
-    "b",
-    "+",
-    "%41",
-    "{",
-    "}",
-    "[",
-    "]",
-    "\"x\":",
-    "true",
-    "null",
-    "-0.5e+1",
-    "application/json",
-    "text/plain;a=b",
-    "charset=utf-8",
-    "en",
-    "de;q=0.5",
-    "x-gzip",
-    "q=1",
-    "http://",
-    "https://",
-    "//",
-    "api:8443",
-    "/v1",
-    "/",
-    "..",
-    ".",
-    "?",
-    "#",
-    "@",
-    "1795392060",
-    "60+10",
-    "max-age=60;caching-proxy",
-    "no-store-remote",
-    "no-transform",
-    "Last-Modified",
-    "Sun, 22 Nov 2026 00:00:00 GMT",
+];
+
+/// For properties about what is seldom well-formed by chance: the words that their parsers read.
+const WORDS: &[(&str, &[&str])] = &[
+    ("policy_accel_expires", &["0", "60", "@", "1795392060", " ", "99999999999", "x"]),
+    ("policy_content_range", &["bytes ", "0", "5", "-", "/", "*", "60", "18446744073709551614"]),
+    ("policy_groups", &["\"a\"", "\"\"", ", ", "\"b\\\"\"", ";x=1", ",", " ", "x"]),
+    ("policy_head_response", &["6", "0", "+", "60\n", "\"a\"", "W/", " ", "\n"]),
+    (
+        "policy_if_range",
+        &["\"a\"\n\"a\"", "W/", "\"", "Sun, 22 Nov 2026 00:00:00 GMT", "\n", "\"b\"", " "],
+    ),
+    (
+        "policy_location",
+        &[
+            "/",
+            "..",
+            ".",
+            "x",
+            "?",
+            "#",
+            "/v1/",
+            "http://a.example",
+            "https://api:8443/v1",
+            "//",
+            "\n",
+        ],
+    ),
+    (
+        "policy_no_vary_search",
+        &[
+            "key-order",
+            ", ",
+            "params=(\"a\")",
+            "\n",
+            "a=1",
+            "b",
+            "&",
+            "a",
+            "=",
+            "%61",
+            "+",
+            "\nx&a=",
+        ],
+    ),
+    (
+        "policy_preferences",
+        &["en", "De", "*", ", ", ",", ";q=0.5", " ; Q=0.50", ";q=1", "x-gzip", "gzip", "\n", "\""],
+    ),
+    (
+        "policy_query",
+        &["{", "}", "[", "]", "\"a \\\" b\"", ":", ",", " ", "-1.5e+3", "true", "\n", "\"\\\\\""],
+    ),
+    ("policy_range", &["bytes=", "0-0", "5-", "-7", "10-19", "60-61", ", ", "1-180", "4000-", "-"]),
+    (
+        "policy_surrogate_control",
+        &[
+            "max-age=60",
+            "+10",
+            ", ",
+            "no-store",
+            ";caching-proxy",
+            ";other",
+            "no-store-remote",
+            "=x",
+        ],
+    ),
+    ("policy_tags", &["a", "bc", " ", ",", "\t", ", ", "\u{b}", "ddd"]),
 ];
 
 fn input() -> impl Strategy<Value = Vec<u8>> {
@@ -119,6 +135,15 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+fn sentence(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    vec(prop::sample::select(words), 0..7).prop_map(|words| words.concat())
+}
+
+/// A sentence for each of [`WORDS`].
+fn sentences() -> impl Strategy<Value = Vec<String>> {
+    WORDS.iter().map(|(_, words)| sentence(words)).collect::<Vec<_>>()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
@@ -126,6 +151,15 @@ proptest! {
     fn what_must_hold_for_any_bytes_holds(bytes in input()) {
         for (_, property) in TARGETS {
             property(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_must_hold_for_well_formed_values_holds(sentences in sentences()) {
+        for ((name, _), sentence) in WORDS.iter().zip(&sentences) {
+            let known = TARGETS.iter().find(|(target, _)| target == name);
+            let (_, property) = known.expect("words are for a target");
+            property(sentence.as_bytes());
         }
     }
 }

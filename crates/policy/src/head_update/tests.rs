@@ -68,6 +68,9 @@ fn a_head_that_shows_the_same_validators_and_length_freshens_and_another_one_out
         ("etag: \"a\"", "etag: \"a\"\ncontent-length: 5", VALIDATED),
         ("etag: \"a\"", "etag: \"a\"\ncontent-length: 6", Outdated),
         ("etag: \"a\"", "etag: \"a\"\ncontent-length: five", Outdated),
+        // No length, whatever it could be taken for.
+        ("etag: \"a\"", "etag: \"a\"\ncontent-length: +5", Outdated),
+        ("etag: \"a\"", "etag: \"a\"\ncontent-length: 05", VALIDATED),
         (&both, &both, VALIDATED),
         (&both, MODIFIED, VALIDATED),
         (&both, "etag: \"a\"", VALIDATED),
