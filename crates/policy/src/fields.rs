@@ -6,7 +6,7 @@
 use crate::wire::{Reader, put_bytes, put_number};
 
 /// Field lines in order. Two lists are equal when their lines are, byte for byte.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
     block: Vec<u8>,
     lines: Vec<Line>,
@@ -146,6 +146,22 @@ fn at(block: &[u8], (start, end): (u32, u32)) -> &[u8] {
     block.get(start as usize..end as usize).unwrap_or_default()
 }
 
+impl Clone for Fields {
+    /// Copies the lines, and not the bytes of lines that are gone: fields that are copied and
+    /// updated again and again, as those of a stored response are, would grow without end.
+    fn clone(&self) -> Fields {
+        let bytes = self.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let mut copy = Fields {
+            block: Vec::with_capacity(bytes),
+            lines: Vec::with_capacity(self.lines.len()),
+        };
+        for (name, value) in self.iter() {
+            copy.push(name, value);
+        }
+        copy
+    }
+}
+
 impl PartialEq for Fields {
     fn eq(&self, other: &Fields) -> bool {
         self.iter().eq(other.iter())
@@ -178,6 +194,16 @@ mod tests {
         assert_eq!(list, fields("ETag: \"x\"\nvIa: c"));
         assert!(list.remove("etag") && !list.remove("etag"));
         assert_eq!((list.len(), list.contains("via")), (1, true));
+    }
+
+    #[test]
+    fn a_copy_leaves_the_bytes_of_lines_that_are_gone_behind() {
+        let mut list = fields("a: 1\nb: 22");
+        list.set("a", &[b'x'; 1000]);
+        list.remove("a");
+        assert!(list.heap_bytes() > 1000);
+        let copy = list.clone();
+        assert_eq!((&copy, copy.heap_bytes()), (&list, 3 + size_of::<Line>()));
     }
 
     #[test]

@@ -170,6 +170,14 @@ mod tests {
         assert_eq!(combined_fields(&stored, &new), expected);
     }
 
+    #[test]
+    fn a_part_that_joined_many_others_weighs_no_more_than_the_first() {
+        let new = fields("ETag: \"a\"\nA: 2\nContent-Range: bytes 5-9/10");
+        let first = combined_fields(&new, &new);
+        let last = (0..1000).fold(first.clone(), |stored, _| combined_fields(&stored, &new));
+        assert_eq!((&last, last.heap_bytes()), (&first, first.heap_bytes()));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -169,6 +169,25 @@ fn a_confirmed_response_starts_a_new_life() {
 }
 
 #[test]
+fn a_response_that_is_confirmed_again_and_again_takes_no_more_memory() {
+    let origin = Origin::start(|request, conn| {
+        let fields = "ETag: \"a\"\r\nCache-Control: max-age=10\r\n";
+        conn.send(match request.field("If-None-Match") {
+            Some(_) => format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"),
+            None => format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\nx"),
+        });
+    });
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told(), expect("MISS", 0, "x"));
+    let confirmed = |times: u64| {
+        (0..times).for_each(|_| assert_eq!(site.after(10).told(), expect("HIT", 0, "x")));
+        site.running.handle().store_stats().memory_bytes
+    };
+    assert_eq!(confirmed(2), confirmed(100));
+    assert_eq!(origin.count(), 103);
+}
+
+#[test]
 fn stale_while_revalidate_ends() {
     let origin = numbering("Cache-Control: max-age=10, stale-while-revalidate=20\r\n");
     let site = Site::before(&origin, Rules::default());

@@ -562,6 +562,23 @@ fn no_more_than_eight_parts_of_a_representation_are_kept() {
     }
 }
 
+#[test]
+fn a_flood_of_parts_takes_no_more_memory_than_a_few() {
+    let (_, origin) = resource(Resource { body: "x".repeat(2_000).leak(), ..TAGGED });
+    let site = Site::before(&origin);
+    let mut client = Client::connect(site.running.local_addr());
+    let mut flooded = |firsts: std::ops::Range<usize>| {
+        for first in firsts {
+            let range = format!("bytes={}-{}", 1_000 + 2 * first, 1_001 + 2 * first);
+            let part = client.request("GET", "/", &[("Range", &range)]);
+            assert_eq!((part.status, part.text()), (206, "xx".to_owned()));
+            site.clock.advance(Duration::from_millis(1));
+        }
+        site.running.handle().store_stats().memory_bytes
+    };
+    assert_eq!(flooded(0..20), flooded(20..400));
+}
+
 /// A hundred bytes of which no ten are the same.
 fn long_body() -> &'static str {
     let numbers: Vec<_> = (0..50).map(|number| format!("{number:02}")).collect();
