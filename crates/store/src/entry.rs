@@ -1,6 +1,7 @@
 //! What a look-up finds: the entries of one key, each metadata with a body.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,35 +12,32 @@ use crate::body::{Body, Done, Place};
 use crate::events::Events;
 use crate::key::variant_id;
 use crate::labels::{Labels, Moment};
+use crate::memory::{ARC, allocated};
 use crate::meta::Meta;
 use crate::reader::Reader;
 
 /// Metadata with a body, complete or still being written. Shared by all who read it.
 pub struct Entry<M> {
     meta: M,
-    body: Arc<Body>,
-    variant: u64,
+    body: Body,
     /// Number of its file on disk; 0 while there is none.
     sequence: AtomicU64,
 }
 
 impl<M: Meta> Entry<M> {
-    pub(crate) fn new(meta: M, body: Arc<Body>, sequence: u64) -> Arc<Self> {
-        let variant = variant_id(meta.variant());
-        Arc::new(Self { meta, body, variant, sequence: AtomicU64::new(sequence) })
+    pub(crate) fn new(meta: M, body: Body, sequence: u64) -> Arc<Self> {
+        Arc::new(Self { meta, body, sequence: AtomicU64::new(sequence) })
+    }
+
+    /// Names the variant, in file names too.
+    pub(crate) fn variant(&self) -> u64 {
+        variant_id(self.meta.variant())
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn weight(&self) -> u64 {
-        let place = match self.body.done() {
-            Some(Done { length, place: Place::Memory(pieces), .. }) => {
-                *length as usize + pieces.len() * 2 * size_of::<Bytes>()
-            }
-            Some(Done { place: Place::File(file), .. }) => file.weight(),
-            _ => 0,
-        };
-        let tail = self.tail().map_or(0, <[u8]>::len);
-        (size_of::<Self>() + size_of::<Body>() + self.meta.weight() + tail + place) as u64
+        let body = self.body.done().map_or(0, Done::weight);
+        (allocated(ARC + size_of::<Self>()) + self.meta.weight() + body) as u64
     }
 }
 
@@ -72,17 +70,21 @@ impl<M> Entry<M> {
         self.body.done().is_some()
     }
 
-    /// The complete body if it is held in memory, ready to be sent. Never waits.
-    pub fn in_memory(&self) -> Option<&[Bytes]> {
-        match &self.body.done()?.place {
-            Place::Memory(pieces) => Some(pieces),
-            Place::File(_) | Place::Nowhere => None,
-        }
+    /// The complete body if it is held in memory, in pieces ready to be sent. Never waits.
+    pub fn in_memory(&self) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+        let done = self.body.done()?;
+        matches!(done.place(), Place::Memory).then(|| done.pieces())
+    }
+
+    /// Some bytes of a complete body that is held in memory, not copied. Never waits.
+    pub fn slices(&self, range: Range<u64>) -> Option<impl Iterator<Item = Bytes>> {
+        let done = self.body.done()?;
+        matches!(done.place(), Place::Memory).then(|| done.slices(range))
     }
 
     /// The opaque trailers given at commit; `None` until then.
     pub fn tail(&self) -> Option<&[u8]> {
-        self.body.done().map(|done| &*done.tail)
+        self.body.done().map(Done::tail)
     }
 
     /// Reads the body from the start. A reader that comes too late for a body which is only passed
@@ -106,12 +108,8 @@ impl<M> Entry<M> {
         }
     }
 
-    pub(crate) fn body(&self) -> &Arc<Body> {
+    pub(crate) fn body(&self) -> &Body {
         &self.body
-    }
-
-    pub(crate) fn variant(&self) -> u64 {
-        self.variant
     }
 
     pub(crate) fn sequence(&self) -> u64 {
@@ -124,8 +122,8 @@ impl<M> Entry<M> {
 
     /// True if its file lost its place: look-ups must not find it.
     pub(crate) fn is_gone(&self) -> bool {
-        match self.body.done() {
-            Some(Done { place: Place::File(file), .. }) => file.is_gone(),
+        match self.body.done().map(Done::place) {
+            Some(Place::File(file)) => file.is_gone(),
             _ => false,
         }
     }
@@ -143,14 +141,19 @@ impl<M: fmt::Debug> fmt::Debug for Entry<M> {
 
 pub(crate) type Entries<M> = SmallVec<[Arc<Entry<M>>; 1]>;
 
-/// The entries of one key, newest first.
-pub struct Variants<M> {
+/// The entries of one key, newest first. Copies share them.
+pub struct Variants<M>(Held<M>);
+
+enum Held<M> {
+    /// Most keys have one entry, of which nothing more has to be said.
+    One(Arc<Entry<M>>),
+    Many(Arc<Many<M>>),
+}
+
+struct Many<M> {
     entries: Entries<M>,
-    weight: u64,
     /// The disk has variants that are not here.
     partial: bool,
-    /// Key id, where there is a disk.
-    id: [u8; 32],
     /// Some have labels.
     labelled: bool,
     /// The last event after which all were seen alive.
@@ -158,18 +161,43 @@ pub struct Variants<M> {
 }
 
 impl<M: Meta> Variants<M> {
-    pub(crate) fn new(entries: Entries<M>, partial: bool, id: [u8; 32]) -> Self {
-        let weight = entries.iter().map(|entry| entry.weight()).sum();
+    /// `None` if there are none.
+    pub(crate) fn new(mut entries: Entries<M>, partial: bool) -> Option<Self> {
         let labelled = entries.iter().any(|entry| !entry.meta.labels().is_empty());
-        Self { entries, weight, partial, id, labelled, checked: AtomicU64::new(0) }
+        if entries.len() == 1 && !partial && !labelled {
+            return entries.pop().map(|entry| Self(Held::One(entry)));
+        }
+        let many = Many { entries, partial, labelled, checked: AtomicU64::new(0) };
+        (!many.entries.is_empty()).then(|| Self(Held::Many(Arc::new(many))))
     }
 
     /// True if no event has ended any of them. Costs nothing if none has labels, and next to nothing
     /// if there was no event since it was last asked.
     pub(crate) fn are_alive(&self, events: &Events) -> bool {
-        if !self.labelled {
-            return true;
+        match &self.0 {
+            Held::One(_) => true,
+            Held::Many(many) => !many.labelled || many.are_alive(events),
         }
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn weight(&self) -> u64 {
+        let entries: u64 = self.iter().map(|entry| entry.weight()).sum();
+        match &self.0 {
+            Held::One(_) => entries,
+            Held::Many(many) => {
+                let list = match many.entries.len() {
+                    1 => 0,
+                    more => allocated(more.next_power_of_two() * size_of::<Arc<Entry<M>>>()),
+                };
+                entries + (allocated(ARC + size_of::<Many<M>>()) + list) as u64
+            }
+        }
+    }
+}
+
+impl<M: Meta> Many<M> {
+    fn are_alive(&self, events: &Events) -> bool {
         let last = events.last();
         if self.checked.load(Ordering::Relaxed) >= last {
             return true;
@@ -186,29 +214,52 @@ impl<M: Meta> Variants<M> {
 impl<M> Variants<M> {
     /// Newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry<M>>> {
-        self.entries.iter()
+        self.entries().iter()
+    }
+
+    fn entries(&self) -> &[Arc<Entry<M>>] {
+        match &self.0 {
+            Held::One(entry) => std::slice::from_ref(entry),
+            Held::Many(many) => &many.entries,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries().len()
     }
 
-    pub(crate) fn weight(&self) -> u64 {
-        self.weight
+    fn first(&self) -> Option<&Done> {
+        self.entries().first()?.body.done()
     }
 
-    pub(crate) fn id(&self) -> &[u8; 32] {
-        &self.id
+    /// Their key: what is in memory is complete.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.first().map_or(&[], Done::key)
+    }
+
+    /// Where the disk tier notes that the key was hit.
+    pub(crate) fn mark(&self) -> u32 {
+        self.first().map_or(0, |done| done.mark)
     }
 
     /// True if these are all variants of the key, each readable.
     pub(crate) fn is_whole(&self) -> bool {
-        !self.partial && !self.entries.iter().any(|entry| entry.is_gone())
+        let partial = matches!(&self.0, Held::Many(many) if many.partial);
+        !partial && !self.entries().iter().any(|entry| entry.is_gone())
+    }
+}
+
+impl<M> Clone for Variants<M> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Held::One(entry) => Held::One(Arc::clone(entry)),
+            Held::Many(many) => Held::Many(Arc::clone(many)),
+        })
     }
 }
 
 impl<M: fmt::Debug> fmt::Debug for Variants<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.entries).finish()
+        f.debug_list().entries(self.entries()).finish()
     }
 }

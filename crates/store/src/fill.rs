@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::body::Body;
 use crate::disk::Spill;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::{Committed, NotStored, WriteError};
-use crate::store::Store;
+use crate::store::{Store, name_of};
+use crate::stream::Stream;
+
+/// Bytes that a fill takes beside what it writes, its metadata and its key.
+pub(crate) const WEIGHT: u64 = 1024;
 
 /// The right to write one entry. Dropping it abandons the body: its readers are told.
 pub struct Fill<M: Meta>(Box<Filling<M>>);
@@ -22,6 +25,7 @@ struct Filling<M: Meta> {
     store: Store<M>,
     key: Key,
     entry: Arc<Entry<M>>,
+    stream: Arc<Stream>,
     mode: Mode<M>,
     /// Bytes taken so far.
     end: u64,
@@ -36,18 +40,16 @@ enum Mode<M: Meta> {
 }
 
 impl<M: Meta> Fill<M> {
-    pub(crate) fn in_memory(store: Store<M>, key: Key, entry: Arc<Entry<M>>) -> Self {
-        Self(Box::new(Filling { store, key, entry, mode: Mode::Memory, end: 0, committed: false }))
-    }
-
-    pub(crate) fn on_disk(
+    /// `spill` is there if it goes to disk from the start.
+    pub(crate) fn new(
         store: Store<M>,
         key: Key,
         entry: Arc<Entry<M>>,
-        spill: Spill<M>,
+        stream: Arc<Stream>,
+        spill: Option<Spill<M>>,
     ) -> Self {
-        let mode = Mode::Spill(spill);
-        Self(Box::new(Filling { store, key, entry, mode, end: 0, committed: false }))
+        let mode = spill.map_or(Mode::Memory, Mode::Spill);
+        Self(Box::new(Filling { store, key, entry, stream, mode, end: 0, committed: false }))
     }
 
     /// The entry being written. Readers that join before the first chunk miss nothing, whatever
@@ -58,18 +60,18 @@ impl<M: Meta> Fill<M> {
 
     /// Readers of the body now.
     pub fn readers(&self) -> usize {
-        self.body().readers()
+        self.stream().readers()
     }
 
     /// Waits until nobody reads.
     pub async fn abandoned_by_readers(&self) {
-        self.body().wait_until_alone().await;
+        self.stream().wait_until_alone().await;
     }
 
     /// Gives the body up if nobody reads it, and says whether it did. Nobody can begin to read it
     /// after that; drop the fill then.
     pub fn desert(&mut self) -> bool {
-        self.body().break_off_if_alone()
+        self.stream().break_off_if_alone()
     }
 
     /// Why the body will not be stored, if that is certain already.
@@ -85,9 +87,9 @@ impl<M: Meta> Fill<M> {
     pub fn try_write(&mut self, chunk: &Bytes) -> bool {
         let end = self.0.end + chunk.len() as u64;
         let fits = matches!(self.0.mode, Mode::Memory)
-            && self.body().may_reach(end)
+            && self.stream().may_reach(end)
             && end <= self.0.store.largest_in_memory()
-            && self.body().try_push(chunk);
+            && self.stream().try_push(chunk);
         if fits {
             self.0.end = end;
         }
@@ -97,7 +99,7 @@ impl<M: Meta> Fill<M> {
     /// Takes a chunk; waits for the disk if it is far behind, or for the slowest reader of a body
     /// that is only passed along, up to a second if others wait behind it. If the returned future is dropped, the chunk has been taken.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
-        if !self.body().may_reach(self.0.end + chunk.len() as u64) {
+        if !self.stream().may_reach(self.0.end + chunk.len() as u64) {
             return Err(WriteError::LongerThanDeclared);
         }
         if self.try_write(&chunk) {
@@ -107,25 +109,25 @@ impl<M: Meta> Fill<M> {
         if matches!(self.0.mode, Mode::Memory) {
             self.leave_memory();
         }
-        self.body().push(chunk);
+        self.stream().push(chunk);
         self.make_way().await;
         Ok(())
     }
 
     async fn make_way(&mut self) {
-        let Filling { mode, entry, .. } = &mut *self.0;
+        let Filling { mode, stream, .. } = &mut *self.0;
         if let Mode::Spill(spill) = mode
-            && let Err(why) = spill.pump(entry.body()).await
+            && let Err(why) = spill.pump(stream).await
         {
             self.pass_along(why);
         }
         if let Mode::Along(_) = self.0.mode {
-            self.body().wait_for_readers().await;
+            self.stream().wait_for_readers().await;
         }
     }
 
     fn leave_memory(&mut self) {
-        match self.0.store.spill(self.body().length(), self.0.end) {
+        match self.0.store.spill(self.stream().declared(), self.0.end) {
             Ok(spill) => self.0.mode = Mode::Spill(spill),
             Err(why) => self.pass_along(why.into()),
         }
@@ -134,7 +136,7 @@ impl<M: Meta> Fill<M> {
     fn pass_along(&mut self, why: NotStored) {
         self.0.mode = Mode::Along(why);
         self.0.store.counters().passed_along.add(1);
-        self.body().pass_along();
+        self.stream().pass_along();
     }
 
     /// Ends the body with its trailers. Later look-ups find it unless the answer says why not; an
@@ -149,19 +151,21 @@ impl<M: Meta> Fill<M> {
     /// Ends the body at once, or gives the fill back if that has to wait for the disk.
     pub fn commit_now(mut self, tail: &[u8]) -> Result<(Arc<Entry<M>>, Committed), Self> {
         let entry = self.entry();
-        if !self.body().may_end_at(self.0.end) {
+        if !self.stream().may_end_at(self.0.end) {
             return Ok((entry, Committed::NotStored(NotStored::WrongLength)));
         }
         let committed = match &self.0.mode {
             Mode::Spill(_) => return Err(self),
             Mode::Along(why) => {
-                self.body().finish_nowhere(tail);
-                self.0.store.supersede(&self.0.key, &entry);
+                let id = self.0.store.id(&self.0.key);
+                entry.body().finish_nowhere(name_of(&self.0.key, &id), tail);
+                self.0.store.supersede(&self.0.key, &entry, self.stream());
                 Committed::NotStored(*why)
             }
             Mode::Memory => {
-                self.body().finish_in_memory(tail);
-                self.0.store.publish(&self.0.key, &entry)
+                let id = self.0.store.id(&self.0.key);
+                entry.body().finish_in_memory(name_of(&self.0.key, &id), tail);
+                self.0.store.publish(&self.0.key, id, &entry, self.stream())
             }
         };
         self.0.committed = true;
@@ -169,19 +173,18 @@ impl<M: Meta> Fill<M> {
     }
 
     async fn commit_file(mut self, tail: &[u8]) -> Committed {
-        let Filling { store, key, entry, mode, committed, .. } = &mut *self.0;
+        let Filling { store, key, entry, stream, mode, committed, .. } = &mut *self.0;
         let Mode::Spill(spill) = mode else {
             return Committed::NotStored(NotStored::DiskFailed);
         };
         let mut meta = Vec::new();
         entry.meta().encode(&mut meta);
-        let body = Arc::clone(entry.body());
-        let done = match spill.publish(&body, key, &meta, tail, entry.variant()).await {
-            Ok(published) => store.publish_file(key, entry, tail, spill, published),
+        let done = match spill.publish(stream, key, &meta, tail, entry.variant()).await {
+            Ok(published) => store.publish_file(key, entry, stream, tail, spill, published),
             Err(why) => {
                 store.counters().passed_along.add(1);
-                body.finish_nowhere(tail);
-                store.supersede(key, entry);
+                entry.body().finish_nowhere(name_of(key, &store.id(key)), tail);
+                store.supersede(key, entry, stream);
                 Committed::NotStored(why)
             }
         };
@@ -189,16 +192,16 @@ impl<M: Meta> Fill<M> {
         done
     }
 
-    fn body(&self) -> &Arc<Body> {
-        self.0.entry.body()
+    fn stream(&self) -> &Arc<Stream> {
+        &self.0.stream
     }
 }
 
 impl<M: Meta> Drop for Filling<M> {
     fn drop(&mut self) {
         if !self.committed {
-            self.entry.body().break_off();
+            self.stream.break_off();
         }
-        self.store.end_fill(&self.key, self.entry.body());
+        self.store.end_fill(&self.key, &self.stream);
     }
 }

@@ -24,6 +24,7 @@ mod reader;
 mod reason;
 mod stats;
 mod store;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -32,6 +33,7 @@ pub use entry::{Entry, Variants};
 pub use fill::Fill;
 pub use key::Key;
 pub use labels::{Label, Labels, Moment};
+pub use memory::allocated;
 pub use meta::Meta;
 pub use options::{Clock, DiskOptions, Options};
 pub use reader::Reader;

@@ -10,17 +10,31 @@ use crate::key::{Key, KeyRef, KnownHash};
 use crate::meta::Meta;
 use crate::stats::Counters;
 
-/// Bytes that one cached key takes beside its variants: the key twice over, the slot, the list.
-const OVERHEAD: u64 = 128;
+/// The counters of an `Arc`.
+pub(crate) const ARC: usize = 2 * size_of::<usize>();
+/// Bytes of the index for one key: its slot, of which a growing list has up to twice as many as it
+/// needs, and its place in the hash table.
+const SLOT: u64 = 72;
 /// Fewer shards than this many of the largest body make eviction coarse.
 const BODIES_PER_SHARD: u64 = 4;
 
-type ByKey<M> = Cache<Key, Arc<Variants<M>>, Weight, KnownHash, Evicted>;
+/// Keys are compared in full once their hash has found something: see [`Memory::get`].
+type ByHash<M> = Cache<u64, Variants<M>, Weight, KnownHash, Evicted>;
+
+/// Bytes that the system's allocator takes for an allocation of so many.
+pub const fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        // A word for the length, in steps of two words, at least four.
+        1..=24 => 32,
+        _ => (bytes + 8).next_multiple_of(16),
+    }
+}
 
 /// The memory tier.
 pub(crate) struct Memory<M: Meta> {
     /// `None` if there is no memory to speak of.
-    cache: Option<ByKey<M>>,
+    cache: Option<ByHash<M>>,
     /// The weight that one key may have.
     largest: u64,
 }
@@ -43,28 +57,35 @@ impl<M: Meta> Memory<M> {
         Self { cache, largest }
     }
 
-    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Arc<Variants<M>>> {
-        self.cache.as_ref()?.get(key)
+    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Variants<M>> {
+        self.of_hash(key.hash(), key.as_bytes())
     }
 
-    pub(crate) fn get_owned(&self, key: &Key) -> Option<Arc<Variants<M>>> {
-        self.cache.as_ref()?.get(key)
+    pub(crate) fn get_owned(&self, key: &Key) -> Option<Variants<M>> {
+        self.of_hash(key.hash(), key.as_bytes())
+    }
+
+    /// Two keys whose hashes are equal take each other's place; which do, nobody can know.
+    fn of_hash(&self, hash: u64, key: &[u8]) -> Option<Variants<M>> {
+        self.cache.as_ref()?.get(&hash).filter(|variants| variants.key() == key)
     }
 
     /// The weight of variants that still fits.
-    pub(crate) fn room(&self, key: &Key) -> u64 {
-        self.largest.saturating_sub(OVERHEAD + 2 * key.as_bytes().len() as u64)
+    pub(crate) fn room(&self) -> u64 {
+        self.largest.saturating_sub(SLOT)
     }
 
     /// Puts variants in, which fit [`Memory::room`] and are not empty.
-    pub(crate) fn insert(&self, key: &Key, variants: Arc<Variants<M>>) {
+    pub(crate) fn insert(&self, key: &Key, variants: Variants<M>) {
         if let Some(cache) = &self.cache {
-            cache.insert(key.clone(), variants);
+            cache.insert(key.hash(), variants);
         }
     }
 
-    pub(crate) fn remove(&self, key: &Key) -> Option<Arc<Variants<M>>> {
-        self.cache.as_ref()?.remove(key).map(|(_, variants)| variants)
+    pub(crate) fn remove(&self, key: &Key) {
+        if let Some(cache) = &self.cache {
+            cache.remove(&key.hash());
+        }
     }
 
     /// Removes everything, showing each to `gone`.
@@ -88,9 +109,9 @@ impl<M: Meta> Memory<M> {
 #[derive(Clone)]
 struct Weight;
 
-impl<M: Meta> Weighter<Key, Arc<Variants<M>>> for Weight {
-    fn weight(&self, key: &Key, variants: &Arc<Variants<M>>) -> u64 {
-        variants.weight() + OVERHEAD + 2 * key.as_bytes().len() as u64
+impl<M: Meta> Weighter<u64, Variants<M>> for Weight {
+    fn weight(&self, _: &u64, variants: &Variants<M>) -> u64 {
+        variants.weight() + SLOT
     }
 }
 
@@ -100,10 +121,10 @@ struct Evicted {
     counters: Arc<Counters>,
 }
 
-impl<M: Meta> Lifecycle<Key, Arc<Variants<M>>> for Evicted {
-    type RequestState = Vec<Arc<Variants<M>>>;
+impl<M: Meta> Lifecycle<u64, Variants<M>> for Evicted {
+    type RequestState = Vec<Variants<M>>;
 
-    fn on_evict(&self, freed: &mut Self::RequestState, _: Key, variants: Arc<Variants<M>>) {
+    fn on_evict(&self, freed: &mut Self::RequestState, _: u64, variants: Variants<M>) {
         self.counters.memory_evictions.add(variants.len() as u64);
         freed.push(variants);
     }

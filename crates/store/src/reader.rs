@@ -122,11 +122,12 @@ impl<M> Reader<M> {
     /// Looks once more when it can no longer miss the wake-up, then sleeps.
     async fn wait(&self, joined: Joined) -> Step {
         let body = self.entry.body();
-        let mut more = pin!(body.data.notified());
+        let Some(stream) = body.stream() else { return body.step(joined, self.position) };
+        let mut more = pin!(stream.data.notified());
         more.as_mut().enable();
         let step = body.step(joined, self.position);
         if matches!(step, Step::Wait) {
-            let _hungry = body.hungry();
+            let _hungry = stream.hungry();
             more.await;
         }
         step

@@ -12,17 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::OnceCell;
 
-use crate::body::{Body, Done, InFlight, Place};
-use crate::disk::{Disk, Files, Published, Read, Slots, Spill, lock};
+use crate::body::{Body, Name, Place};
+use crate::disk::{Disk, Files, Hot, Published, Read, Slots, Spill, lock};
 use crate::entry::{Entries, Entry, Variants};
 use crate::events::{Events, Table};
-use crate::fill::Fill;
+use crate::fill::{self, Fill};
 use crate::key::{Key, KeyRef, KnownHash};
 use crate::memory::Memory;
 use crate::meta::Meta;
 use crate::options::Options;
 use crate::reason::{Committed, NotStored, OpenError, Refused};
 use crate::stats::{Cleared, Counters, Stats};
+use crate::stream::{InFlight, Stream};
 
 /// Locks that keys share.
 const SHARDS: usize = 64;
@@ -46,14 +47,14 @@ struct Inner<M: Meta> {
 }
 
 struct Shard<M> {
-    fills: HashMap<Key, Vec<Arc<Body>>, KnownHash>,
+    fills: HashMap<Key, Vec<Arc<Stream>>, KnownHash>,
     /// Reads from disk that look-ups of the same key share.
     reads: HashMap<Key, Arc<OnceCell<Found<M>>>, KnownHash>,
 }
 
 /// What a look at the disk gave.
 enum Found<M> {
-    Variants(Arc<Variants<M>>),
+    Variants(Variants<M>),
     Nothing,
     Changed,
 }
@@ -69,10 +70,7 @@ impl<M: Meta> Store<M> {
         let counters = Arc::new(Counters::default());
         let flight = Arc::new(InFlight::new(options.memory / 4));
         let opened = match &options.disk {
-            Some(disk) => {
-                let (counters, flight) = (Arc::clone(&counters), Arc::clone(&flight));
-                Some(Disk::open(options, disk, files, counters, flight)?)
-            }
+            Some(disk) => Some(Disk::open(options, disk, files, Arc::clone(&counters))?),
             None => None,
         };
         let (disk, held) = opened.unzip();
@@ -93,19 +91,19 @@ impl<M: Meta> Store<M> {
 
     /// All variants of a key, if they are in memory. Never waits and does not allocate; `None` means
     /// that [`Store::look_up`] may still find some.
-    pub fn peek(&self, key: &[u8]) -> Option<Arc<Variants<M>>> {
+    pub fn peek(&self, key: &[u8]) -> Option<Variants<M>> {
         self.hit(self.0.memory.get(&KeyRef::new(key))?)
     }
 
-    fn hit(&self, found: Arc<Variants<M>>) -> Option<Arc<Variants<M>>> {
+    fn hit(&self, found: Variants<M>) -> Option<Variants<M>> {
         if let Some(disk) = &self.0.disk {
-            disk.hot.mark(found.id());
+            disk.hot.mark(found.mark());
         }
         Some(found).filter(|found| found.is_whole() && found.are_alive(&self.0.events))
     }
 
     /// All variants of a key, from memory or disk. Trouble with the disk is a miss, and counted.
-    pub async fn look_up(&self, key: &Key) -> Option<Arc<Variants<M>>> {
+    pub async fn look_up(&self, key: &Key) -> Option<Variants<M>> {
         for _ in 0..TRIES {
             if let Some(found) = self.0.memory.get_owned(key) {
                 if !found.are_alive(&self.0.events) {
@@ -129,7 +127,7 @@ impl<M: Meta> Store<M> {
             match shared.read.get_or_init(|| self.read(disk, key, id)).await {
                 // One that was read before an event may still be shared after it.
                 Found::Variants(variants) if !variants.are_alive(&self.0.events) => (),
-                Found::Variants(variants) => return Some(Arc::clone(variants)),
+                Found::Variants(variants) => return Some(variants.clone()),
                 Found::Nothing => return None,
                 Found::Changed => (),
             }
@@ -168,12 +166,8 @@ impl<M: Meta> Store<M> {
         }
         entries.retain(|entry| !self.forget_if_ended(id, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
-        if entries.is_empty() {
-            self.0.memory.remove(key);
-            return Found::Nothing;
-        }
         self.install(key, id, entries.clone());
-        Found::Variants(Arc::new(Variants::new(entries, false, id)))
+        Variants::new(entries, false).map_or(Found::Nothing, Found::Variants)
     }
 
     fn in_memory(&self, key: &Key) -> Entries<M> {
@@ -186,20 +180,18 @@ impl<M: Meta> Store<M> {
         let fits = length.is_none_or(|length| length <= self.0.largest_in_memory);
         let in_memory = fits && self.0.flight.has_room(length.unwrap_or(0));
         let spill = if in_memory { None } else { Some(self.spill(length, 0)?) };
-        let body = Arc::new(Body::new(length, Arc::clone(&self.0.flight)));
-        self.shard(&key).fills.entry(key.clone()).or_default().push(Arc::clone(&body));
-        let entry = Entry::new(meta, body, 0);
-        Ok(match spill {
-            None => Fill::in_memory(self.clone(), key, entry),
-            Some(spill) => Fill::on_disk(self.clone(), key, entry, spill),
-        })
+        let weight = fill::WEIGHT + (meta.weight() + 2 * key.as_bytes().len()) as u64;
+        let stream = Arc::new(Stream::new(length, Arc::clone(&self.0.flight), weight));
+        self.shard(&key).fills.entry(key.clone()).or_default().push(Arc::clone(&stream));
+        let entry = Entry::new(meta, Body::under_way(Arc::clone(&stream)), 0);
+        Ok(Fill::new(self.clone(), key, entry, stream, spill))
     }
 
     /// New metadata for a stored body. `None` if the entry is not, or no longer, what is stored.
     pub fn replace_meta(&self, key: &Key, entry: &Arc<Entry<M>>, meta: M) -> Option<Arc<Entry<M>>> {
         let mut shard = self.shard(key);
         let id = self.id(key);
-        let place = &entry.body().done()?.place;
+        let place = entry.body().done()?.place();
         let disk = self.0.disk.as_ref();
         let stored = self.in_memory(key).iter().any(|e| Arc::ptr_eq(e, entry))
             || disk.is_some_and(|disk| disk.has(id, entry));
@@ -207,16 +199,16 @@ impl<M: Meta> Store<M> {
             return None;
         }
         shard.reads.remove(key);
-        let fresh = Entry::new(meta, Arc::clone(entry.body()), entry.sequence());
+        let fresh = Entry::new(meta, entry.body().share()?, entry.sequence());
         let on_disk = match (disk, place) {
             (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
                 disk.change_meta(key, &fresh, file)
             }
-            (Some(disk), Place::Memory(_)) => {
+            (Some(disk), Place::Memory) => {
                 disk.remove_variant(&id, entry.variant());
                 disk.store(key, id, &fresh).is_ok()
             }
-            (None, Place::Memory(_)) => false,
+            (None, Place::Memory) => false,
             // The name of a file has the variant: this one keeps its old metadata.
             (_, Place::File(_) | Place::Nowhere) => return None,
         };
@@ -230,7 +222,7 @@ impl<M: Meta> Store<M> {
         let id = self.id(key);
         let disk = self.0.disk.as_ref();
         let in_memory = self.in_memory(key);
-        let is_same = |other: &Arc<Entry<M>>| Arc::ptr_eq(other.body(), entry.body());
+        let is_same = |other: &Arc<Entry<M>>| other.body().is(entry.body());
         let on_disk = disk.is_some_and(|disk| disk.has(id, entry));
         if !on_disk && !in_memory.iter().any(is_same) {
             return false;
@@ -247,7 +239,7 @@ impl<M: Meta> Store<M> {
     pub fn remove(&self, key: &Key) -> usize {
         let mut shard = self.shard(key);
         shard.reads.remove(key);
-        shard.fills.get(key).into_iter().flatten().for_each(|body| body.set_removed());
+        shard.fills.get(key).into_iter().flatten().for_each(|stream| stream.set_removed());
         let mut variants: Vec<u64> = self.in_memory(key).iter().map(|e| e.variant()).collect();
         self.0.memory.remove(key);
         if let Some(disk) = &self.0.disk {
@@ -264,13 +256,14 @@ impl<M: Meta> Store<M> {
         let mut shards: Vec<MutexGuard<'_, Shard<M>>> = self.0.shards.iter().map(lock).collect();
         for shard in &mut shards {
             shard.reads.clear();
-            shard.fills.values().flatten().for_each(|body| body.set_removed());
+            shard.fills.values().flatten().for_each(|stream| stream.set_removed());
         }
         let mut cleared = Cleared { entries: 0, bytes: self.0.memory.bytes() };
         let disk = self.0.disk.as_deref();
         let only_here = std::cell::Cell::new(0);
         self.0.memory.clear(|variants| {
-            let on_disk = |e: &Entry<M>| disk.is_some_and(|disk| disk.has(*variants.id(), e));
+            let id = disk.map(|_| Key::new(variants.key()).id());
+            let on_disk = |e: &Entry<M>| disk.zip(id).is_some_and(|(disk, id)| disk.has(id, e));
             let count = variants.iter().filter(|entry| !on_disk(entry)).count() as u64;
             only_here.set(only_here.get() + count);
         });
@@ -332,18 +325,23 @@ impl<M: Meta> Store<M> {
     }
 
     /// Stores an entry whose body is complete and in memory.
-    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry<M>>) -> Committed {
+    pub(crate) fn publish(
+        &self,
+        key: &Key,
+        id: [u8; 32],
+        entry: &Arc<Entry<M>>,
+        stream: &Stream,
+    ) -> Committed {
         let mut shard = self.shard(key);
-        if entry.body().is_removed() {
+        if stream.is_removed() {
             return Committed::NotStored(NotStored::Removed);
         }
         if self.is_ended(entry) {
             drop(shard);
-            self.supersede(key, entry);
+            self.supersede(key, entry, stream);
             return Committed::NotStored(NotStored::Removed);
         }
         shard.reads.remove(key);
-        let id = self.id(key);
         let on_disk = match &self.0.disk {
             Some(disk) => disk.store(key, id, entry),
             None => Err(NotStored::NoRoom),
@@ -359,6 +357,7 @@ impl<M: Meta> Store<M> {
         &self,
         key: &Key,
         entry: &Arc<Entry<M>>,
+        stream: &Stream,
         tail: &[u8],
         spill: &mut Spill<M>,
         published: Published,
@@ -366,28 +365,30 @@ impl<M: Meta> Store<M> {
         let mut shard = self.shard(key);
         let body = entry.body();
         let file = Arc::clone(&published.file);
-        let why = match body.is_removed() {
+        let id = self.id(key);
+        let name = name_of(key, &id);
+        let why = match stream.is_removed() {
             true => NotStored::Removed,
             false if self.is_ended(entry) => NotStored::Removed,
             false if spill.adopt(published) => {
                 shard.reads.remove(key);
                 entry.set_sequence(file.id.sequence);
-                body.finish_in_file(tail, file);
-                self.put(key, self.id(key), entry);
+                body.finish_in_file(name, tail, file);
+                self.put(key, id, entry);
                 return Committed::Stored;
             }
             false => NotStored::NoRoom,
         };
-        body.finish_nowhere(tail);
+        body.finish_nowhere(name, tail);
         drop(shard);
-        self.supersede(key, entry);
+        self.supersede(key, entry, stream);
         Committed::NotStored(why)
     }
 
-    pub(crate) fn end_fill(&self, key: &Key, body: &Arc<Body>) {
+    pub(crate) fn end_fill(&self, key: &Key, stream: &Arc<Stream>) {
         let mut shard = self.shard(key);
         let Some(fills) = shard.fills.get_mut(key) else { return };
-        fills.retain(|other| !Arc::ptr_eq(other, body));
+        fills.retain(|other| !Arc::ptr_eq(other, stream));
         if fills.is_empty() {
             shard.fills.remove(key);
         }
@@ -395,9 +396,9 @@ impl<M: Meta> Store<M> {
 
     /// Forgets what a complete body would have replaced, had it been stored: a look-up finds the
     /// last answer or none.
-    pub(crate) fn supersede(&self, key: &Key, entry: &Arc<Entry<M>>) {
+    pub(crate) fn supersede(&self, key: &Key, entry: &Arc<Entry<M>>, stream: &Stream) {
         let mut shard = self.shard(key);
-        if entry.body().is_removed() || self.is_outlived(key, entry) {
+        if stream.is_removed() || self.is_outlived(key, entry) {
             return;
         }
         shard.reads.remove(key);
@@ -411,7 +412,7 @@ impl<M: Meta> Store<M> {
     /// Puts a new entry before the others of its key in memory. False if memory has no room.
     fn put(&self, key: &Key, id: [u8; 32], entry: &Arc<Entry<M>>) -> bool {
         let mut entries = self.others(key, entry);
-        let fits = entry.weight() <= self.0.memory.room(key);
+        let fits = entry.weight() <= self.0.memory.room();
         if fits {
             entries.insert(0, Arc::clone(entry));
         }
@@ -424,7 +425,7 @@ impl<M: Meta> Store<M> {
     fn others(&self, key: &Key, entry: &Entry<M>) -> Entries<M> {
         let mut entries = self.in_memory(key);
         entries.retain(|old| {
-            let same = old.variant() == entry.variant() || Arc::ptr_eq(old.body(), entry.body());
+            let same = old.variant() == entry.variant() || old.body().is(entry.body());
             !same && !old.is_gone()
         });
         entries
@@ -432,28 +433,22 @@ impl<M: Meta> Store<M> {
 
     /// Makes these the entries of a key in memory, as many as fit.
     fn install(&self, key: &Key, id: [u8; 32], mut entries: Entries<M>) {
-        let mut room = self.0.memory.room(key);
+        let mut room = self.0.memory.room();
         let fitting = entries.iter().take_while(|entry| {
             let left = room.checked_sub(entry.weight());
             room = left.unwrap_or(0);
             left.is_some()
         });
         entries.truncate(fitting.count());
-        if entries.is_empty() {
-            self.0.memory.remove(key);
-            return;
-        }
         let partial = self.0.disk.as_ref().is_some_and(|disk| disk.has_others(&id, &entries));
-        for entry in &entries {
-            if let Some(Done { place: Place::Memory(_), .. }) = entry.body().done() {
-                entry.body().hand_over();
-            }
+        match Variants::new(entries, partial) {
+            Some(variants) => self.0.memory.insert(key, variants),
+            None => self.0.memory.remove(key),
         }
-        self.0.memory.insert(key, Arc::new(Variants::new(entries, partial, id)));
     }
 
     /// The key id, which only the disk needs.
-    fn id(&self, key: &Key) -> [u8; 32] {
+    pub(crate) fn id(&self, key: &Key) -> [u8; 32] {
         if self.0.disk.is_some() { key.id() } else { [0; 32] }
     }
 
@@ -461,6 +456,11 @@ impl<M: Meta> Store<M> {
         // Other bits than those that choose a place in a hash table.
         lock(&self.0.shards[(key.hash() >> 48) as usize % SHARDS])
     }
+}
+
+/// What a body is told of its key.
+pub(crate) fn name_of<'k>(key: &'k Key, id: &[u8; 32]) -> Name<'k> {
+    Name { key: key.as_bytes(), mark: Hot::mark_of(id) }
 }
 
 /// Part in a read from disk; the first to leave ends it for those who come later.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::body::{Joined, Step};
 use crate::disk::{BLOCK, Handle, Io, PIECE, Piece};
@@ -290,42 +290,65 @@ impl State {
     }
 }
 
-/// The rest of a piece of a complete body.
-pub(crate) fn piece_at(pieces: &[Bytes], position: u64) -> Bytes {
-    let piece = pieces.get((position / PIECE) as usize).cloned().unwrap_or_default();
-    piece.slice((position % PIECE) as usize..)
+/// Copies the window into pieces of their own, the first behind the key: what they hold is what they
+/// weigh.
+pub(crate) fn pieces(
+    key: &[u8],
+    window: &VecDeque<Chunk>,
+    length: u64,
+) -> (Arc<[u8]>, Box<[Bytes]>) {
+    let mut pieces = Pieces::new(key, length as usize);
+    for chunk in window {
+        pieces.add(chunk.bytes());
+    }
+    pieces.finish()
 }
 
-/// Copies the window into pieces of their own: what they hold is what they weigh.
-pub(crate) fn pieces(mut window: VecDeque<Chunk>, length: u64) -> Box<[Bytes]> {
-    window.back_mut().into_iter().for_each(Chunk::close);
-    if window.len() == 1
-        && let Data::Own(bytes) = &window[0].data
-    {
-        return Box::new([bytes.clone()]);
+/// Copies a complete body likewise.
+pub(crate) fn whole(key: &[u8], body: &[u8]) -> (Arc<[u8]>, Box<[Bytes]>) {
+    let mut pieces = Pieces::new(key, body.len());
+    pieces.add(body);
+    pieces.finish()
+}
+
+/// The pieces of a body in memory, and one more to be filled.
+struct Pieces {
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+    /// Bytes that the last piece still takes, and those that come after it.
+    room: usize,
+    left: usize,
+}
+
+impl Pieces {
+    fn new(key: &[u8], length: usize) -> Self {
+        let room = length.min(PIECE as usize);
+        let mut last = Vec::with_capacity(key.len() + room);
+        last.extend_from_slice(key);
+        Self { full: Vec::new(), last, room, left: length - room }
     }
-    let mut pieces = Vec::with_capacity(length.div_ceil(PIECE) as usize);
-    let mut left = length;
-    let mut piece = BytesMut::with_capacity(left.min(PIECE) as usize);
-    for chunk in &window {
-        let mut rest = chunk.bytes();
-        while !rest.is_empty() {
-            let room = (PIECE as usize - piece.len()).min(rest.len());
-            piece.extend_from_slice(&rest[..room]);
-            rest = &rest[room..];
-            if piece.len() as u64 == left.min(PIECE) {
-                left -= piece.len() as u64;
-                let next = BytesMut::with_capacity(left.min(PIECE) as usize);
-                pieces.push(std::mem::replace(&mut piece, next).freeze());
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.room == 0 {
+                self.room = self.left.clamp(1, PIECE as usize);
+                self.left = self.left.saturating_sub(self.room);
+                let next = Vec::with_capacity(self.room);
+                self.full.push(std::mem::replace(&mut self.last, next));
             }
+            let (taken, rest) = bytes.split_at(self.room.min(bytes.len()));
+            self.last.extend_from_slice(taken);
+            self.room -= taken.len();
+            bytes = rest;
         }
     }
-    pieces.into()
-}
 
-/// Cuts a complete body into the pieces that memory holds.
-pub(crate) fn cut(bytes: &[u8]) -> Box<[Bytes]> {
-    bytes.chunks(PIECE as usize).map(Bytes::copy_from_slice).collect()
+    fn finish(mut self) -> (Arc<[u8]>, Box<[Bytes]>) {
+        self.full.push(self.last);
+        let mut full = self.full.into_iter();
+        let first = full.next().unwrap_or_default();
+        (first.into(), full.map(Bytes::from).collect())
+    }
 }
 
 #[cfg(test)]

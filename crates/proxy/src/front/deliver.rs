@@ -92,11 +92,11 @@ pub(crate) async fn deliver(
             return Ok(keep);
         }
         AnswerContent::Memory => {
-            let chunks = match &answer.head {
-                AnswerHead::Stored(entry) => entry.in_memory().unwrap_or_default(),
-                AnswerHead::Own(_) => &[],
+            let pieces = match &answer.head {
+                AnswerHead::Stored(entry) => entry.in_memory(),
+                AnswerHead::Own(_) => None,
             };
-            let parts: SmallVec<[&[u8]; 4]> = chunks.iter().map(|chunk| &chunk[..]).collect();
+            let parts: SmallVec<[&[u8]; 4]> = pieces.into_iter().flatten().collect();
             outbound.write(&parts).await?;
             return Ok(keep);
         }

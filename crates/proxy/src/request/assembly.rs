@@ -37,8 +37,8 @@ impl Assembly {
 
     /// Adds these bytes of a stored body, counted from its first byte.
     pub(crate) fn push_stored(&mut self, entry: &Arc<Entry>, span: Span) {
-        match entry.in_memory() {
-            Some(pieces) => self.push_slices(pieces, span),
+        match entry.slices(span.first()..span.last().saturating_add(1)) {
+            Some(slices) => self.segments.extend(slices.map(Segment::Bytes)),
             None => self.segments.push_back(Segment::Stored(Arc::clone(entry), span)),
         }
     }
@@ -52,19 +52,6 @@ impl Assembly {
     /// Adds all that arrives of a content of this length.
     pub(crate) fn push_origin(&mut self, content: Box<ResponseContent>, length: u64) {
         self.segments.push_back(Segment::Origin(content, length));
-    }
-
-    /// Adds bytes of a body in memory without copying them.
-    fn push_slices(&mut self, pieces: &[Bytes], span: Span) {
-        let mut start = 0;
-        for piece in pieces {
-            let end = start + piece.len() as u64;
-            let (from, to) = (span.first().max(start), (span.last() + 1).min(end));
-            if from < to {
-                self.push_bytes(piece.slice((from - start) as usize..(to - start) as usize));
-            }
-            start = end;
-        }
     }
 
     /// The content as it is delivered: at once, if nothing has to be waited for.
@@ -147,36 +134,6 @@ async fn from_origin(
             Some(Piece::Data(data)) => return Ok(Some(take(data, left))),
             Some(Piece::Trailers(_)) => {}
             None => return Ok(None),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-
-        #[test]
-        fn slices_of_pieces_are_slices_of_the_whole(
-            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..8),
-            first in 0..100_u64,
-            more in 0..100_u64,
-        ) {
-            let whole = pieces.concat();
-            let pieces: Vec<_> = pieces.into_iter().map(Bytes::from).collect();
-            let last = (first + more).min((whole.len() as u64).saturating_sub(1));
-            prop_assume!(first < whole.len() as u64);
-            let span = Span::new(first, last).unwrap();
-            let mut assembly = Assembly::default();
-            assembly.push_slices(&pieces, span);
-            let AnswerContent::Pieces(slices) = assembly.into_content() else {
-                panic!("nothing has to be waited for")
-            };
-            prop_assert_eq!(slices.concat(), &whole[first as usize..=last as usize]);
         }
     }
 }

@@ -89,7 +89,7 @@ fn keep(
     terms: Terms,
     began: Began,
 ) -> Option<Arc<Entry>> {
-    let content = entry.in_memory()?;
+    let mut content = entry.slices(0..entry.length()?)?;
     let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
     let meta = reconcile::stored_head(&lead.worker, &lead.request, head, terms, began.labels);
     let mut fill = shared.store.begin(key.clone(), meta, entry.length()).ok()?;
@@ -99,7 +99,7 @@ fn keep(
     if is_ended {
         return None;
     }
-    let is_whole = content.iter().all(|piece| fill.try_write(piece));
+    let is_whole = content.all(|piece| fill.try_write(&piece));
     let ended = is_whole.then(|| fill.commit_now(entry.tail().unwrap_or_default()))?;
     let (copy, committed) = ended.ok()?;
     matches!(committed, Committed::Stored).then_some(copy)

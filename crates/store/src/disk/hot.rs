@@ -15,8 +15,8 @@ impl Hot {
 
     /// Marks a key. Writes only if the mark is new: cores that hit the same key do not disturb
     /// each other.
-    pub(crate) fn mark(&self, id: &[u8; 32]) {
-        let (word, bit) = self.place(id);
+    pub(crate) fn mark(&self, number: u32) {
+        let (word, bit) = self.place(number);
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::Relaxed);
         }
@@ -24,12 +24,17 @@ impl Hot {
 
     /// Takes the mark away and says whether it was there.
     pub(crate) fn take(&self, id: &[u8; 32]) -> bool {
-        let (word, bit) = self.place(id);
+        let (word, bit) = self.place(Self::mark_of(id));
         word.fetch_and(!bit, Ordering::Relaxed) & bit != 0
     }
 
-    fn place(&self, id: &[u8; 32]) -> (&AtomicU64, u64) {
-        let number = u32::from_le_bytes([id[0], id[1], id[2], id[3]]) as usize;
+    /// The number by which a key is marked.
+    pub(crate) fn mark_of(id: &[u8; 32]) -> u32 {
+        u32::from_le_bytes([id[0], id[1], id[2], id[3]])
+    }
+
+    fn place(&self, number: u32) -> (&AtomicU64, u64) {
+        let number = number as usize;
         (&self.0[(number >> 6) % WORDS], 1 << (number & 63))
     }
 }
@@ -43,7 +48,7 @@ mod tests {
         let hot = Hot::new();
         let id = [7; 32];
         assert!(!hot.take(&id));
-        hot.mark(&id);
+        hot.mark(Hot::mark_of(&id));
         assert!(hot.take(&id));
         assert!(!hot.take(&id));
     }

@@ -11,7 +11,6 @@ use super::io::{FileId, Io};
 use crate::key::variant_id;
 use crate::meta::Meta;
 use crate::reason::Damage;
-use crate::window::cut;
 
 /// Bytes read from the end of a file at once: footer, tail, and the body if it is small.
 const END: u64 = 256 << 10;
@@ -27,7 +26,8 @@ pub(crate) struct Loaded<M> {
 }
 
 pub(crate) enum LoadedBody {
-    Memory(Box<[Bytes]>),
+    /// A slice of what was read from the file.
+    Memory(Bytes),
     File(Box<[u64]>),
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn load<M: Meta>(
         if first_mismatch(&bytes, &tail.blocks).is_some() {
             return Err(Damage::Checksum.into());
         }
-        LoadedBody::Memory(cut(&bytes))
+        LoadedBody::Memory(bytes)
     } else {
         LoadedBody::File(tail.blocks)
     };

@@ -25,7 +25,7 @@ pub(crate) use file_body::{FileBody, Owner};
 pub(crate) use files::{Fault, Op};
 pub(crate) use files::{Files, Handle};
 pub(crate) use format::{BLOCK, PIECE};
-use hot::Hot;
+pub(crate) use hot::Hot;
 use index::Index;
 pub(crate) use index::{Slot, Slots};
 use io::Unanswered;
@@ -35,7 +35,7 @@ pub(crate) use lane::lock;
 use load::{Loaded, LoadedBody, Trouble};
 pub(crate) use spill::{Published, Spill};
 
-use crate::body::{Body, Done, InFlight, Place};
+use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
 use crate::events::Events;
 use crate::key::Key;
@@ -53,7 +53,6 @@ pub(crate) struct Disk<M> {
     pub(crate) io: Arc<Io>,
     index: Mutex<Index<M>>,
     pub(crate) hot: Hot,
-    flight: Arc<InFlight>,
     /// Bytes and number of entries waiting for the writer.
     queued: AtomicU64,
     queued_entries: AtomicU64,
@@ -84,7 +83,6 @@ impl<M: Meta> Disk<M> {
         disk: &DiskOptions,
         files: Files,
         counters: Arc<Counters>,
-        flight: Arc<InFlight>,
     ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
         let root = &disk.directory;
         let held = Arc::new(open::take(root)?);
@@ -102,7 +100,6 @@ impl<M: Meta> Disk<M> {
             io: Arc::new(io),
             index: Mutex::new(Index::new(disk.capacity, options.variants_per_key)),
             hot: Hot::new(),
-            flight,
             queued: AtomicU64::new(0),
             queued_entries: AtomicU64::new(0),
             journal,
@@ -219,7 +216,7 @@ impl<M: Meta> Disk<M> {
                 SlotRead::Nothing => return Read::Nothing,
             }
         }
-        self.hot.mark(id);
+        self.hot.mark(Hot::mark_of(id));
         Read::Entries(entries)
     }
 
@@ -229,7 +226,7 @@ impl<M: Meta> Disk<M> {
         let read = self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole)).await;
         match read {
             Ok(Ok(loaded)) => {
-                self.entry(&id, loaded, slot).map_or(SlotRead::Changed, SlotRead::Entry)
+                self.entry(key, &id, loaded, slot).map_or(SlotRead::Changed, SlotRead::Entry)
             }
             Ok(Err(trouble)) => self.troubled(&id, slot, &trouble),
             Err(Unanswered::Full) => {
@@ -257,15 +254,23 @@ impl<M: Meta> Disk<M> {
         SlotRead::Changed
     }
 
-    fn entry(&self, id: &FileId, loaded: Loaded<M>, seen: &Slot<M>) -> Option<Arc<Entry<M>>> {
+    fn entry(
+        &self,
+        key: &Key,
+        id: &FileId,
+        loaded: Loaded<M>,
+        seen: &Slot<M>,
+    ) -> Option<Arc<Entry<M>>> {
         let Loaded { meta, trailers, length, body } = loaded;
-        let place = match body {
-            LoadedBody::Memory(pieces) => Place::Memory(pieces),
-            LoadedBody::File(sums) => Place::File(self.shared_body(id, length, sums, seen)?),
+        let name = Name { key: key.as_bytes(), mark: Hot::mark_of(&id.key) };
+        let done = match body {
+            LoadedBody::Memory(bytes) => Done::copied(name, &bytes, &trailers),
+            LoadedBody::File(sums) => {
+                let place = Place::File(self.shared_body(id, length, sums, seen)?);
+                Done::elsewhere(name, length, &trailers, place)
+            }
         };
-        let done = Done { length, tail: trailers.as_ref().into(), place };
-        let body = Arc::new(Body::complete(done, Arc::clone(&self.flight)));
-        Some(Entry::new(meta, body, id.sequence))
+        Some(Entry::new(meta, Body::complete(done), id.sequence))
     }
 
     /// One body for all entries of a file, so that its end shows in each of them.

@@ -11,10 +11,10 @@ use super::files::Handle;
 use super::format::{BlockSums, encode};
 use super::io::{FileId, Io, Unanswered};
 use super::{Disk, FileBody};
-use crate::body::Body;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::NotStored;
+use crate::stream::Stream;
 
 /// Bytes worth a write of their own.
 const WORTH_WRITING: u64 = 256 << 10;
@@ -65,7 +65,7 @@ impl<M: Meta> Spill<M> {
     }
 
     /// Gets on with writing; waits if the disk is behind by too much.
-    pub(crate) async fn pump(&mut self, body: &Arc<Body>) -> Result<(), NotStored> {
+    pub(crate) async fn pump(&mut self, body: &Arc<Stream>) -> Result<(), NotStored> {
         let end = body.end();
         self.collect()?;
         loop {
@@ -82,7 +82,7 @@ impl<M: Meta> Spill<M> {
     /// Writes the rest, tail and footer, and moves the file to its place.
     pub(crate) async fn publish(
         &mut self,
-        body: &Arc<Body>,
+        body: &Arc<Stream>,
         key: &Key,
         meta: &[u8],
         trailers: &[u8],
@@ -120,7 +120,7 @@ impl<M: Meta> Spill<M> {
         placed
     }
 
-    fn start(&mut self, body: &Arc<Body>) -> Result<(), NotStored> {
+    fn start(&mut self, body: &Arc<Stream>) -> Result<(), NotStored> {
         let chunks = body.written_from(self.handed);
         let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         if self.handed + bytes > self.disk.largest {
@@ -223,7 +223,7 @@ impl Writer {
         Ok(handle)
     }
 
-    fn append(&mut self, chunks: &[Bytes], body: &Body) -> io::Result<()> {
+    fn append(&mut self, chunks: &[Bytes], body: &Stream) -> io::Result<()> {
         let handle = self.handle()?;
         for chunk in chunks {
             handle.write(self.length, chunk)?;

@@ -207,22 +207,22 @@ fn file_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
 }
 
 fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>) -> io::Result<()> {
-    let Some(Done { length, tail, place: Place::Memory(pieces) }) = entry.body().done() else {
+    let in_memory = |done: &&Done| matches!(done.place(), Place::Memory);
+    let Some(done) = entry.body().done().filter(in_memory) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let mut sums = BlockSums::default();
-    pieces.iter().for_each(|piece| sums.add(piece));
+    let (mut pieces, mut sums) = (done.pieces(), BlockSums::default());
+    pieces.clone().for_each(|piece| sums.add(piece));
     sums.finish();
-    let end = encode(key.as_bytes(), meta, tail, &sums.done, *length, id.sequence);
+    let end = encode(key.as_bytes(), meta, done.tail(), &sums.done, done.length(), id.sequence);
     let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary = Temporary::create(io)?;
-    if let [piece] = &**pieces
-        && (piece.len() as u64) < BLOCK
-    {
+    if done.length() < BLOCK {
         // One write for the many small ones.
+        let piece = pieces.next().unwrap_or_default();
         temporary.append(&[piece, end.as_slice()].concat())?;
     } else {
-        pieces.iter().try_for_each(|piece| temporary.append(piece))?;
+        pieces.try_for_each(|piece| temporary.append(piece))?;
         temporary.append(&end)?;
     }
     temporary.publish(id)

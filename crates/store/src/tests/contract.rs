@@ -1,7 +1,5 @@
 //! What every store does, whatever its tiers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::*;
@@ -317,5 +315,5 @@ async fn a_cancelled_look_up_leaves_nothing_behind(_: &Setup, store: &Store<Labe
         drop(task.await);
     }
     assert!(get(store, &key("k"), "v").await.is_some());
-    let _: Arc<_> = store.look_up(&key("k")).await.unwrap();
+    assert!(store.look_up(&key("k")).await.is_some());
 }

@@ -183,7 +183,7 @@ async fn what_memory_holds_is_its_own_and_no_read_buffer() {
         assert!(fill.try_write(&buffer.slice(..length)));
         let Ok((entry, Committed::Stored)) = fill.commit_now(b"") else { panic!("not stored") };
         let held = entry.in_memory().unwrap();
-        assert!(held.concat() == buffer[..length]);
+        assert!(held.collect::<Vec<_>>().concat() == buffer[..length]);
     }
     assert!(buffer.is_unique(), "the store holds on to the read buffer");
 }
@@ -198,5 +198,22 @@ async fn an_object_of_a_quarter_of_the_disk_and_more_can_be_stored_and_replaced(
         assert!(get(&store, &key("k"), "v").await.unwrap().1 == whole);
         store.flush().await;
         assert_eq!(setup.objects().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn slices_of_a_body_in_memory_are_slices_of_the_whole() {
+    const PIECE: u64 = 256 << 10;
+    let setup = Setup::new(16 * MIB, 0);
+    let store = setup.open();
+    let whole = body(1, 2 * PIECE + 1000);
+    stored(&store, &key("k"), label("v", ""), &whole).await;
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    let edges = [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 999, u64::MAX];
+    for (from, to) in edges.iter().flat_map(|from| edges.iter().map(move |to| (*from, *to))) {
+        let slices: Vec<_> = entry.slices(from..to).unwrap().collect();
+        let expected = whole.get(from as usize..(to as usize).min(whole.len()));
+        assert!(slices.concat() == expected.unwrap_or_default(), "{from}..{to}");
+        assert!(slices.len() <= 3 && slices.iter().all(|slice| !slice.is_empty()));
     }
 }

@@ -1,0 +1,94 @@
+//! Fills the memory tier with small responses and prints what each takes: by the store's own
+//! figure, and by the growth of the process. Run it with `--release`; the arguments are the number
+//! of responses (1,000,000), the length of their bodies (1,024) and a Vary (none).
+
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Timestamp, admit};
+use proxy::StoredHead;
+use store::{Key, Options, Store};
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |or| arguments.next().map_or(Some(or), |text| text.parse().ok());
+    let (Some(objects), Some(length)) = (number(1_000_000), number(1024)) else {
+        return ExitCode::FAILURE;
+    };
+    let vary = arguments.next();
+    match fill(objects, length, vary.as_deref()) {
+        Some(()) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<()> {
+    let store = Store::open(Options { memory: 64 << 30, ..Options::default() }).ok()?;
+    let before = resident()?;
+    let mut beside = 0;
+    for number in 0..objects {
+        let head = head(number, vary)?;
+        beside += head.http1_block().len() as u64 + length;
+        let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
+        let mut fill = store.begin(Key::new(key.as_bytes()), head, Some(length)).ok()?;
+        let body = vec![number as u8; length as usize];
+        fill.try_write(&Bytes::from(body)).then_some(())?;
+        fill.commit_now(b"").ok()?;
+    }
+    let (own, grown) = (store.stats().memory_bytes, resident()? - before);
+    println!("{objects} objects of {length} bytes, {} of head and body each", beside / objects);
+    println!(
+        "own figure  {:>6} bytes each, {:>5} beside head and body",
+        own / objects,
+        (own - beside) / objects
+    );
+    println!(
+        "resident    {:>6} bytes each, {:>5} beside head and body",
+        grown / objects,
+        grown.saturating_sub(beside) / objects
+    );
+    println!("own figure / resident: {:.3}", own as f64 / grown as f64);
+    Some(())
+}
+
+/// A response head as they are: 300 bytes of date, server, type, validators and lifetime.
+fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
+    let mut fields = Fields::new();
+    let tag = format!("\"{number:016x}-400\"");
+    let lines = [
+        ("Server", "nginx/1.28.0"),
+        ("Date", "Sat, 28 Nov 2026 20:00:00 GMT"),
+        ("Content-Type", "image/jpeg"),
+        ("Last-Modified", "Mon, 02 Nov 2026 09:11:45 GMT"),
+        ("ETag", &tag),
+        ("Cache-Control", "public, max-age=31536000, immutable"),
+        ("Accept-Ranges", "bytes"),
+        ("Via", "1.1 caching-proxy"),
+    ];
+    for (name, value) in lines.into_iter().chain(vary.map(|vary| ("Vary", vary))) {
+        fields.push(name.as_bytes(), value.as_bytes());
+    }
+    let mut request = Fields::new();
+    request.push(b"Accept-Encoding", b"gzip, deflate, br, zstd");
+    let exchanged = Exchanged {
+        method: &Method::Get,
+        asked: &Asked::default(),
+        request: &request,
+        status: 200,
+        response: &fields,
+        request_time: NOW,
+        response_time: NOW,
+    };
+    match admit(&exchanged, &Rules::default()) {
+        Admit::Store(terms) => Some(StoredHead::new(200, b"OK".to_vec(), fields, terms)),
+        Admit::DoNotStore(_) => None,
+    }
+}
+
+/// Resident bytes of this process.
+fn resident() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * 4096)
+}
