@@ -90,7 +90,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         vary,
     };
     check_useful(&terms)?;
-    Ok(terms.in_millis())
+    Ok(terms)
 }
 
 /// The conditions on method and status.

@@ -109,7 +109,7 @@ impl Terms {
     pub fn outdated(mut self, now: Timestamp) -> Terms {
         let age = Lifetime::new(self.age(now).get());
         self.lifetime = self.lifetime.min(age);
-        self.in_millis()
+        self
     }
 
     /// The same for a response that is as old as that of `other`, whose content it has.
@@ -117,14 +117,6 @@ impl Terms {
     pub fn aged_as(self, other: &Terms) -> Terms {
         let &Terms { response_time, initial_age, .. } = other;
         Terms { response_time, initial_age, ..self }
-    }
-
-    /// The same, with durations cut to the resolution of [`Timestamp`], as they are encoded.
-    pub(crate) fn in_millis(mut self) -> Terms {
-        let whole = |d: Duration| Duration::from_millis(millis(d));
-        self.lifetime = Lifetime::new(whole(self.lifetime.get()));
-        self.initial_age = Age::new(whole(self.initial_age.get()));
-        self
     }
 
     /// Appends the bytes that [`Terms::decode`] reads.

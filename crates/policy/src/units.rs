@@ -1,7 +1,9 @@
 //! Units: an instant, an age, a lifetime and a count of seconds are four different types.
 //!
-//! Arithmetic saturates, so no input can make a time negative by overflow. Used by every step.
+//! Arithmetic saturates, so no input can make a time negative by overflow. Used by every step. All
+//! of them stand beside every stored response, so none is larger than it must be.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// An instant: milliseconds since the Unix epoch, in UTC.
@@ -41,93 +43,101 @@ impl Timestamp {
 }
 
 /// How long ago a response was generated or validated by its origin: `current_age` of RFC 9111
-/// §4.2.3.
+/// §4.2.3, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Age(Duration);
+pub struct Age(u64);
 
 impl Age {
-    /// An age of exactly this long.
-    pub const fn new(age: Duration) -> Age {
-        Age(age)
+    /// An age of this long, in the resolution of [`Timestamp`].
+    pub fn new(age: Duration) -> Age {
+        Age(millis(age))
     }
 
     /// An age of whole seconds.
     pub const fn from_secs(secs: u64) -> Age {
-        Age(Duration::from_secs(secs))
+        Age(secs.saturating_mul(1000))
     }
 
     /// The age as a duration.
     pub const fn get(self) -> Duration {
-        self.0
+        Duration::from_millis(self.0)
     }
 
     /// The value of an Age field: whole seconds, at most 2^31.
     pub fn as_field(self) -> u32 {
-        u32::try_from(self.0.as_secs()).map_or(DeltaSeconds::MAX.0, |s| s.min(DeltaSeconds::MAX.0))
+        u32::try_from(self.0 / 1000).map_or(DeltaSeconds::MAX, DeltaSeconds::new).get()
     }
 
     /// The age after a further while.
     pub fn plus(self, while_resident: Duration) -> Age {
-        Age(self.0.saturating_add(while_resident))
+        Age(self.0.saturating_add(millis(while_resident)))
     }
 }
 
 /// How long a response may be used after it was generated: `freshness_lifetime` of RFC 9111
-/// §4.2.1.
+/// §4.2.1, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lifetime(Duration);
+pub struct Lifetime(u64);
 
 impl Lifetime {
     /// Never fresh.
-    pub const ZERO: Lifetime = Lifetime(Duration::ZERO);
+    pub const ZERO: Lifetime = Lifetime(0);
 
-    /// A lifetime of exactly this long.
-    pub const fn new(lifetime: Duration) -> Lifetime {
-        Lifetime(lifetime)
+    /// A lifetime of this long, in the resolution of [`Timestamp`].
+    pub fn new(lifetime: Duration) -> Lifetime {
+        Lifetime(millis(lifetime))
     }
 
     /// A lifetime of whole seconds.
     pub const fn from_secs(secs: u64) -> Lifetime {
-        Lifetime(Duration::from_secs(secs))
+        Lifetime(secs.saturating_mul(1000))
     }
 
     /// The lifetime as a duration.
     pub const fn get(self) -> Duration {
-        self.0
+        Duration::from_millis(self.0)
     }
 
     /// What is left of the lifetime at this age; `None` when the response is stale.
     pub fn left_after(self, age: Age) -> Option<Duration> {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2
         //# response_is_fresh = (freshness_lifetime > current_age)
-        self.0.checked_sub(age.0).filter(|left| !left.is_zero())
+        self.0.checked_sub(age.0).filter(|left| *left > 0).map(Duration::from_millis)
     }
 
     /// For how long the response has been stale at this age; zero when it is fresh.
     pub fn exceeded_by(self, age: Age) -> Duration {
-        age.0.saturating_sub(self.0)
+        Duration::from_millis(age.0.saturating_sub(self.0))
     }
 
     /// What is left in whole seconds, rounded down; negative when the response is stale.
     pub fn ttl(self, age: Age) -> i64 {
-        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-        millis(self.0).saturating_sub(millis(age.0)).div_euclid(1000)
+        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        signed(self.0).saturating_sub(signed(age.0)).div_euclid(1000)
     }
 }
 
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
 /// The `delta-seconds` of RFC 9111 §1.2.2: whole seconds, at most 2^31.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeltaSeconds(u32);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeltaSeconds(
+    /// One more, so that an `Option` of it is no larger.
+    NonZeroU32,
+);
 
 impl DeltaSeconds {
     /// Nothing.
-    pub const ZERO: DeltaSeconds = DeltaSeconds(0);
+    pub const ZERO: DeltaSeconds = DeltaSeconds::new(0);
     /// 2^31: what every greater number counts as.
-    pub const MAX: DeltaSeconds = DeltaSeconds(1 << 31);
+    pub const MAX: DeltaSeconds = DeltaSeconds::new(1 << 31);
 
     /// This many seconds, or 2^31 if that is less.
     pub const fn new(secs: u32) -> DeltaSeconds {
-        if secs > Self::MAX.0 { Self::MAX } else { DeltaSeconds(secs) }
+        let most = 1 << 31;
+        DeltaSeconds(NonZeroU32::MIN.saturating_add(if secs > most { most } else { secs }))
     }
 
     /// Reads `1*DIGIT`; anything else is `None`.
@@ -151,12 +161,24 @@ impl DeltaSeconds {
 
     /// The number of seconds.
     pub const fn get(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The seconds as a duration.
     pub const fn duration(self) -> Duration {
-        Duration::from_secs(self.0 as u64)
+        Duration::from_secs(self.get() as u64)
+    }
+}
+
+impl Default for DeltaSeconds {
+    fn default() -> DeltaSeconds {
+        DeltaSeconds::ZERO
+    }
+}
+
+impl std::fmt::Debug for DeltaSeconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeltaSeconds({})", self.get())
     }
 }
 

@@ -7,9 +7,12 @@ use crate::syntax::{elements, is_token, members, trim};
 use crate::wire::{Reader, put_bytes, put_number};
 
 /// The fields that selected a stored response: their names, and their normalised values in the
-/// request that it answered. Empty when it has no Vary.
+/// request that it answered. Empty when it has no Vary, and then one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Vary {
+pub struct Vary(Option<Box<Selecting>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Selecting {
     /// For each name, sorted: the name, then 0 when the request had no such field, or 1 and its
     /// value.
     bytes: Box<[u8]>,
@@ -43,7 +46,12 @@ impl Vary {
             put_value(&mut bytes, name, request);
             put_sent(&mut sent, name, request);
         }
-        Ok(Vary { bytes: bytes.into(), sent: sent.into() })
+        Ok(Vary::new(&bytes, &sent))
+    }
+
+    fn new(bytes: &[u8], sent: &[u8]) -> Vary {
+        let selecting = || Box::new(Selecting { bytes: bytes.into(), sent: sent.into() });
+        Vary((!bytes.is_empty()).then(selecting))
     }
 
     /// Would the request have selected the stored response?
@@ -55,7 +63,7 @@ impl Vary {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4
         //# request header fields nominated by the stored response (if any) match those presented
         //# (see Section 4.1), and
-        let mut sent = Reader(&self.sent);
+        let mut sent = Reader(self.sent());
         self.entries().all(|(name, value)| is_presented(request, name, value, &mut sent))
     }
 
@@ -76,24 +84,29 @@ impl Vary {
 
     /// Was there no Vary?
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.0.is_none()
     }
 
     /// The variant discriminator: equal for two responses exactly if any request that selects the
     /// one selects the other.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.0.as_ref().map_or(&[], |selecting| &selecting.bytes)
     }
 
-    /// Bytes of memory held on the heap.
-    pub fn heap_bytes(&self) -> usize {
-        self.bytes.len() + self.sent.len()
+    fn sent(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |selecting| &selecting.sent)
+    }
+
+    /// The lengths of what is held on the heap.
+    pub fn heap(&self) -> impl Iterator<Item = usize> {
+        let lengths = |s: &Selecting| [size_of::<Selecting>(), s.bytes.len(), s.sent.len()];
+        self.0.as_deref().map(lengths).into_iter().flatten()
     }
 
     /// Appends the bytes that [`Vary::decode`] reads.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        put_bytes(out, &self.bytes);
-        put_bytes(out, &self.sent);
+        put_bytes(out, self.as_bytes());
+        put_bytes(out, self.sent());
     }
 
     /// Reads what [`Vary::encode`] wrote and returns the bytes behind it; `None` when it is not
@@ -110,11 +123,11 @@ impl Vary {
         }
         // What is left could not be read.
         let is_sound = entries.reader.0.is_empty() && sent.0.is_empty();
-        is_sound.then(|| (Vary { bytes: inside.into(), sent: lines.into() }, reader.0))
+        is_sound.then(|| (Vary::new(inside, lines), reader.0))
     }
 
     fn entries(&self) -> Entries<'_> {
-        Entries { reader: Reader(&self.bytes) }
+        Entries { reader: Reader(self.as_bytes()) }
     }
 }
 

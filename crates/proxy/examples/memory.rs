@@ -82,7 +82,7 @@ fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
         response_time: NOW,
     };
     match admit(&exchanged, &Rules::default()) {
-        Admit::Store(terms) => Some(StoredHead::new(200, b"OK".to_vec(), fields, terms)),
+        Admit::Store(terms) => Some(StoredHead::new(200, b"OK", &fields, terms)),
         Admit::DoNotStore(_) => None,
     }
 }

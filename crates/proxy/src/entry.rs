@@ -1,72 +1,147 @@
 //! What is kept beside a stored body: the response head and the terms under which it may be reused.
 
+use std::fmt;
+use std::ops::Range;
+
 use http1::encode;
 use policy::{Fields, Part, Terms};
-use store::Labels;
+use store::{Labels, allocated};
 
 /// The version of the encoding below; entries of another version are treated as damaged.
 const FORMAT: u8 = 2;
 
-/// A stored response without its body, with its HTTP/1.1 head ready to send.
-#[derive(Debug)]
+/// A stored response without its body: its HTTP/1.1 head ready to send, and what else must be known
+/// of it. There is one for each object in memory, so it says nothing twice.
 pub struct StoredHead {
-    /// The status code.
-    pub status: u16,
-    /// The reason phrase.
-    pub reason: Vec<u8>,
-    /// The end-to-end fields, without `Age` and without framing.
-    pub fields: Fields,
     /// When and for whom the response may be reused.
     pub terms: Terms,
+    /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
+    block: Box<[u8]>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few responses have.
+struct Rare {
     /// Its cache groups and tags.
     labels: Labels,
     /// For a response to QUERY, the digest of what it asked, and behind it the variant of the terms.
     query: Option<Box<[u8]>>,
     /// Which part of the representation the body is, if it is not the whole.
-    pub part: Option<Part>,
+    part: Option<Part>,
     /// Tells apart the parts of one representation; empty for a whole one.
     part_variant: Box<[u8]>,
-    /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
-    block: Vec<u8>,
+    /// The field lines that are for us alone.
+    hidden: Box<[u8]>,
 }
 
 impl StoredHead {
-    /// Prepares a head for the store.
-    pub fn new(status: u16, reason: Vec<u8>, fields: Fields, terms: Terms) -> Self {
-        let mut block = Vec::with_capacity(64 + fields.heap_bytes());
-        encode::status_line(&mut block, status, &reason);
-        for (name, value) in fields.iter().filter(|(name, _)| !terms.hides(name)) {
-            encode::field(&mut block, name, value);
+    /// Prepares a head for the store, from the end-to-end fields without `Age` and framing.
+    pub fn new(status: u16, reason: &[u8], fields: &Fields, terms: Terms) -> Self {
+        let (block, hidden) = blocks(status, reason, fields, &terms);
+        let mut head = Self { terms, block, rare: None };
+        if !hidden.is_empty() {
+            head.rare().hidden = hidden;
         }
-        block.shrink_to_fit();
-        let part = Part::of(&fields).filter(|_| status == 206);
-        let part_variant = part.map_or_else(Box::default, |part| part_variant(&terms, part));
-        let labels = Labels::NONE.clone();
-        Self { status, reason, fields, terms, labels, query: None, part, part_variant, block }
+        if let Some(part) = Part::of(fields).filter(|_| status == 206) {
+            let variant = part_variant(&head.terms, part);
+            let rare = head.rare();
+            (rare.part, rare.part_variant) = (Some(part), variant);
+        }
+        head
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// The same with these labels.
     #[must_use]
-    pub fn labelled(self, labels: Labels) -> Self {
-        Self { labels, ..self }
+    pub fn labelled(mut self, labels: Labels) -> Self {
+        if !labels.is_empty() {
+            self.rare().labels = labels;
+        }
+        self
     }
 
     /// The same, as the response to the QUERY with this digest.
     #[must_use]
-    pub fn for_query(self, digest: [u8; 32]) -> Self {
-        let query = Some([&digest, self.terms.variant()].concat().into());
-        Self { query, ..self }
+    pub fn for_query(mut self, digest: [u8; 32]) -> Self {
+        let query = [&digest, self.terms.variant()].concat().into();
+        self.rare().query = Some(query);
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        let digits = self.block.get(STATUS).unwrap_or_default();
+        digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit.wrapping_sub(b'0')))
+    }
+
+    /// The reason phrase.
+    pub fn reason(&self) -> &[u8] {
+        let (line, _) = split_line(&self.block);
+        line.get(STATUS.end + 1..).unwrap_or_default()
+    }
+
+    /// The end-to-end fields, without `Age` and without framing. They are read from the block: what
+    /// is answered with the response as it is never looks at them.
+    pub fn fields(&self) -> Fields {
+        let (_, visible) = split_line(&self.block);
+        let hidden = self.rare.as_ref().map_or(&[][..], |rare| &rare.hidden);
+        let mut fields = Fields::new();
+        for mut lines in [visible, hidden] {
+            while !lines.is_empty() {
+                let (line, rest) = split_line(lines);
+                let name = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+                let value = line.get(name + b": ".len()..).unwrap_or_default();
+                fields.push(line.get(..name).unwrap_or_default(), value);
+                lines = rest;
+            }
+        }
+        fields
     }
 
     /// For a response to QUERY, the digest of what it asked.
     pub fn query(&self) -> Option<&[u8; 32]> {
-        self.query.as_ref()?.first_chunk()
+        self.rare.as_ref()?.query.as_ref()?.first_chunk()
+    }
+
+    /// Which part of the representation the body is, if it is not the whole.
+    pub fn part(&self) -> Option<Part> {
+        self.rare.as_ref()?.part
     }
 
     /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
     pub fn http1_block(&self) -> &[u8] {
         &self.block
     }
+}
+
+/// Where the status code stands in a status line: behind `HTTP/1.1 `.
+const STATUS: Range<usize> = 9..12;
+
+/// Status line and the field lines that a client gets; and those that it does not.
+fn blocks(status: u16, reason: &[u8], fields: &Fields, terms: &Terms) -> (Box<[u8]>, Box<[u8]>) {
+    // A name with a colon cannot have come from a message, and could not be told from its value.
+    let sound = fields.iter().filter(|(name, _)| !name.contains(&b':'));
+    let lengths = sound.clone().map(|(name, value)| name.len() + value.len() + b": \r\n".len());
+    let line = STATUS.end + 1 + reason.len() + b"\r\n".len();
+    // Exactly as long as it will be, so that nothing is left over.
+    let mut block = Vec::with_capacity(line + lengths.sum::<usize>());
+    let mut hidden = Vec::new();
+    encode::status_line(&mut block, status, reason);
+    for (name, value) in sound {
+        let lines = if terms.hides(name) { &mut hidden } else { &mut block };
+        encode::field(lines, name, value);
+    }
+    (block.into(), hidden.into())
+}
+
+/// The first line without its end, and what comes after it. No byte of a line is a control byte.
+fn split_line(lines: &[u8]) -> (&[u8], &[u8]) {
+    let end = lines.iter().position(|byte| *byte == b'\r').unwrap_or(lines.len());
+    let (line, rest) = lines.split_at(end);
+    (line, rest.get(b"\r\n".len()..).unwrap_or_default())
 }
 
 /// The variant of a part: the selecting fields, and behind a byte with which none of their names
@@ -78,17 +153,47 @@ fn part_variant(terms: &Terms, part: Part) -> Box<[u8]> {
     variant.into()
 }
 
+impl Default for Rare {
+    fn default() -> Self {
+        let (part_variant, hidden) = (Box::default(), Box::default());
+        Self { labels: Labels::NONE.clone(), query: None, part: None, part_variant, hidden }
+    }
+}
+
+impl Rare {
+    fn weight(&self) -> usize {
+        let query = self.query.as_ref().map_or(0, |query| query.len());
+        let parts = [
+            size_of::<Self>(),
+            self.labels.heap_bytes(),
+            query,
+            self.part_variant.len(),
+            self.hidden.len(),
+        ];
+        parts.into_iter().map(allocated).sum()
+    }
+}
+
+impl fmt::Debug for StoredHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut head = f.debug_struct("StoredHead");
+        head.field("status", &self.status()).field("fields", &self.fields());
+        head.field("terms", &self.terms).field("part", &self.part()).finish_non_exhaustive()
+    }
+}
+
 impl store::Meta for StoredHead {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
-        out.push(u8::from(self.query.is_some()));
+        out.push(u8::from(self.query().is_some()));
         out.extend_from_slice(self.query().map_or(&[], |digest| digest));
-        out.extend_from_slice(&self.status.to_le_bytes());
-        out.extend_from_slice(&u32::try_from(self.reason.len()).unwrap_or(0).to_le_bytes());
-        out.extend_from_slice(&self.reason);
-        self.fields.encode(out);
+        out.extend_from_slice(&self.status().to_le_bytes());
+        let reason = self.reason();
+        out.extend_from_slice(&u32::try_from(reason.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(reason);
+        self.fields().encode(out);
         self.terms.encode(out);
-        self.labels.encode(out);
+        store::Meta::labels(self).encode(out);
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -107,9 +212,9 @@ impl store::Meta for StoredHead {
         let (labels, rest) = Labels::decode(rest)?;
         let status = u16::from_le_bytes(*status);
         let sound = rest.is_empty() && (200..600).contains(&status);
-        let stored = sound.then(|| Self::new(status, reason.to_vec(), fields, terms))?;
+        let stored = sound.then(|| Self::new(status, reason, &fields, terms))?;
         // A part that does not say which would pass for the whole; no QUERY has parts.
-        if status == 206 && (stored.part.is_none() || query.is_some()) {
+        if status == 206 && (stored.part().is_none() || query.is_some()) {
             return None;
         }
         let stored = stored.labelled(labels);
@@ -120,26 +225,21 @@ impl store::Meta for StoredHead {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>()
-            + self.block.capacity()
-            + self.reason.capacity()
-            + self.fields.heap_bytes()
-            + self.terms.vary().heap_bytes()
-            + self.labels.heap_bytes()
-            + self.query.as_ref().map_or(0, |query| query.len())
-            + self.part_variant.len()
+        let rare = self.rare.as_ref().map_or(0, |rare| rare.weight());
+        let vary = self.terms.vary().heap().map(allocated).sum::<usize>();
+        allocated(self.block.len()) + vary + rare
     }
 
     fn variant(&self) -> &[u8] {
-        match (&self.query, self.part) {
-            (Some(query), _) => query,
-            (None, Some(_)) => &self.part_variant,
-            (None, None) => self.terms.variant(),
+        match self.rare.as_deref() {
+            Some(Rare { query: Some(query), .. }) => query,
+            Some(Rare { part: Some(_), part_variant, .. }) => part_variant,
+            _ => self.terms.variant(),
         }
     }
 
     fn labels(&self) -> &Labels {
-        &self.labels
+        self.rare.as_ref().map_or(Labels::NONE, |rare| &rare.labels)
     }
 }
 
@@ -168,7 +268,7 @@ mod tests {
         let Admit::Store(terms) = policy::admit(&exchanged, &Rules::default()) else {
             panic!("it may be stored")
         };
-        StoredHead::new(200, b"Fine".to_vec(), fields, terms)
+        StoredHead::new(200, b"Fine", &fields, terms)
     }
 
     fn encoded() -> Vec<u8> {
@@ -183,7 +283,8 @@ mod tests {
         let expected =
             "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nETag: \"a\"\r\nx-Case: Kept\r\n";
         assert_eq!(String::from_utf8_lossy(read.http1_block()), expected);
-        assert_eq!((read.fields, read.terms), (stored().fields, stored().terms));
+        assert_eq!((read.fields(), &read.terms), (stored().fields(), &stored().terms));
+        assert_eq!((read.status(), read.reason()), (200, &b"Fine"[..]));
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn a_damaged_list_of_lines_as_sent_is_refused() {
     let vary = Vary::of(&fields("vary: accept-language, foo"), &request).unwrap();
     for (sent, is_sound) in [(&[2, b'e', b'n'][..], true), (&[], false), (&[9], false)] {
         let mut bytes = Vec::new();
-        put_bytes(&mut bytes, &vary.bytes);
+        put_bytes(&mut bytes, vary.as_bytes());
         put_bytes(&mut bytes, sent);
         assert_eq!(Vary::decode(&bytes).is_some(), is_sound, "{sent:?}");
     }

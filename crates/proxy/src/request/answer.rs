@@ -107,7 +107,7 @@ impl Answer {
     /// Status code of the response.
     pub(crate) fn status(&self) -> u16 {
         match &self.head {
-            AnswerHead::Stored(entry) => entry.meta().status,
+            AnswerHead::Stored(entry) => entry.meta().status(),
             AnswerHead::Own(head) => head.status,
         }
     }

@@ -71,7 +71,7 @@ impl Errand {
             Errand::Validate(entry) => {
                 fields.remove("If-None-Match");
                 fields.remove("If-Modified-Since");
-                let _ = policy::validate::conditional_fields(&entry.meta().fields, &mut fields);
+                let _ = policy::validate::conditional_fields(&entry.meta().fields(), &mut fields);
             }
             //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
             //# A cache MAY complete a stored incomplete response by making a subsequent range request

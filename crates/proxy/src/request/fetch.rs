@@ -33,12 +33,12 @@ impl Conditions<'_> {
             Self::Validating(entry) => {
                 policy::validate::strip_conditionals(&mut fields);
                 // Without a validator the request stays unconditional and brings a new response.
-                let _ = policy::validate::conditional_fields(&entry.meta().fields, &mut fields);
+                let _ = policy::validate::conditional_fields(&entry.meta().fields(), &mut fields);
             }
             Self::Offering(entries) => {
                 policy::validate::strip_conditionals(&mut fields);
-                let stored = entries.iter().map(|entry| &entry.meta().fields);
-                let _ = policy::other_variants::offer(stored, &mut fields);
+                let stored: Vec<_> = entries.iter().map(|entry| entry.meta().fields()).collect();
+                let _ = policy::other_variants::offer(stored.iter(), &mut fields);
             }
         }
         fields

@@ -52,7 +52,7 @@ pub(crate) fn rush(
 
 /// Encodes what of the trailers may be kept.
 fn keep(fill: &Fill<StoredHead>, mut trailers: Fields, tail: &mut Vec<u8>) {
-    policy::strip::strip_trailers_for_storage(&fill.entry().meta().fields, &mut trailers);
+    policy::strip::strip_trailers_for_storage(&fill.entry().meta().fields(), &mut trailers);
     trailers.encode(tail);
 }
 

@@ -60,7 +60,7 @@ async fn groups_of(worker: &Worker, request: &Request, keys: &[Key]) -> Vec<Labe
     for key in keys {
         let Some(variants) = worker.shared.store.look_up(key).await else { continue };
         for entry in variants.iter().filter(|entry| !entry.meta().labels().is_empty()) {
-            all.extend(labels::of_groups(worker, &request.head, &groups(&entry.meta().fields)));
+            all.extend(labels::of_groups(worker, &request.head, &groups(&entry.meta().fields())));
         }
     }
     all

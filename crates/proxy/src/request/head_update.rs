@@ -53,7 +53,7 @@ pub(crate) async fn apply(
 
 /// A HEAD tells of the whole, which a part is not.
 fn is_whole_and_selected(request: &Request, entry: &Entry) -> bool {
-    entry.meta().part.is_none() && reuse::selects(request, entry)
+    entry.meta().part().is_none() && reuse::selects(request, entry)
 }
 
 /// Whether a validator has spoken for a response that was freshened.
@@ -74,8 +74,8 @@ impl Answered<'_> {
     fn update(&self, entry: &Entry) -> Option<(StoredHead, Option<Validated>)> {
         let (meta, rules) = (entry.meta(), &self.worker.shared.rules);
         let stored = StoredForHead {
-            status: meta.status,
-            fields: &meta.fields,
+            status: meta.status(),
+            fields: &meta.fields(),
             length: entry.length(),
             terms: &meta.terms,
         };
@@ -89,9 +89,8 @@ impl Answered<'_> {
 
     fn outdated(&self, meta: &StoredHead) -> StoredHead {
         let terms = meta.terms.clone().outdated(self.times.response);
-        let fields = meta.fields.clone();
         let labels = meta.labels().clone();
-        StoredHead::new(meta.status, meta.reason.clone(), fields, terms).labelled(labels)
+        StoredHead::new(meta.status(), meta.reason(), &meta.fields(), terms).labelled(labels)
     }
 
     /// As by a 304, except that what the origin wants no longer stored is only stale from now on: a
@@ -101,13 +100,13 @@ impl Answered<'_> {
         meta: &StoredHead,
         validated: bool,
     ) -> Option<(StoredHead, Option<Validated>)> {
-        let mut fields = meta.fields.clone();
+        let mut fields = meta.fields();
         policy::validate::freshen(&mut fields, &self.head.fields);
         let exchanged = Exchanged {
             method: &Method::Get,
             asked: self.asked,
             request: &self.request.head.fields,
-            status: meta.status,
+            status: meta.status(),
             response: &fields,
             request_time: self.times.request,
             response_time: self.times.response,
@@ -115,7 +114,7 @@ impl Answered<'_> {
         match policy::admit(&exchanged, &self.worker.shared.rules) {
             Admit::Store(terms) => {
                 let terms = if validated { terms } else { terms.aged_as(&meta.terms) };
-                let (status, reason) = (meta.status, meta.reason.clone());
+                let (status, reason) = (meta.status(), meta.reason().to_vec());
                 let head = ResponseHead { version: self.head.version, status, reason, fields };
                 let meta = reconcile::stored_head(
                     self.worker,

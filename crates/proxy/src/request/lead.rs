@@ -96,7 +96,7 @@ impl Lead {
             }
             Ok(Reconciled::Freshened(entry, head)) => {
                 self.note_shareable(&entry);
-                self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields);
+                self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields());
                 self.share(&entry);
                 tell(leader, Led::Validated { entry, head, kept: true });
             }
@@ -183,7 +183,7 @@ impl Lead {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
         }
         self.note_shareable(&fill.entry());
-        shared.aliases.learn(key, &fill.entry().meta().fields);
+        shared.aliases.learn(key, &fill.entry().meta().fields());
         let Response { mut head, mut content } = response;
         let aged = head.fields.contains("Age");
         let origin = FromOrigin { status: head.status, aged, unkept: None };

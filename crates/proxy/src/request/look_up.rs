@@ -54,7 +54,7 @@ pub(crate) async fn on_disk(
     let shared = &worker.shared;
     if let Some(variants) = shared.store.look_up(&wanted.key).await {
         if let Some(entry) = variants.iter().next() {
-            shared.aliases.learn(&wanted.key, &entry.meta().fields);
+            shared.aliases.learn(&wanted.key, &entry.meta().fields());
         }
         return from_variants(worker, request, wanted, &variants).await;
     }
@@ -77,8 +77,9 @@ async fn for_equivalent(
         let Some(variants) = store.look_up(&key).await else { continue };
         let choice = reuse::choose(worker, request, &wanted.asked, &variants);
         let Ok(Choice::Use(mut usable)) = choice else { continue };
-        let StoredHead { fields, terms, .. } = usable.entry.meta();
-        if !aliases::is_equivalent(&key, fields, &wanted.key) || !aliases.may_answer(&key, terms) {
+        let meta = usable.entry.meta();
+        let is_equivalent = aliases::is_equivalent(&key, &meta.fields(), &wanted.key);
+        if !is_equivalent || !aliases.may_answer(&key, &meta.terms) {
             continue;
         }
         if usable.why == Hit::Fresh {

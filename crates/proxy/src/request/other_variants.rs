@@ -30,7 +30,8 @@ pub(crate) async fn ask(lead: &Lead, began: Began) -> Result<Option<Reconciled>,
     }
     let Response { head, content } = response;
     respond::settle(content);
-    let fields: Vec<_> = offered.iter().map(|entry| &entry.meta().fields).collect();
+    let fields: Vec<_> = offered.iter().map(|entry| entry.meta().fields()).collect();
+    let fields: Vec<_> = fields.iter().collect();
     let confirmed = variants::confirmed(&fields, &head.fields).and_then(|index| offered.get(index));
     Ok(confirmed.map(|entry| reuse_confirmed(lead, entry, head, times, began)))
 }
@@ -44,7 +45,12 @@ async fn offered(lead: &Lead) -> Vec<Arc<Entry>> {
     let is_offered = |entry: &&Arc<Entry>| {
         let meta = entry.meta();
         !reuse::selects(request, entry)
-            && variants::is_offered(meta.status, &meta.fields, &meta.terms, &request.head.fields)
+            && variants::is_offered(
+                meta.status(),
+                &meta.fields(),
+                &meta.terms,
+                &request.head.fields,
+            )
     };
     stored.iter().filter(is_offered).take(MOST_OFFERED).cloned().collect()
 }
@@ -63,9 +69,9 @@ fn reuse_confirmed(
     let stored = entry.meta();
     respond::for_next_hop(&mut not_modified, times.response);
     let mut head = ResponseHead {
-        status: stored.status,
-        reason: stored.reason.clone(),
-        fields: stored.fields.clone(),
+        status: stored.status(),
+        reason: stored.reason().to_vec(),
+        fields: stored.fields(),
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields);

@@ -128,7 +128,7 @@ fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
         Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
     };
     lead.release(304, false);
-    if entry.meta().part.is_none() {
+    if entry.meta().part().is_none() {
         return tell(leader, Led::Validated { entry, head, kept });
     }
     let parts = match &lead.wanted.found {
@@ -136,8 +136,8 @@ fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
         _ => Vec::new(),
     };
     // Under its new head the entry is another one; the old one still has the bytes.
-    let fields = head.as_ref().map_or(&entry.meta().fields, |head| &head.fields);
-    let Some(ranged) = parts.first().and_then(|set| set.answers(&lead.request, fields)) else {
+    let fields = head.as_ref().map_or_else(|| entry.meta().fields(), |head| head.fields.clone());
+    let Some(ranged) = parts.first().and_then(|set| set.answers(&lead.request, &fields)) else {
         return lead.fail(leader, FetchError::Unasked { status: 304 });
     };
     let ttl = kept.then(|| entry.meta().terms.ttl(lead.worker.shared.clock.now()));

@@ -75,7 +75,7 @@ fn storable(
 }
 
 fn may_be_part_of(whole: &Entry, head: &ResponseHead, part: Part) -> bool {
-    let (ours, theirs) = (&whole.meta().fields, &head.fields);
+    let (ours, theirs) = (&whole.meta().fields(), &head.fields);
     let length = whole.length().unwrap_or_default();
     same_representation(ours, theirs)
         || maybe_same_representation((ours, length), (theirs, part.complete()))

@@ -31,6 +31,7 @@ const MOST: usize = 8;
 pub(crate) struct PartSet {
     /// The one whose fields and terms count.
     pub(crate) newest: Arc<Entry>,
+    fields: Fields,
     /// All of them, each with the bytes that it has.
     members: Vec<(Arc<Entry>, Span)>,
     pub(crate) complete: u64,
@@ -67,18 +68,19 @@ impl PartSet {
     pub(crate) fn of(parts: &[Arc<Entry>]) -> Vec<PartSet> {
         let mut sets: Vec<PartSet> = Vec::new();
         for entry in parts {
-            let Some(part) = entry.meta().part else { continue };
-            let member = (Arc::clone(entry), part.span());
-            match sets.iter_mut().find(|set| set.includes(&entry.meta().fields, part)) {
+            let Some(part) = entry.meta().part() else { continue };
+            let (fields, member) = (entry.meta().fields(), (Arc::clone(entry), part.span()));
+            match sets.iter_mut().find(|set| set.includes(&fields, part)) {
                 Some(set) => {
                     let (ours, newest) = (&entry.meta().terms, &set.newest.meta().terms);
                     if ours.response_time() > newest.response_time() {
-                        set.newest = Arc::clone(entry);
+                        (set.newest, set.fields) = (Arc::clone(entry), fields);
                     }
                     set.members.push(member);
                 }
                 None => sets.push(PartSet {
                     newest: Arc::clone(entry),
+                    fields,
                     members: vec![member],
                     complete: part.complete(),
                 }),
@@ -93,7 +95,7 @@ impl PartSet {
     }
 
     pub(crate) fn fields(&self) -> &Fields {
-        &self.newest.meta().fields
+        &self.fields
     }
 
     /// What a request needs of the representation; `None` if only the origin can say.
@@ -305,7 +307,7 @@ pub(crate) fn fetched(wanted: &Wanted, fetched: FetchedRange) -> Answer {
 /// A complete response is stored: its parts are not needed any more.
 pub(crate) fn superseded(worker: &Worker, wanted: &Wanted, whole: &Entry) {
     let Found::Parts(parts) = &wanted.found else { return };
-    for entry in parts.iter().filter(|_| whole.meta().part.is_none()) {
+    for entry in parts.iter().filter(|_| whole.meta().part().is_none()) {
         worker.shared.store.remove_entry(&wanted.key, entry);
     }
 }

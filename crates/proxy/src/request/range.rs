@@ -50,7 +50,7 @@ pub(crate) fn of_whole(
 
 /// Whether a range that a request asks for can be read from a fill under way soon enough.
 pub(crate) fn is_within_reach(request: &Request, entry: &Arc<Entry>) -> bool {
-    match selected(request, entry, &entry.meta().fields) {
+    match selected(request, entry, &entry.meta().fields()) {
         Some((_, Selection::Spans(spans))) => is_near(entry, &spans),
         Some((_, Selection::Unsatisfiable)) => true,
         Some((_, Selection::Whole)) | None => false,
@@ -71,7 +71,7 @@ fn selected(request: &Request, entry: &Entry, fields: &Fields) -> Option<(u64, S
     //# The Range header field is evaluated after evaluating the precondition header fields defined
     //# in Section 13.1, and only if the result in absence of the Range header field would be a 200
     //# (OK) response.
-    if head.method != Method::Get || entry.meta().status != 200 {
+    if head.method != Method::Get || entry.meta().status() != 200 {
         return None;
     }
     let set = RangeSet::of(&head.fields)?;

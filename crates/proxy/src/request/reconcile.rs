@@ -71,18 +71,19 @@ fn freshen(
     times: Times,
 ) -> Option<Reconciled> {
     let stored = entry.meta();
-    if !policy::validate::selected_by(&stored.fields, &not_modified.fields) {
+    let fields = stored.fields();
+    if !policy::validate::selected_by(&fields, &not_modified.fields) {
         return None;
     }
     respond::for_next_hop(&mut not_modified, times.response);
     let mut head = ResponseHead {
-        status: stored.status,
-        reason: stored.reason.clone(),
-        fields: stored.fields.clone(),
+        status: stored.status(),
+        reason: stored.reason().to_vec(),
+        fields: fields.clone(),
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields);
-    let own = own_head(worker, &head, &stored.fields, &not_modified.fields);
+    let own = own_head(worker, &head, &fields, &not_modified.fields);
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
@@ -152,7 +153,7 @@ pub(crate) fn stored_head(
     let ResponseHead { status, reason, mut fields, .. } = head;
     policy::strip::strip_for_storage(&mut fields, &worker.shared.rules);
     fields.remove("Content-Length");
-    let stored = StoredHead::new(status, reason, fields, terms).labelled(labels);
+    let stored = StoredHead::new(status, &reason, &fields, terms).labelled(labels);
     match request.head.query_digest() {
         Some(digest) => stored.for_query(*digest),
         None => stored,

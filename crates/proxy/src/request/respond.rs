@@ -46,15 +46,19 @@ pub(crate) fn stored(
 ) -> Answer {
     let method = &request.head.method;
     let meta = entry.meta();
-    let fields = way.head.as_ref().map_or(&meta.fields, |head| &head.fields);
+    let status = meta.status();
+    // Only conditions and ranges look at single fields of a response that goes out as it is.
+    let fields = (asked.conditional || asked.range)
+        .then(|| way.head.as_ref().map_or_else(|| meta.fields(), |head| head.fields.clone()))
+        .unwrap_or_default();
     let reply = if asked.conditional {
-        policy::respond(method, &request.head.fields, meta.status, fields)
+        policy::respond(method, &request.head.fields, status, &fields)
     } else {
         Reply::Full
     };
     if asked.range
         && reply == Reply::Full
-        && let Some(ranged) = range::of_whole(request, fields, entry, &mut way.reader)
+        && let Some(ranged) = range::of_whole(request, &fields, entry, &mut way.reader)
     {
         let range::Ranged { mut head, content, length } = ranged;
         head.fields.retain(|name, _| !meta.terms.hides(name));
@@ -66,7 +70,7 @@ pub(crate) fn stored(
             let length = entry.length().filter(|_| !has_trailers(entry));
             let own = way.head.map(|head| AnswerHead::Own(*head));
             let content = match own {
-                _ if !has_content(method, meta.status) => AnswerContent::None,
+                _ if !has_content(method, status) => AnswerContent::None,
                 None if entry.in_memory().is_some() && !has_trailers(entry) => {
                     AnswerContent::Memory
                 }
@@ -76,7 +80,7 @@ pub(crate) fn stored(
         }
         Reply::NotModified => {
             let mut not_modified = ResponseHead::with_status(304);
-            policy::respond::not_modified_fields(fields, &mut not_modified.fields);
+            policy::respond::not_modified_fields(&fields, &mut not_modified.fields);
             (AnswerHead::Own(not_modified), AnswerContent::None, None)
         }
         Reply::PreconditionFailed => {

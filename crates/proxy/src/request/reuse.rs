@@ -51,7 +51,7 @@ pub(crate) fn parts(request: &Request, variants: &Variants<StoredHead>) -> Optio
     let is_get = request.head.method == Method::Get;
     let parts: Vec<_> = variants
         .iter()
-        .filter(|entry| is_get && entry.meta().part.is_some() && selects(request, entry))
+        .filter(|entry| is_get && entry.meta().part().is_some() && selects(request, entry))
         .cloned()
         .collect();
     (!parts.is_empty()).then(|| Found::Parts(parts.into()))

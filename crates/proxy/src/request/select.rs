@@ -27,7 +27,7 @@ pub(crate) fn select<'v>(
 
 /// A part never answers for the whole.
 fn is_candidate(request: &Request, entry: &Entry) -> bool {
-    entry.meta().part.is_none() && reuse::selects(request, entry)
+    entry.meta().part().is_none() && reuse::selects(request, entry)
 }
 
 #[cold]
@@ -37,8 +37,10 @@ fn choose<'v>(
     variants: &'v Variants<StoredHead>,
 ) -> Option<&'v Arc<Entry>> {
     let matching = variants.iter().filter(|entry| is_candidate(request, entry));
+    let matching: Vec<_> = matching.map(|entry| (entry, entry.meta().fields())).collect();
     let matching: Vec<_> = matching
-        .map(|of| Match { of, terms: &of.meta().terms, fields: &of.meta().fields })
+        .iter()
+        .map(|(of, fields)| Match { of: *of, terms: &of.meta().terms, fields })
         .collect();
     policy::choose(&matching, worker.shared.clock.now())
 }
