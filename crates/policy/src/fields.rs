@@ -5,6 +5,10 @@
 
 use crate::wire::{Reader, put_bytes, put_number};
 
+/// Bytes and lines for which a list that was loaded has room.
+const ADDED_BYTES: usize = 128;
+const ADDED_LINES: usize = 24;
+
 /// Field lines in order. Two lists are equal when their lines are, byte for byte.
 #[derive(Default)]
 pub struct Fields {
@@ -35,6 +39,9 @@ impl Fields {
     /// the (start, end) of its name and of its value. A span that does not fit is skipped.
     pub fn load(&mut self, block: &[u8], spans: impl Iterator<Item = ((u32, u32), (u32, u32))>) {
         self.clear();
+        // Room for what a hop adds: a list that grows moves about in memory and leaves holes.
+        self.block.reserve(block.len() + ADDED_BYTES);
+        self.lines.reserve(spans.size_hint().0 + ADDED_LINES);
         self.block.extend_from_slice(block);
         let fits = |(start, end): (u32, u32)| start <= end && end as usize <= block.len();
         let fitting = spans.filter(|(name, value)| fits(*name) && fits(*value));

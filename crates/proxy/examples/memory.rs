@@ -27,14 +27,15 @@ fn main() -> ExitCode {
 fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<()> {
     let store = Store::open(Options { memory: 64 << 30, ..Options::default() }).ok()?;
     let before = resident()?;
+    // As it arrives in a read buffer.
+    let body = Bytes::from(vec![b'x'; usize::try_from(length).ok()?]);
     let mut beside = 0;
     for number in 0..objects {
         let head = head(number, vary)?;
         beside += head.http1_block().len() as u64 + length;
         let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
         let mut fill = store.begin(Key::new(key.as_bytes()), head, Some(length)).ok()?;
-        let body = vec![number as u8; length as usize];
-        fill.try_write(&Bytes::from(body)).then_some(())?;
+        fill.try_write(&body).then_some(())?;
         fill.commit_now(b"").ok()?;
     }
     let (own, grown) = (store.stats().memory_bytes, resident()? - before);
@@ -55,7 +56,6 @@ fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<()> {
 
 /// A response head as they are: 300 bytes of date, server, type, validators and lifetime.
 fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
-    let mut fields = Fields::new();
     let tag = format!("\"{number:016x}-400\"");
     let lines = [
         ("Server", "nginx/1.28.0"),
@@ -65,11 +65,9 @@ fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
         ("ETag", &tag),
         ("Cache-Control", "public, max-age=31536000, immutable"),
         ("Accept-Ranges", "bytes"),
-        ("Via", "1.1 caching-proxy"),
     ];
-    for (name, value) in lines.into_iter().chain(vary.map(|vary| ("Vary", vary))) {
-        fields.push(name.as_bytes(), value.as_bytes());
-    }
+    let mut fields = received(lines.into_iter().chain(vary.map(|vary| ("Vary", vary))));
+    fields.push(b"Via", b"1.1 caching-proxy");
     let mut request = Fields::new();
     request.push(b"Accept-Encoding", b"gzip, deflate, br, zstd");
     let exchanged = Exchanged {
@@ -85,6 +83,20 @@ fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
         Admit::Store(terms) => Some(StoredHead::new(200, b"OK", &fields, terms)),
         Admit::DoNotStore(_) => None,
     }
+}
+
+/// These lines as they come from an origin: spans of a block.
+fn received<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Fields {
+    let (mut block, mut spans) = (String::new(), Vec::new());
+    for (name, value) in lines {
+        let start = block.len() as u32;
+        let (middle, length) = (start + name.len() as u32, value.len() as u32);
+        block.extend([name, ": ", value, "\r\n"]);
+        spans.push(((start, middle), (middle + 2, middle + 2 + length)));
+    }
+    let mut fields = Fields::new();
+    fields.load(block.as_bytes(), spans.into_iter());
+    fields
 }
 
 /// Resident bytes of this process.

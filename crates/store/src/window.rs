@@ -297,57 +297,56 @@ pub(crate) fn pieces(
     window: &VecDeque<Chunk>,
     length: u64,
 ) -> (Arc<[u8]>, Box<[Bytes]>) {
-    let mut pieces = Pieces::new(key, length as usize);
-    for chunk in window {
-        pieces.add(chunk.bytes());
-    }
-    pieces.finish()
+    cut(key, window.iter().map(Chunk::bytes), length as usize)
 }
 
 /// Copies a complete body likewise.
 pub(crate) fn whole(key: &[u8], body: &[u8]) -> (Arc<[u8]>, Box<[Bytes]>) {
-    let mut pieces = Pieces::new(key, body.len());
-    pieces.add(body);
-    pieces.finish()
+    cut(key, std::iter::once(body), body.len())
 }
 
-/// The pieces of a body in memory, and one more to be filled.
-struct Pieces {
-    full: Vec<Vec<u8>>,
-    last: Vec<u8>,
-    /// Bytes that the last piece still takes, and those that come after it.
-    room: usize,
-    left: usize,
-}
-
-impl Pieces {
-    fn new(key: &[u8], length: usize) -> Self {
-        let room = length.min(PIECE as usize);
-        let mut last = Vec::with_capacity(key.len() + room);
-        last.extend_from_slice(key);
-        Self { full: Vec::new(), last, room, left: length - room }
+fn cut<'b>(
+    key: &[u8],
+    chunks: impl Iterator<Item = &'b [u8]>,
+    length: usize,
+) -> (Arc<[u8]>, Box<[Bytes]>) {
+    let first = length.min(PIECE as usize);
+    // In its place from the start: another copy would leave a hole behind for each object.
+    let mut kept: Arc<[u8]> = std::iter::repeat_n(0, key.len() + first).collect();
+    let mut source = Source { chunks, rest: &[] };
+    if let Some((name, body)) =
+        Arc::get_mut(&mut kept).and_then(|k| k.split_at_mut_checked(key.len()))
+    {
+        name.copy_from_slice(key);
+        source.fill(body);
     }
+    let rest = (first..length).step_by(PIECE as usize).map(|start| {
+        let mut piece = vec![0; (length - start).min(PIECE as usize)];
+        source.fill(&mut piece);
+        piece.into()
+    });
+    let rest = rest.collect();
+    (kept, rest)
+}
 
-    fn add(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.room == 0 {
-                self.room = self.left.clamp(1, PIECE as usize);
-                self.left = self.left.saturating_sub(self.room);
-                let next = Vec::with_capacity(self.room);
-                self.full.push(std::mem::replace(&mut self.last, next));
+/// Chunks one after the other, in portions of any length.
+struct Source<'b, I> {
+    chunks: I,
+    rest: &'b [u8],
+}
+
+impl<'b, I: Iterator<Item = &'b [u8]>> Source<'b, I> {
+    fn fill(&mut self, mut room: &mut [u8]) {
+        while !room.is_empty() {
+            if self.rest.is_empty() {
+                let Some(chunk) = self.chunks.next() else { return };
+                self.rest = chunk;
             }
-            let (taken, rest) = bytes.split_at(self.room.min(bytes.len()));
-            self.last.extend_from_slice(taken);
-            self.room -= taken.len();
-            bytes = rest;
+            let (taken, rest) = self.rest.split_at(room.len().min(self.rest.len()));
+            let (filled, left) = room.split_at_mut(taken.len());
+            filled.copy_from_slice(taken);
+            (self.rest, room) = (rest, left);
         }
-    }
-
-    fn finish(mut self) -> (Arc<[u8]>, Box<[Bytes]>) {
-        self.full.push(self.last);
-        let mut full = self.full.into_iter();
-        let first = full.next().unwrap_or_default();
-        (first.into(), full.map(Bytes::from).collect())
     }
 }
 
