@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use policy::{Age, Asked, Fwd, Method, Reason, Reply, Timestamp};
+use policy::{Age, Asked, Fields, Fwd, Method, Reason, Reply, Timestamp};
 use store::Reader;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
@@ -48,9 +48,11 @@ pub(crate) fn stored(
     let meta = entry.meta();
     let status = meta.status();
     // Only conditions and ranges look at single fields of a response that goes out as it is.
-    let fields = (asked.conditional || asked.range)
-        .then(|| way.head.as_ref().map_or_else(|| meta.fields(), |head| head.fields.clone()))
-        .unwrap_or_default();
+    let fields = match &way.head {
+        _ if !asked.conditional && !asked.range => Fields::new(),
+        Some(head) => head.fields.clone(),
+        None => meta.fields(),
+    };
     let reply = if asked.conditional {
         policy::respond(method, &request.head.fields, status, &fields)
     } else {
