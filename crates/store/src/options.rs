@@ -23,11 +23,18 @@ pub struct DiskOptions {
 /// How large a store may be and where it lives.
 #[derive(Clone)]
 pub struct Options {
-    /// Bytes of the memory tier. Bodies under way may take a quarter of it.
+    /// Bytes of memory for what is stored and for bodies under way together, everything counted that
+    /// either takes: heads, keys, index, the rounding of the allocator. An eighth is set aside for
+    /// bodies under way, see [`Stats::in_flight_bytes`](crate::Stats::in_flight_bytes); the memory
+    /// tier has the rest. Once that eighth is taken, a body goes to disk or is only passed along,
+    /// and takes no more than what is between its origin and the disk or its readers: about half a
+    /// MiB. Outside of it are the index of the disk tier, what waits to be written
+    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an evicted body as
+    /// long as somebody reads it.
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.
     pub disk: Option<DiskOptions>,
-    /// Bytes of the largest body held in memory; default 1 MiB, or an eighth of `memory` if that is
+    /// Bytes of the largest body held in memory; default 1 MiB, or a sixteenth of `memory` if that is
     /// less. Never more than half of `memory`.
     pub largest_in_memory: Option<u64>,
     /// Bytes of the largest body on disk; default 1 GiB, or half of the capacity if that is more,
@@ -57,9 +64,19 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Bytes for bodies under way.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.memory / 8
+    }
+
+    /// Bytes for the memory tier.
+    pub(crate) fn memory_tier(&self) -> u64 {
+        self.memory - self.in_flight()
+    }
+
     pub(crate) fn largest_in_memory(&self) -> u64 {
         // A memory tier of one body would keep nothing else, so even a wish has its bound.
-        self.largest_in_memory.unwrap_or(MIB.min(self.memory / 8)).min(self.memory / 2)
+        self.largest_in_memory.unwrap_or(MIB.min(self.memory / 16)).min(self.memory / 2)
     }
 
     pub(crate) fn largest_on_disk(&self) -> u64 {
@@ -103,7 +120,7 @@ mod tests {
     #[test]
     fn no_object_is_larger_than_the_tier_it_goes_to() {
         assert_eq!(with_disk(100 * MIB).largest_on_disk(), 100 * MIB);
-        assert_eq!(Options { memory: MIB, ..Options::default() }.largest_in_memory(), MIB / 8);
+        assert_eq!(Options { memory: MIB, ..Options::default() }.largest_in_memory(), MIB / 16);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use crate::reason::Damage;
 pub struct Stats {
     /// Keys that a look-up can find in memory, each with its variants.
     pub memory_entries: u64,
-    /// Bytes of the memory tier in use: bodies, metadata, keys and overhead.
+    /// Bytes of the memory tier in use: bodies, metadata, keys, and what index and allocator add.
+    /// Together with `in_flight_bytes` never more than [`Options::memory`](crate::Options::memory).
     pub memory_bytes: u64,
     /// Files of the disk tier, those still queued included.
     pub disk_entries: u64,
     /// Bytes of these files and of files under way.
     pub disk_bytes: u64,
-    /// Bytes of bodies under way held in memory.
+    /// Bytes of bodies under way held in memory, and what their fills take. Not part of
+    /// `memory_bytes`.
     pub in_flight_bytes: u64,
     /// Bytes waiting to be written to disk in the background.
     pub queued_bytes: u64,

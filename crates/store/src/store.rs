@@ -68,7 +68,7 @@ impl<M: Meta> Store<M> {
 
     pub(crate) fn open_with(options: &Options, files: Files) -> Result<Self, OpenError> {
         let counters = Arc::new(Counters::default());
-        let flight = Arc::new(InFlight::new(options.memory / 4));
+        let flight = Arc::new(InFlight::new(options.in_flight()));
         let opened = match &options.disk {
             Some(disk) => Some(Disk::open(options, disk, files, Arc::clone(&counters))?),
             None => None,
@@ -77,7 +77,7 @@ impl<M: Meta> Store<M> {
         let events = disk.as_ref().map(|disk: &Arc<Disk<M>>| Arc::clone(&disk.events));
         let largest_in_memory = options.largest_in_memory();
         Ok(Self(Arc::new(Inner {
-            memory: Memory::new(options.memory, largest_in_memory, Arc::clone(&counters)),
+            memory: Memory::new(options.memory_tier(), largest_in_memory, Arc::clone(&counters)),
             disk,
             events: events.unwrap_or_else(|| Arc::new(Events::after(Table::default(), 1))),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
@@ -258,7 +258,7 @@ impl<M: Meta> Store<M> {
             shard.reads.clear();
             shard.fills.values().flatten().for_each(|stream| stream.set_removed());
         }
-        let mut cleared = Cleared { entries: 0, bytes: self.0.memory.bytes() };
+        let mut cleared = Cleared { entries: 0, bytes: self.0.memory.weights() };
         let disk = self.0.disk.as_deref();
         let only_here = std::cell::Cell::new(0);
         self.0.memory.clear(|variants| {

@@ -15,8 +15,12 @@ use tokio::time::{Instant, timeout};
 use crate::disk::{Handle, Io, lock};
 use crate::window::{Spilled, State};
 
-/// Bytes of a body passed along that may wait for the slowest reader.
+/// Bytes of a body passed along that may wait for the slowest reader; and if room is scarce.
 const PASS_ALONG: u64 = 256 << 10;
+const PASS_ALONG_LITTLE: u64 = 64 << 10;
+/// Bytes of a body not yet on disk, above which its fill waits for the disk; and if room is scarce.
+const UNWRITTEN: u64 = 2 << 20;
+const UNWRITTEN_LITTLE: u64 = 256 << 10;
 /// How often a writer that waits looks who holds the others up: a quarter of what they may.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -37,6 +41,11 @@ impl InFlight {
 
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         self.bytes().saturating_add(bytes) <= self.limit
+    }
+
+    /// True once those that can do with less should.
+    fn is_scarce(&self) -> bool {
+        self.bytes() >= self.limit
     }
 
     /// Adds within the limit, or not at all.
@@ -163,9 +172,10 @@ impl Stream {
         loop {
             let mut taken = std::pin::pin!(self.space.notified());
             taken.as_mut().enable();
+            let most = if self.flight.is_scarce() { PASS_ALONG_LITTLE } else { PASS_ALONG };
             let alone = {
                 let state = self.state();
-                if state.held <= PASS_ALONG {
+                if state.held <= most {
                     return;
                 }
                 state.followers.count() < 2
@@ -206,6 +216,11 @@ impl Stream {
         self.state().written_from(offset)
     }
 
+    /// Bytes that the fill may have written and the disk not.
+    pub(crate) fn unwritten(&self) -> u64 {
+        if self.flight.is_scarce() { UNWRITTEN_LITTLE } else { UNWRITTEN }
+    }
+
     /// The temporary file now has these further whole blocks.
     pub(crate) fn spilled(&self, io: &Arc<Io>, handle: &Arc<Handle>, sums: &[u64]) {
         let mut state = self.state();
@@ -215,7 +230,7 @@ impl Stream {
             io: Arc::clone(io),
         });
         spilled.sums.extend_from_slice(sums);
-        let freed = state.forget_spilled();
+        let freed = state.forget_spilled(self.flight.is_scarce());
         drop(state);
         self.flight.sub(freed);
     }

@@ -230,10 +230,12 @@ impl State {
         self.pop_while(|chunk| chunk.waiting == 0)
     }
 
-    /// Forgets what the temporary file has, except for readers close behind the writer.
-    pub(crate) fn forget_spilled(&mut self) -> u64 {
+    /// Forgets what the temporary file has, except for readers close behind the writer, if there is
+    /// room to spare.
+    pub(crate) fn forget_spilled(&mut self, is_scarce: bool) -> u64 {
         let (readable, end) = (self.readable(), self.end);
-        self.pop_while(|chunk| chunk.end() <= readable && chunk.end() + KEEP_BEHIND <= end)
+        let keep = if is_scarce { 0 } else { KEEP_BEHIND };
+        self.pop_while(|chunk| chunk.end() <= readable && chunk.end() + keep <= end)
     }
 
     fn pop_while(&mut self, done: impl Fn(&Chunk) -> bool) -> u64 {

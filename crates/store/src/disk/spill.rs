@@ -18,8 +18,6 @@ use crate::stream::Stream;
 
 /// Bytes worth a write of their own.
 const WORTH_WRITING: u64 = 256 << 10;
-/// Bytes not yet written, above which the fill waits for the disk.
-const UNWRITTEN: u64 = 2 << 20;
 
 type Answer = oneshot::Receiver<(Box<Writer>, io::Result<()>)>;
 
@@ -72,7 +70,7 @@ impl<M: Meta> Spill<M> {
             if self.job.is_none() && end - self.handed >= WORTH_WRITING {
                 self.start(body)?;
             }
-            if end - self.written <= UNWRITTEN {
+            if end - self.written <= body.unwritten() {
                 return Ok(());
             }
             self.wait().await?;

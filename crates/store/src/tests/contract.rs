@@ -8,10 +8,10 @@ use crate::{NotStored, Refused, WriteError};
 /// Runs each case on memory alone, on a disk with hardly any memory, and on both.
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
-        mod memory { $(contract!(@one $case, 8 * super::MIB, 0);)* }
+        mod memory { $(contract!(@one $case, 16 * super::MIB, 0);)* }
         mod disk { $(contract!(@one $case, 4 * super::KIB, 64 * super::MIB);)* }
         mod no_memory_at_all { $(contract!(@one $case, 0, 64 * super::MIB);)* }
-        mod both { $(contract!(@one $case, 8 * super::MIB, 64 * super::MIB);)* }
+        mod both { $(contract!(@one $case, 16 * super::MIB, 64 * super::MIB);)* }
     };
     (@one $case:ident, $memory:expr, $disk:expr) => {
         #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_clear_forgets_everything_also_on_its_way(setup: &Setup, store: &Store
         assert!(store.look_up(&key(&name)).await.is_none());
     }
     let stats = store.stats();
-    assert_eq!((stats.memory_bytes, stats.disk_bytes, stats.disk_entries), (0, 0, 0));
+    assert_eq!((stats.memory_entries, stats.disk_bytes, stats.disk_entries), (0, 0, 0));
     assert_eq!(setup.objects().len(), 0);
     stored(store, &key("0"), label("v", "again"), b"again").await;
     assert!(find(store, &key("0"), "v").await.is_some());
