@@ -11,6 +11,7 @@
 
 mod body;
 mod disk;
+mod doorkeeper;
 mod entry;
 mod events;
 mod fill;

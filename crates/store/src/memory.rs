@@ -22,7 +22,7 @@ const LOOK: u64 = 64;
 /// remembers: half as many. Hit ratios are best (Zipf 0.8 to 1.2, with and without scans) if these
 /// are a quarter to a half of the keys held; this gives that for objects of 3 to 6 KiB, and loses
 /// less than one hit in a hundred from 1 to 20 KiB.
-const EXPECTED: u64 = 6144;
+pub(crate) const EXPECTED: u64 = 6144;
 /// Fewer shards than this many of the largest body make eviction coarse.
 const BODIES_PER_SHARD: u64 = 4;
 
@@ -90,7 +90,7 @@ impl<M: Meta> Memory<M> {
     pub(crate) fn insert(&self, key: &Key, variants: Variants<M>) {
         let Some(cache) = &self.cache else { return };
         cache.insert(key.hash(), variants);
-        if self.insertions.fetch_add(1, Ordering::Relaxed) % LOOK == 0 {
+        if self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
             self.fit(cache);
         }
     }

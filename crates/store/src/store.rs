@@ -14,11 +14,12 @@ use tokio::sync::OnceCell;
 
 use crate::body::{Body, Name, Place};
 use crate::disk::{Disk, Files, Hot, Published, Read, Slots, Spill, lock};
+use crate::doorkeeper::Doorkeeper;
 use crate::entry::{Entries, Entry, Variants};
 use crate::events::{Events, Table};
 use crate::fill::{self, Fill};
 use crate::key::{Key, KeyRef, KnownHash};
-use crate::memory::Memory;
+use crate::memory::{EXPECTED, Memory};
 use crate::meta::Meta;
 use crate::options::Options;
 use crate::reason::{Committed, NotStored, OpenError, Refused};
@@ -36,6 +37,8 @@ pub struct Store<M: Meta>(Arc<Inner<M>>);
 struct Inner<M: Meta> {
     memory: Memory<M>,
     disk: Option<Arc<Disk<M>>>,
+    /// Who was read from disk lately.
+    known: Doorkeeper,
     events: Arc<Events>,
     shards: Box<[Mutex<Shard<M>>]>,
     flight: Arc<InFlight>,
@@ -79,6 +82,7 @@ impl<M: Meta> Store<M> {
         Ok(Self(Arc::new(Inner {
             memory: Memory::new(options.memory_tier(), largest_in_memory, Arc::clone(&counters)),
             disk,
+            known: Doorkeeper::new(options.memory_tier() / EXPECTED),
             events: events.unwrap_or_else(|| Arc::new(Events::after(Table::default(), 1))),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             flight,
@@ -145,7 +149,11 @@ impl<M: Meta> Store<M> {
         }
     }
 
-    /// Puts what was read into memory, unless the key changed meanwhile.
+    /// Puts what was read into memory if it is read for the second time within a while, unless the
+    /// key changed meanwhile. What has just been fetched goes there at once: it is wanted now, has
+    /// to be held until it is on disk, and passes only through the small queue of the memory tier
+    /// (3 % of it) unless it is hit again. What a scan reads from disk would do the same, but a scan
+    /// of a large disk would push all else out of that queue and out of the memory of evicted keys.
     fn promote(
         &self,
         disk: &Disk<M>,
@@ -159,14 +167,18 @@ impl<M: Meta> Store<M> {
             return Found::Changed;
         }
         // Some may be in memory alone.
-        for entry in self.in_memory(key) {
+        let here = self.in_memory(key);
+        let is_welcome = self.0.known.knows(key.hash()) || !here.is_empty();
+        for entry in here {
             if !entry.is_gone() && entries.iter().all(|e| e.variant() != entry.variant()) {
                 entries.push(entry);
             }
         }
         entries.retain(|entry| !self.forget_if_ended(id, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
-        self.install(key, id, entries.clone());
+        if is_welcome {
+            self.install(key, id, entries.clone());
+        }
         Variants::new(entries, false).map_or(Found::Nothing, Found::Variants)
     }
 

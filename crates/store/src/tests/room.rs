@@ -235,3 +235,28 @@ async fn slices_of_a_body_in_memory_are_slices_of_the_whole() {
         assert!(slices.len() <= 3 && slices.iter().all(|slice| !slice.is_empty()));
     }
 }
+
+#[tokio::test]
+async fn a_scan_of_the_disk_leaves_memory_to_what_is_hit() {
+    let setup = Setup::new(2 * MIB, 64 * MIB);
+    let store = setup.open();
+    let keys: Vec<_> = (0..300_u64).map(|number| key(&number.to_string())).collect();
+    for key in &keys {
+        stored(&store, key, label("v", ""), &body(1, 20_000)).await;
+    }
+    store.flush().await;
+    drop(store);
+    let store = setup.open();
+    let (hot, others) = keys.split_at(20);
+    for key in hot.iter().chain(hot) {
+        assert!(find(&store, key, "v").await.is_some());
+    }
+    let held = |keys: &[Key]| keys.iter().filter(|k| store.peek(k.as_bytes()).is_some()).count();
+    assert_eq!((held(hot), held(others)), (20, 0), "those that were read twice");
+    for key in others {
+        assert!(get(&store, key, "v").await.unwrap().1 == body(1, 20_000));
+    }
+    // One in a hundred strangers is taken for known.
+    assert_eq!(held(hot), 20);
+    assert!(held(others) < 20, "{}", held(others));
+}
