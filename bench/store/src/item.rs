@@ -78,8 +78,8 @@ pub(crate) async fn put(store: &Store<Head>, number: u64, body: Bytes) -> Result
 /// An object that is in memory.
 pub(crate) fn peek(store: &Store<Head>, number: u64) -> Result<bool, Failure> {
     let Some(found) = store.peek(&key_bytes(number)) else { return Ok(false) };
-    let first = found.iter().next().and_then(|entry| entry.in_memory()?.first().cloned());
-    first.map_or(Ok(false), |piece| check(number, &piece).map(|()| true))
+    let mut pieces = found.iter().filter_map(|entry| entry.in_memory()?.next());
+    pieces.next().map_or(Ok(false), |piece| check(number, piece).map(|()| true))
 }
 
 /// An object with all of its body, wherever it is.
@@ -90,8 +90,8 @@ pub(crate) async fn get(store: &Store<Head>, number: u64) -> Result<bool, Failur
 }
 
 async fn read(number: u64, entry: &std::sync::Arc<Entry<Head>>) -> Result<(), Failure> {
-    if let Some(pieces) = entry.in_memory() {
-        return pieces.first().map_or(Ok(()), |piece| check(number, piece));
+    if let Some(mut pieces) = entry.in_memory() {
+        return pieces.next().map_or(Ok(()), |piece| check(number, piece));
     }
     let mut reader = entry.reader();
     let mut is_first = true;

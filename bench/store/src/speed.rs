@@ -16,7 +16,7 @@ use crate::{Failure, heading};
 const MIB: u64 = 1 << 20;
 /// Memory of a store that has all objects there, with room to spare in each of its shards.
 const MEMORY: u64 = 1024 * MIB;
-/// Memory of a store that has next to none there; bodies up to an eighth of it are read whole.
+/// Memory of a store that has next to none there; bodies up to a sixteenth of it are read whole.
 const LITTLE: u64 = MIB;
 /// Bytes of all objects together.
 const OBJECTS: u64 = 64 * MIB;

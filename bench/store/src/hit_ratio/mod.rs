@@ -17,6 +17,8 @@ use trace::Trace;
 
 /// Bytes of each body.
 const BODY: usize = 256;
+/// Memory that holds more objects than any cache here.
+const ROOMY: u64 = 1 << 30;
 
 /// Measures hit ratios on traces of `objects` objects, each requested ten times on average.
 pub(crate) fn measure(objects: u32) -> Result<(), Failure> {
@@ -27,13 +29,12 @@ pub(crate) fn measure(objects: u32) -> Result<(), Failure> {
     );
     let mut table =
         Table::new(&["trace", "cache", "this store", "LRU", "S3-FIFO", "optimum", "filled %"]);
-    let weight = weight()?;
     for (skew, scans) in [0.8, 1.0, 1.2].into_iter().flat_map(|skew| [(skew, false), (skew, true)])
     {
         let trace = Trace::new(objects, skew, scans);
         for share in [1, 10] {
             let room = trace.footprint * share / 100;
-            let (ours, held) = of_store(&trace.requests, u64::from(room) * weight)?;
+            let (ours, held) = of_store(&trace.requests, memory_for(room)?)?;
             let lru = Lru::new(room as usize);
             let s3_fifo = S3Fifo::new(room as usize);
             let requests = trace.requests.len() as u64;
@@ -58,11 +59,15 @@ fn count<P>(requests: &[u32], mut policy: P, request: impl Fn(&mut P, u32) -> bo
     requests.iter().map(|&object| u64::from(request(&mut policy, object))).sum()
 }
 
-/// What the store counts for one object.
-fn weight() -> Result<u64, Failure> {
-    let store = Store::open(Options::default())?;
-    runtime()?.block_on(item::put(&store, 0, item::body(0, BODY)))?;
-    Ok(store.stats().memory_bytes)
+/// Memory of a store that holds just so many objects, its index included. Beside that the store sets
+/// an eighth aside for bodies under way.
+fn memory_for(objects: u32) -> Result<u64, Failure> {
+    let store = Store::open(Options { memory: ROOMY, ..Options::default() })?;
+    let runtime = runtime()?;
+    for number in 0..u64::from(objects) {
+        runtime.block_on(item::put(&store, number, item::body(number, BODY)))?;
+    }
+    Ok(store.stats().memory_bytes * 8 / 7)
 }
 
 /// Hits that the memory tier has with these requests, and how many objects it holds in the end.
