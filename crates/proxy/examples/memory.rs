@@ -4,12 +4,8 @@
 
 use std::process::ExitCode;
 
-use bytes::Bytes;
-use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Timestamp, admit};
-use proxy::StoredHead;
-use store::{Key, Options, Store};
-
-const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+#[path = "../tests/memory/measure.rs"]
+mod measure;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -17,90 +13,16 @@ fn main() -> ExitCode {
     let (Some(objects), Some(length)) = (number(1_000_000), number(1024)) else {
         return ExitCode::FAILURE;
     };
-    let vary = arguments.next();
-    match fill(objects, length, vary.as_deref()) {
-        Some(()) => ExitCode::SUCCESS,
-        None => ExitCode::FAILURE,
-    }
-}
-
-fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<()> {
-    let store = Store::open(Options { memory: 64 << 30, ..Options::default() }).ok()?;
-    let before = resident()?;
-    // As it arrives in a read buffer.
-    let body = Bytes::from(vec![b'x'; usize::try_from(length).ok()?]);
-    let mut beside = 0;
-    for number in 0..objects {
-        let head = head(number, vary)?;
-        beside += head.http1_block().len() as u64 + length;
-        let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
-        let mut fill = store.begin(Key::new(key.as_bytes()), head, Some(length)).ok()?;
-        fill.try_write(&body).then_some(())?;
-        fill.commit_now(b"").ok()?;
-    }
-    let (own, grown) = (store.stats().memory_bytes, resident()? - before);
-    println!("{objects} objects of {length} bytes, {} of head and body each", beside / objects);
-    println!(
-        "own figure  {:>6} bytes each, {:>5} beside head and body",
-        own / objects,
-        (own - beside) / objects
-    );
-    println!(
-        "resident    {:>6} bytes each, {:>5} beside head and body",
-        grown / objects,
-        grown.saturating_sub(beside) / objects
-    );
-    println!("own figure / resident: {:.3}", own as f64 / grown as f64);
-    Some(())
-}
-
-/// A response head as they are: 300 bytes of date, server, type, validators and lifetime.
-fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
-    let tag = format!("\"{number:016x}-400\"");
-    let lines = [
-        ("Server", "nginx/1.28.0"),
-        ("Date", "Sat, 28 Nov 2026 20:00:00 GMT"),
-        ("Content-Type", "image/jpeg"),
-        ("Last-Modified", "Mon, 02 Nov 2026 09:11:45 GMT"),
-        ("ETag", &tag),
-        ("Cache-Control", "public, max-age=31536000, immutable"),
-        ("Accept-Ranges", "bytes"),
-    ];
-    let mut fields = received(lines.into_iter().chain(vary.map(|vary| ("Vary", vary))));
-    fields.push(b"Via", b"1.1 caching-proxy");
-    let mut request = Fields::new();
-    request.push(b"Accept-Encoding", b"gzip, deflate, br, zstd");
-    let exchanged = Exchanged {
-        method: &Method::Get,
-        asked: &Asked::default(),
-        request: &request,
-        status: 200,
-        response: &fields,
-        request_time: NOW,
-        response_time: NOW,
+    let Some(each) = measure::fill(objects, length, arguments.next().as_deref()) else {
+        return ExitCode::FAILURE;
     };
-    match admit(&exchanged, &Rules::default()) {
-        Admit::Store(terms) => Some(StoredHead::new(200, b"OK", &fields, terms)),
-        Admit::DoNotStore(_) => None,
+    println!("{objects} objects, each with {:.0} bytes of head and body", each.content);
+    for (name, bytes) in [("own figure", each.own), ("resident", each.grown)] {
+        println!(
+            "{name:<10} {bytes:>7.0} bytes, {:>5.0} beside head and body",
+            bytes - each.content
+        );
     }
-}
-
-/// These lines as they come from an origin: spans of a block.
-fn received<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Fields {
-    let (mut block, mut spans) = (String::new(), Vec::new());
-    for (name, value) in lines {
-        let start = block.len() as u32;
-        let (middle, length) = (start + name.len() as u32, value.len() as u32);
-        block.extend([name, ": ", value, "\r\n"]);
-        spans.push(((start, middle), (middle + 2, middle + 2 + length)));
-    }
-    let mut fields = Fields::new();
-    fields.load(block.as_bytes(), spans.into_iter());
-    fields
-}
-
-/// Resident bytes of this process.
-fn resident() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * 4096)
+    println!("own figure / resident: {:.3}", each.own / each.grown);
+    ExitCode::SUCCESS
 }
