@@ -1,31 +1,32 @@
 //! Fills the memory tier with responses and measures what they take.
 
 use bytes::Bytes;
-use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Timestamp, admit};
+use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Terms, Timestamp, admit};
 use proxy::StoredHead;
 use store::{Key, Options, Store};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
 
 /// Bytes, all for one object.
-pub struct Measured {
+pub(crate) struct Measured {
     /// Head and body.
-    pub content: f64,
+    pub(crate) content: f64,
     /// By the store's own figure.
-    pub own: f64,
+    pub(crate) own: f64,
     /// By which the process grew.
-    pub grown: f64,
+    pub(crate) grown: f64,
 }
 
 /// Stores so many responses with bodies of this length. `None` if something fails, or where the
 /// system does not tell what a process takes.
-pub fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<Measured> {
+pub(crate) fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<Measured> {
     let store = Store::open(Options { memory: 64 << 30, ..Options::default() }).ok()?;
     // As it arrives in a read buffer.
     let body = Bytes::from(vec![b'x'; usize::try_from(length).ok()?]);
+    let terms = terms(vary)?;
     let (before, mut content) = (resident()?, 0);
     for number in 0..objects {
-        let head = head(number, vary)?;
+        let head = StoredHead::new(200, b"OK", &fields(number, vary), terms.clone());
         content += head.http1_block().len() as u64 + length;
         let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
         let mut fill = store.begin(Key::new(key.as_bytes()), head, Some(length)).ok()?;
@@ -37,8 +38,8 @@ pub fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<Measured> {
     Some(Measured { content: each(content), own: each(own), grown: each(grown) })
 }
 
-/// A response head as they are: 300 bytes of date, server, type, validators and lifetime.
-fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
+/// The fields of a response as they are: 300 bytes of date, server, type, validators and lifetime.
+fn fields(number: u64, vary: Option<&str>) -> Fields {
     let tag = format!("\"{number:016x}-400\"");
     let lines = [
         ("Server", "nginx/1.28.0"),
@@ -51,6 +52,11 @@ fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
     ];
     let mut fields = received(lines.into_iter().chain(vary.map(|vary| ("Vary", vary))));
     fields.push(b"Via", b"1.1 caching-proxy");
+    fields
+}
+
+/// The terms on which such a response is stored.
+fn terms(vary: Option<&str>) -> Option<Terms> {
     let mut request = Fields::new();
     request.push(b"Accept-Encoding", b"gzip, deflate, br, zstd");
     let exchanged = Exchanged {
@@ -58,12 +64,12 @@ fn head(number: u64, vary: Option<&str>) -> Option<StoredHead> {
         asked: &Asked::default(),
         request: &request,
         status: 200,
-        response: &fields,
+        response: &fields(0, vary),
         request_time: NOW,
         response_time: NOW,
     };
     match admit(&exchanged, &Rules::default()) {
-        Admit::Store(terms) => Some(StoredHead::new(200, b"OK", &fields, terms)),
+        Admit::Store(terms) => Some(terms),
         Admit::DoNotStore(_) => None,
     }
 }
