@@ -65,7 +65,7 @@ fn hit(request: &Fields, terms: &Terms, rules: &Rules, out: &mut Vec<u8>) {
     if !terms.vary().matches(request) {
         return;
     }
-    if let Verdict::Fresh { ttl, why, .. } = reuse(&asked, terms, rules, now) {
+    if let Verdict::Fresh { ttl, why, .. } = reuse(&asked, terms, rules, None, now) {
         cache_status(out, &Outcome::Hit { ttl, why });
     }
 }

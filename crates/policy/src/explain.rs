@@ -264,7 +264,9 @@ mod tests {
             let expected = match refetch {
                 Refetch::Absent => "uri-miss",
                 Refetch::VaryMismatch => "vary-miss",
-                Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache => "stale",
+                Refetch::Stale | Refetch::PurgedSoft | Refetch::NoLifetime | Refetch::NoCache => {
+                    "stale"
+                }
                 Refetch::RequestNoCache
                 | Refetch::RequestMaxAge
                 | Refetch::RequestMinFresh

@@ -168,7 +168,10 @@ proptest! {
     ) {
         let Some(terms) = judge(&Fields::new(), 200, &response, &rules) else { return Ok(()) };
         let now = THEN.plus(Duration::from_secs(secs));
-        match reuse(&asked(&request, &rules), &terms, &rules, now) {
+        let purged = reuse(&asked(&request, &rules), &terms, &rules, Some(THEN), now);
+        let is_fresh = matches!(purged, Verdict::Fresh { .. } | Verdict::Stale { ttl: 1.., .. });
+        prop_assert!(!is_fresh, "purged softly");
+        match reuse(&asked(&request, &rules), &terms, &rules, None, now) {
             Verdict::Fresh { age, ttl, .. } => {
                 prop_assert!(age.get() < terms.lifetime().get() && ttl >= 0);
                 prop_assert!(age.get() >= Duration::from_secs(secs));
@@ -273,7 +276,7 @@ proptest! {
         let Some(terms) = judge(&Fields::new(), 200, &response, &rules) else { return Ok(()) };
         let now = THEN.plus(Duration::from_secs(secs));
         let failure = OriginFailure::Unreachable;
-        if stale_on_error(&asked(&request, &rules), &terms, &rules, failure, now).is_some() {
+        if stale_on_error(&asked(&request, &rules), &terms, &rules, failure, None, now).is_some() {
             prop_assert!(!terms.no_cache);
             prop_assert!(terms.is_fresh(now) || !terms.must_revalidate);
         }
@@ -286,7 +289,7 @@ fn prop_decides(head: &Fields) {
     let rules = Rules { targeted: listed.map(str::to_owned).into(), ..Rules::default() };
     let Plan::LookUp(asked) = classify(&Method::Get, head, false, &rules) else { return };
     if let Some(terms) = judge(&Fields::new(), 200, head, &rules) {
-        let _ = reuse(&asked, &terms, &rules, THEN);
+        let _ = reuse(&asked, &terms, &rules, None, THEN);
     }
     let _ = respond(&Method::Get, head, 200, head);
     let _ = selected_by(head, head);

@@ -119,6 +119,8 @@ reasons! {
         RangeMissing = "range-missing", Some("RFC 9111 §3.3");
         /// What is stored is no longer fresh.
         Stale = "stale", Some("RFC 9111 §4.2");
+        /// What is stored was made stale by a soft purge.
+        PurgedSoft = "purged-soft", None;
         /// What is stored never had a lifetime, only a validator.
         NoLifetime = "no-lifetime", Some("RFC 9111 §4.2.1");
         /// The origin wants to be asked every time.
@@ -143,7 +145,9 @@ impl Refetch {
             Refetch::Absent => Fwd::UriMiss,
             Refetch::VaryMismatch => Fwd::VaryMiss,
             Refetch::RangeMissing => Fwd::Partial,
-            Refetch::Stale | Refetch::NoLifetime | Refetch::NoCache => Fwd::Stale,
+            Refetch::Stale | Refetch::PurgedSoft | Refetch::NoLifetime | Refetch::NoCache => {
+                Fwd::Stale
+            }
             Refetch::RequestNoCache
             | Refetch::RequestMaxAge
             | Refetch::RequestMinFresh

@@ -48,16 +48,23 @@ pub enum OriginFailure {
 }
 
 /// Decides what to do with a stored response whose key and selecting fields match the request.
-pub fn reuse(asked: &Asked, terms: &Terms, rules: &Rules, now: Timestamp) -> Verdict {
+/// `purged` is when an operator made it stale, whatever its lifetime, if one did.
+pub fn reuse(
+    asked: &Asked,
+    terms: &Terms,
+    rules: &Rules,
+    purged: Option<Timestamp>,
+    now: Timestamp,
+) -> Verdict {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4
     //# When presented with a request, a cache MUST NOT reuse a stored response unless:
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4
     //# the stored response is one of the following:
-    let age = terms.age(now);
-    let ttl = terms.lifetime.ttl(age);
+    let at = Now::of(terms, purged, now);
+    let (age, ttl) = (at.age, at.ttl);
     let verdict = match needs_validation(asked, terms, rules) {
-        Some(why) => Err(if is_wished_fresh(why, terms, age) { why } else { staleness(terms) }),
-        None => match terms.lifetime.left_after(age) {
+        Some(why) => Err(if is_wished_fresh(why, &at) { why } else { staleness(terms, &at) }),
+        None => match at.left {
             //= https://www.rfc-editor.org/rfc/rfc9111#section-4
             //# fresh (see Section 4.2), or
             Some(left) => {
@@ -65,7 +72,7 @@ pub fn reuse(asked: &Asked, terms: &Terms, rules: &Rules, now: Timestamp) -> Ver
             }
             //= https://www.rfc-editor.org/rfc/rfc9111#section-4
             //# allowed to be served stale (see Section 4.2.4), or
-            None => stale(asked, terms, rules, age).map(|(why, refresh)| Verdict::Stale {
+            None => stale(asked, terms, rules, &at).map(|(why, refresh)| Verdict::Stale {
                 age,
                 ttl,
                 why,
@@ -100,6 +107,7 @@ pub fn stale_on_error(
     terms: &Terms,
     rules: &Rules,
     failure: OriginFailure,
+    purged: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<(Age, i64, Hit)> {
     //= https://www.rfc-editor.org/rfc/rfc5861#section-4
@@ -113,8 +121,8 @@ pub fn stale_on_error(
     //# directive (e.g., by a no-cache response directive, a must-revalidate response directive, or an
     //# applicable s-maxage or proxy-revalidate response directive; see Section 5.2.2).
     let needs = needs_validation(asked, terms, rules);
-    let age = terms.age(now);
-    let is_fresh = terms.lifetime.left_after(age).is_some();
+    let at = Now::of(terms, purged, now);
+    let is_fresh = at.left.is_some();
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# In all circumstances, a cache MUST NOT ignore the must-revalidate directive; in particular,
     //# if a cache is disconnected, the cache MUST generate an error response rather than reuse the
@@ -125,14 +133,14 @@ pub fn stale_on_error(
     let why = if is_fresh {
         Hit::FreshOriginFailed
     } else {
-        on_error(asked, terms, rules, failure, age)?
+        on_error(asked, terms, rules, failure, &at)?
     };
-    Some((age, terms.lifetime.ttl(age), why))
+    Some((at.age, at.ttl, why))
 }
 
 /// The status of the error that tells a client that the origin could not be reached to validate this
 /// stored response, where the standard has one.
-pub fn unvalidated_status(terms: &Terms, now: Timestamp) -> Option<u16> {
+pub fn unvalidated_status(terms: &Terms, purged: Option<Timestamp>, now: Timestamp) -> Option<u16> {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# In all circumstances, a cache MUST NOT ignore the must-revalidate directive; in particular, if
     //# a cache is disconnected, the cache MUST generate an error response rather than reuse the stale
@@ -142,7 +150,39 @@ pub fn unvalidated_status(terms: &Terms, now: Timestamp) -> Option<u16> {
     //# The s-maxage directive incorporates the semantics of the proxy-revalidate response directive
     //# (Section 5.2.2.8) for a shared cache.
     let must_be_validated = terms.must_revalidate || terms.s_maxage;
-    (must_be_validated && !terms.is_fresh(now)).then_some(504)
+    (must_be_validated && Now::of(terms, purged, now).left.is_none()).then_some(504)
+}
+
+/// A stored response at this moment.
+struct Now {
+    age: Age,
+    /// What is left of its lifetime; `None` if it is stale.
+    left: Option<Duration>,
+    /// The same in seconds, negative if it is stale.
+    ttl: i64,
+    stale_for: Duration,
+    /// It would be fresh had nobody purged it.
+    is_purged: bool,
+}
+
+impl Now {
+    fn of(terms: &Terms, purged: Option<Timestamp>, now: Timestamp) -> Self {
+        let age = terms.age(now);
+        let (left, ttl) = (terms.lifetime.left_after(age), terms.lifetime.ttl(age));
+        let stale_for = terms.lifetime.exceeded_by(age);
+        let Some(since) = purged else {
+            return Self { age, left, ttl, stale_for, is_purged: false };
+        };
+        let purged_for = now.saturating_since(since);
+        let seconds = i64::try_from(purged_for.as_secs()).unwrap_or(i64::MAX);
+        Self {
+            age,
+            left: None,
+            ttl: ttl.min(seconds.saturating_neg()),
+            stale_for: stale_for.max(purged_for),
+            is_purged: left.is_some(),
+        }
+    }
 }
 
 /// The reasons for which no lifetime is long enough.
@@ -198,9 +238,10 @@ fn is_within(age: Age, wanted: DeltaSeconds) -> bool {
     wanted > DeltaSeconds::ZERO && age.get() <= wanted.duration()
 }
 
-/// Why a response that has no lifetime left is not used.
-const fn staleness(terms: &Terms) -> Refetch {
+/// Why a response that is stale is not used.
+const fn staleness(terms: &Terms, at: &Now) -> Refetch {
     match terms.source {
+        _ if at.is_purged => Refetch::PurgedSoft,
         crate::lifetime::Source::Absent => Refetch::NoLifetime,
         _ => Refetch::Stale,
     }
@@ -208,24 +249,24 @@ const fn staleness(terms: &Terms) -> Refetch {
 
 /// Whether a reason that lies in the request is told: it is for a response that could be used
 /// otherwise.
-fn is_wished_fresh(why: Refetch, terms: &Terms, age: Age) -> bool {
+fn is_wished_fresh(why: Refetch, at: &Now) -> bool {
     //= https://www.rfc-editor.org/rfc/rfc9211#section-2.2
     //# The cache was able to select a fresh response for the request, but the request's semantics
     //# (e.g., Cache-Control request directives) did not allow its use.
-    why.fwd() != Fwd::Request || terms.lifetime.left_after(age).is_some()
+    why.fwd() != Fwd::Request || at.left.is_some()
 }
 
 /// May a stale response be served while the origin is presumably well? With the permission, and
 /// whether to refresh.
-fn stale(asked: &Asked, terms: &Terms, rules: &Rules, age: Age) -> Result<(Hit, bool), Refetch> {
-    let refusal = staleness(terms);
+fn stale(asked: &Asked, terms: &Terms, rules: &Rules, at: &Now) -> Result<(Hit, bool), Refetch> {
+    let refusal = staleness(terms, at);
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# once the response has become stale, a cache MUST NOT reuse that response to satisfy another
     //# request until it has been successfully validated by the origin
     if terms.must_revalidate || asked.min_fresh.is_some() {
         return Err(refusal);
     }
-    let stale_for = terms.lifetime.exceeded_by(age);
+    let stale_for = at.stale_for;
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.1
     //# Unless the max-stale request directive is also present, the client does not wish to receive a
     //# stale response.
@@ -249,9 +290,9 @@ fn on_error(
     terms: &Terms,
     rules: &Rules,
     failure: OriginFailure,
-    age: Age,
+    at: &Now,
 ) -> Option<Hit> {
-    let stale_for = terms.lifetime.exceeded_by(age);
+    let stale_for = at.stale_for;
     //= https://www.rfc-editor.org/rfc/rfc5861#section-4
     //# The stale-if-error Cache-Control extension indicates that when an error is encountered, a
     //# cached stale response MAY be used to satisfy the request, regardless of other freshness

@@ -59,7 +59,7 @@ fn after(secs: u64) -> Timestamp {
 }
 
 fn reused(terms: &Terms, request: &str, secs: u64) -> Verdict {
-    policy::reuse(&asked(request), terms, &Rules::default(), after(secs))
+    policy::reuse(&asked(request), terms, &Rules::default(), None, after(secs))
 }
 
 #[test]
@@ -310,10 +310,10 @@ fn what_must_be_revalidated_is_never_served_stale() {
         ("max-age=60", false),
     ] {
         let terms = admitted("", &format!("Cache-Control: {control}")).unwrap();
-        let strictly = policy::reuse(&wish, &terms, &rules, after(60));
+        let strictly = policy::reuse(&wish, &terms, &rules, None, after(60));
         assert_eq!(strictly == Verdict::Revalidate(Refetch::Stale), is_strict, "{control}");
         for failure in [OriginFailure::Unreachable, OriginFailure::Status(503)] {
-            let stale = policy::stale_on_error(&wish, &terms, &rules, failure, after(60));
+            let stale = policy::stale_on_error(&wish, &terms, &rules, failure, None, after(60));
             assert_eq!(stale.is_none(), is_strict, "{control} {failure:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! Tells an operator when the store has trouble. The store itself only counts.
+//! Tells an operator when the store has trouble; the store itself only counts. What it has to be
+//! asked for now and then is asked for here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,13 +39,13 @@ const KINDS: [Kind; 7] = [
     Kind {
         code: "store-events-failed",
         what: "invalidations could not be written to the cache directory; they hold, but after a \
-               crash all responses with cache groups or tags are dropped",
+               crash all responses stored there are dropped",
         count: |stats| stats.event_write_failures,
     },
     Kind {
         code: "store-events-lost",
         what: "the record of invalidations in the cache directory was damaged or missing; all \
-               responses with cache groups or tags were dropped",
+               responses stored there were dropped",
         count: |stats| stats.event_logs_lost,
     },
     Kind {
@@ -80,11 +81,12 @@ impl Told {
     }
 }
 
-/// Watches the store's counters for as long as it is polled.
+/// Watches the store's counters for as long as it is polled, and has it forget what is over.
 pub(crate) async fn watch(shared: &Arc<Shared>) {
     let mut told = [Told::default(); KINDS.len()];
     loop {
         sleep(LOOK).await;
+        shared.store.prune_events();
         let stats = shared.store.stats();
         for (kind, told) in KINDS.iter().zip(&mut told) {
             if let Some(times) = told.due((kind.count)(&stats)) {

@@ -3,18 +3,22 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::body::{Body, Done, Place};
-use crate::events::Events;
+use crate::events::{Epoch, Events};
 use crate::key::variant_id;
-use crate::labels::{Labels, Moment};
+use crate::labels::Moment;
+use crate::matcher::Fate;
 use crate::memory::{ARC, allocated};
 use crate::meta::Meta;
 use crate::reader::Reader;
+
+/// Stands for: no event has made the entry stale.
+const GOOD: i64 = i64::MAX;
 
 /// Metadata with a body, complete or still being written. Shared by all who read it.
 pub struct Entry<M> {
@@ -22,11 +26,28 @@ pub struct Entry<M> {
     body: Body,
     /// Number of its file on disk; 0 while there is none.
     sequence: AtomicU64,
+    /// The moment from which on an event counts for it.
+    began: Moment,
+    /// As long as it is held, events that may be about the entry are remembered.
+    _epoch: Arc<Epoch>,
+    /// The last event that it has lived to see.
+    checked: AtomicU64,
+    /// Since when an event has made it stale.
+    stale_since: AtomicI64,
 }
 
 impl<M: Meta> Entry<M> {
-    pub(crate) fn new(meta: M, body: Body, sequence: u64) -> Arc<Self> {
-        Arc::new(Self { meta, body, sequence: AtomicU64::new(sequence) })
+    pub(crate) fn new(meta: M, body: Body, sequence: u64, events: &Events) -> Arc<Self> {
+        let (began, epoch) = events.enlist(meta.labels().began(), sequence);
+        Arc::new(Self {
+            meta,
+            body,
+            sequence: sequence.into(),
+            began,
+            _epoch: epoch,
+            checked: 0.into(),
+            stale_since: GOOD.into(),
+        })
     }
 
     /// Names the variant, in file names too.
@@ -42,10 +63,26 @@ impl<M: Meta> Entry<M> {
 }
 
 impl<M: Meta> Entry<M> {
-    /// True if an event has ended it: it must not be found any more.
-    pub(crate) fn is_ended(&self, events: &Events) -> bool {
-        let labels = self.meta.labels();
-        !labels.is_empty() && events.ended(labels, self.began(labels))
+    /// True if an event has ended it: it must not be found any more. One that is only stale since an
+    /// event says so from now on.
+    pub(crate) fn is_ended(&self, key: &[u8], events: &Events) -> bool {
+        self.is_ended_by(events.last(), key, events)
+    }
+
+    fn is_ended_by(&self, last: u64, key: &[u8], events: &Events) -> bool {
+        self.checked.load(Ordering::Relaxed) < last && self.is_ended_now(last, key, events)
+    }
+
+    #[cold]
+    fn is_ended_now(&self, last: u64, key: &[u8], events: &Events) -> bool {
+        match events.fate(key, self.meta.labels(), self.began) {
+            Some(Fate::Dead) => return true,
+            Some(Fate::Stale { since }) => self.stale_since.store(since, Ordering::Relaxed),
+            None => {}
+        }
+        // Only after the look at the events, which knows all up to `last`.
+        self.checked.store(last, Ordering::Relaxed);
+        false
     }
 }
 
@@ -87,6 +124,11 @@ impl<M> Entry<M> {
         self.body.done().map(Done::tail)
     }
 
+    /// Since when an event has made it stale, if one has, as far as the last look-up saw.
+    pub fn stale_since(&self) -> Option<i64> {
+        Some(self.stale_since.load(Ordering::Relaxed)).filter(|since| *since != GOOD)
+    }
+
     /// Reads the body from the start. A reader that comes too late for a body which is only passed
     /// along gets `Abandoned`; [`Entry::try_reader`] tells at once.
     pub fn reader(self: &Arc<Self>) -> Reader<M> {
@@ -99,13 +141,8 @@ impl<M> Entry<M> {
         Some(Reader::new(Arc::clone(self), joined))
     }
 
-    /// The moment from which on an event counts for it. New metadata of a file keeps the file's
-    /// number, which a restart goes on from: what began later could have a number that comes again.
-    pub(crate) fn began(&self, labels: &Labels) -> Moment {
-        match self.sequence() {
-            0 => labels.began(),
-            sequence => labels.began().min(Moment(sequence)),
-        }
+    pub(crate) fn began(&self) -> Moment {
+        self.began
     }
 
     pub(crate) fn body(&self) -> &Body {
@@ -154,30 +191,23 @@ struct Many<M> {
     entries: Entries<M>,
     /// The disk has variants that are not here.
     partial: bool,
-    /// Some have labels.
-    labelled: bool,
-    /// The last event after which all were seen alive.
-    checked: AtomicU64,
 }
 
 impl<M: Meta> Variants<M> {
     /// `None` if there are none.
     pub(crate) fn new(mut entries: Entries<M>, partial: bool) -> Option<Self> {
-        let labelled = entries.iter().any(|entry| !entry.meta.labels().is_empty());
-        if entries.len() == 1 && !partial && !labelled {
+        if entries.len() == 1 && !partial {
             return entries.pop().map(|entry| Self(Held::One(entry)));
         }
-        let many = Many { entries, partial, labelled, checked: AtomicU64::new(0) };
+        let many = Many { entries, partial };
         (!many.entries.is_empty()).then(|| Self(Held::Many(Arc::new(many))))
     }
 
-    /// True if no event has ended any of them. Costs nothing if none has labels, and next to nothing
-    /// if there was no event since it was last asked.
-    pub(crate) fn are_alive(&self, events: &Events) -> bool {
-        match &self.0 {
-            Held::One(_) => true,
-            Held::Many(many) => !many.labelled || many.are_alive(events),
-        }
+    /// True if no event has ended any of them. Costs next to nothing if there was no event since it
+    /// was last asked.
+    pub(crate) fn are_alive(&self, key: &[u8], events: &Events) -> bool {
+        let last = events.last();
+        !self.iter().any(|entry| entry.is_ended_by(last, key, events))
     }
 
     /// Bytes of memory that they take.
@@ -193,21 +223,6 @@ impl<M: Meta> Variants<M> {
                 entries + (allocated(ARC + size_of::<Many<M>>()) + list) as u64
             }
         }
-    }
-}
-
-impl<M: Meta> Many<M> {
-    fn are_alive(&self, events: &Events) -> bool {
-        let last = events.last();
-        if self.checked.load(Ordering::Relaxed) >= last {
-            return true;
-        }
-        let alive = !self.entries.iter().any(|entry| entry.is_ended(events));
-        if alive {
-            // Only after the look at the events, which knows all up to `last`.
-            self.checked.store(last, Ordering::Relaxed);
-        }
-        alive
     }
 }
 

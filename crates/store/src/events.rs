@@ -1,37 +1,44 @@
-//! Events that end entries by their labels: the truth about which labelled entries are dead.
+//! Events that end entries, or make them stale: the truth about which of the stored are good.
 //!
 //! One counter numbers events and files. A fetch notes the number that would come next; an event
-//! about a label ends each entry with that label whose fetch noted no more than the event's number.
-//! So an event costs the same whatever is stored, and nothing has to be found to be ended.
+//! ends each entry that it is about and whose fetch noted no more than the event's number. So an
+//! event costs the same whatever is stored, and nothing has to be found to be ended.
 
-use std::collections::HashMap;
+mod epochs;
+mod table;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::key::KnownHash;
-use crate::labels::{Label, Labels, Moment};
+pub(crate) use self::epochs::{Ages, Epoch};
+pub(crate) use self::table::{Event, Table};
 
-/// Labels whose events are remembered, at about 40 bytes each. With more, the older half is
-/// forgotten, and with it every labelled entry that is older than the youngest event forgotten.
+use self::epochs::Epochs;
+use crate::labels::{Labels, Moment};
+use crate::matcher::{Fate, Matcher, Subject};
+
+/// Subjects whose events are remembered, at about 64 bytes each. With more, the older half is
+/// forgotten, and with it every entry that is older than the youngest event forgotten.
 pub(crate) const MOST: usize = 1 << 18;
+/// Numbers that each start takes for itself, so that none comes again after a crash: more than a
+/// process can use up.
+const STRETCH: u64 = 1 << 44;
+/// Events of the last so many numbers are never pruned: fetches under way have no entries yet.
+const UNDER_WAY: u64 = 1024;
 
 /// The events so far.
 pub(crate) struct Events {
     /// The next number, of an event or of a file.
     next: AtomicU64,
+    /// No number of this process is as high.
+    pub(crate) taken: u64,
     /// Rises with every change of the table, after it.
     last: AtomicU64,
     table: RwLock<Table>,
+    epochs: Epochs,
+    /// Events before it were pruned.
+    pruned: AtomicU64,
     most: usize,
-}
-
-/// What is remembered of the events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
-    /// Labelled entries that began before it are dead, whatever their labels.
-    pub(crate) floor: u64,
-    /// The last event of each label.
-    pub(crate) by_label: HashMap<u64, u64, KnownHash>,
 }
 
 impl Events {
@@ -40,12 +47,19 @@ impl Events {
         Self::with_room(table, next, MOST)
     }
 
-    fn with_room(table: Table, next: u64, most: usize) -> Self {
+    fn with_room(mut table: Table, next: u64, most: usize) -> Self {
+        table.shrink(most);
         let last = table.last();
         let next = next.max(last.saturating_add(1));
-        let events = Self { next: next.into(), last: last.into(), table: table.into(), most };
-        events.write().shrink(most);
-        events
+        Self {
+            next: next.into(),
+            taken: next.saturating_add(STRETCH),
+            last: last.into(),
+            table: table.into(),
+            epochs: Epochs::default(),
+            pruned: 0.into(),
+            most,
+        }
     }
 
     /// A number that nothing else has, higher than all before.
@@ -58,49 +72,89 @@ impl Events {
         Moment(self.next.load(Ordering::SeqCst))
     }
 
-    /// Ends what has any of these labels and began before now. Returns the event's number.
-    pub(crate) fn add(&self, labels: &[Label]) -> u64 {
+    /// The moment from which on an event counts for an entry, and a share in its epoch. Without a
+    /// moment of its own it is that of its file's number or, if it is new, now. One that lies ahead
+    /// cannot be true: such an entry is as old as can be.
+    pub(crate) fn enlist(&self, given: Moment, sequence: u64) -> (Moment, Arc<Epoch>) {
+        let now = self.moment();
+        let began = match (given, sequence) {
+            (Moment(0), 0) => now,
+            (Moment(0), sequence) => Moment(sequence),
+            (given, _) if given > now => Moment(0),
+            (given, _) => given,
+        };
+        (began, self.epochs.of(began.0))
+    }
+
+    /// Notes an event about all of these, from now on. Returns what the log has to know.
+    pub(crate) fn add(&self, matchers: &[Matcher<'_>], fate: Fate) -> Vec<Event> {
         let mut table = self.write();
         let number = self.number();
-        for label in labels {
-            table.by_label.insert(label.0, number);
-        }
+        let note = |matcher| {
+            let event = Event { subject: table.subject(matcher), fate, number };
+            table.note(event);
+            event
+        };
+        let events = matchers.iter().map(note).collect();
         table.shrink(self.most);
         self.last.store(number, Ordering::Release);
-        number
+        events
     }
 
-    /// Ends everything that has labels and began before now.
-    pub(crate) fn add_all(&self) {
+    /// Notes that the files of a key were removed. The index has forgotten them already.
+    pub(crate) fn add_removal(&self, key_id: &[u8; 32]) -> Event {
         let mut table = self.write();
-        let number = self.number();
-        *table = Table { floor: number + 1, ..Table::default() };
-        self.last.store(number + 1, Ordering::Release);
+        let (floor, subject) = (table.floor, Subject::files(key_id));
+        let event = Event { subject, fate: Fate::Dead, number: self.number() };
+        table.note(event);
+        table.shrink(self.most);
+        if table.floor > floor {
+            self.last.store(event.number, Ordering::Release);
+        }
+        event
     }
 
-    /// Rises whenever an entry that was alive may have died.
+    /// Ends everything that began before now.
+    pub(crate) fn add_all(&self) {
+        self.add(&[Matcher::Everything], Fate::Dead);
+    }
+
+    /// Rises whenever an event may have changed what an entry is good for.
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Ordering::Acquire)
     }
 
-    /// True if an event has ended an entry with these labels, which began at `began`.
-    pub(crate) fn ended(&self, labels: &Labels, began: Moment) -> bool {
-        if labels.is_empty() || began.0 > self.last() {
-            return false;
+    /// What events have made of an entry.
+    pub(crate) fn fate(&self, key: &[u8], labels: &Labels, began: Moment) -> Option<Fate> {
+        if began.0 > self.last() {
+            return None;
         }
-        let table = self.read();
-        let ended_by = |label: Label| table.by_label.get(&label.0).is_some_and(|n| *n >= began.0);
-        began.0 < table.floor || labels.iter().any(ended_by)
+        self.read().fate(key, labels, began)
     }
 
-    /// Labels whose events are remembered.
+    /// Forgets the events that nothing is left of, neither in memory nor on disk, where no file has
+    /// a number below `on_disk`. True if there were some.
+    pub(crate) fn prune(&self, on_disk: Option<u64>) -> bool {
+        let now = self.moment().0;
+        let oldest = [self.epochs.oldest(), on_disk].into_iter().flatten().min().unwrap_or(now);
+        let bound = oldest.min(now.saturating_sub(UNDER_WAY));
+        let bound = bound - bound % epochs::LENGTH;
+        self.pruned.fetch_max(bound, Ordering::Relaxed) < bound && self.write().prune(bound)
+    }
+
+    /// Subjects whose events are remembered.
     pub(crate) fn len(&self) -> u64 {
-        self.read().by_label.len() as u64
+        self.read().len() as u64
     }
 
     /// All that is remembered.
     pub(crate) fn table(&self) -> Table {
         self.read().clone()
+    }
+
+    /// True if a file is known to be dead, whatever is in it.
+    pub(crate) fn has_removed(&self, key_id: &[u8; 32], sequence: u64) -> bool {
+        self.read().has_removed(key_id, sequence)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -112,90 +166,5 @@ impl Events {
     }
 }
 
-impl Table {
-    /// Ends whatever has labels and began before `number`.
-    pub(crate) fn ends_all_before(number: u64) -> Self {
-        Self { floor: number, ..Self::default() }
-    }
-
-    /// The highest number in it.
-    pub(crate) fn last(&self) -> u64 {
-        self.by_label.values().copied().max().unwrap_or(0).max(self.floor)
-    }
-
-    /// Forgets the older half if there are more than `most`. What a forgotten event ended stays
-    /// ended, by the floor, and so does all that is as old.
-    fn shrink(&mut self, most: usize) {
-        if self.by_label.len() <= most {
-            return;
-        }
-        let mut numbers: Vec<u64> = self.by_label.values().copied().collect();
-        let half = numbers.len() / 2;
-        let (_, &mut youngest, _) = numbers.select_nth_unstable(half);
-        self.floor = self.floor.max(youngest + 1);
-        self.by_label.retain(|_, number| *number > youngest);
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(began: Moment, names: &[&str]) -> Labels {
-        Labels::new(began, names.iter().map(|name| label(name)).collect())
-    }
-
-    fn label(name: &str) -> Label {
-        Label::of(name.as_bytes())
-    }
-
-    fn ended(events: &Events, labels: &Labels) -> bool {
-        events.ended(labels, labels.began())
-    }
-
-    #[test]
-    fn an_event_ends_what_has_its_label_and_began_before() {
-        let events = Events::after(Table::default(), 1);
-        let before = labels(events.moment(), &["a", "b"]);
-        let other = labels(events.moment(), &["c"]);
-        let none = labels(events.moment(), &[]);
-        assert!(!ended(&events, &before));
-        events.add(&[label("b")]);
-        assert!(ended(&events, &before));
-        assert!(!ended(&events, &other) && !ended(&events, &none));
-        assert!(!ended(&events, &labels(events.moment(), &["a", "b"])));
-        events.add_all();
-        assert!(ended(&events, &other) && !ended(&events, &none));
-        assert!(!ended(&events, &labels(events.moment(), &["c"])));
-    }
-
-    #[test]
-    fn what_was_remembered_still_counts_and_numbers_go_on() {
-        let events = Events::after(Table::default(), 1);
-        let old = labels(events.moment(), &["a"]);
-        events.add(&[label("a")]);
-        let young = labels(events.moment(), &["a"]);
-        let events = Events::after(events.table(), 1);
-        assert!(ended(&events, &old) && !ended(&events, &young));
-        assert!(events.moment() >= young.began());
-        let events = Events::after(Table::ends_all_before(50), 1);
-        assert!(ended(&events, &young));
-        assert!(!ended(&events, &labels(events.moment(), &["a"])));
-    }
-
-    #[test]
-    fn with_too_many_labels_the_oldest_events_end_more_rather_than_less() {
-        let events = Events::with_room(Table::default(), 1, 100);
-        let first = labels(events.moment(), &["never named"]);
-        let mut entries = Vec::new();
-        for number in 0..101 {
-            let name = number.to_string();
-            entries.push(labels(events.moment(), &[&name]));
-            events.add(&[label(&name)]);
-        }
-        assert!(events.len() <= 51, "{}", events.len());
-        assert!(entries.iter().all(|entry| ended(&events, entry)));
-        assert!(ended(&events, &first));
-        assert!(!ended(&events, &labels(Moment(90), &["never named"])));
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ impl Label {
 }
 
 /// A place in the order of events. An entry whose fetch began at a moment outlives the events
-/// before it and none after.
+/// before it and none after that are about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub(crate) u64);
 
@@ -27,7 +27,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// No labels: no event is about such an entry.
+    /// No labels, and no moment: events count from when the entry is stored.
     pub const NONE: &'static Self = &Self { began: Moment(0), all: Vec::new() };
 
     /// Labels in any order, and the moment before the origin was asked for the entry.
@@ -48,7 +48,8 @@ impl Labels {
         self.all.capacity() * size_of::<Label>()
     }
 
-    pub(crate) fn began(&self) -> Moment {
+    /// The moment from which on an event counts.
+    pub fn began(&self) -> Moment {
         self.began
     }
 

@@ -20,7 +20,7 @@ pub trait Meta: Send + Sync + Sized + 'static {
     fn variant(&self) -> &[u8];
 
     /// What the entry has in common with others, so that [`invalidate`](crate::Store::invalidate)
-    /// can end them together.
+    /// can end them together, and the moment from which on that counts for it.
     fn labels(&self) -> &Labels {
         Labels::NONE
     }

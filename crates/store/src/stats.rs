@@ -37,13 +37,13 @@ pub struct Stats {
     pub resting_skips: u64,
     /// Bodies delivered but not kept because they had no room or grew too large.
     pub passed_along: u64,
-    /// Labels whose invalidations are remembered.
+    /// Subjects of invalidations that are remembered: labels, keys, prefixes, removals.
     pub events: u64,
     /// Failed attempts to write invalidations to disk. They count all the same, but after a crash
-    /// everything labelled is dropped.
+    /// everything on disk is dropped.
     pub event_write_failures: u64,
-    /// Records of invalidations found damaged or missing at the start: everything labelled that was
-    /// stored before was dropped.
+    /// Records of invalidations found damaged or missing at the start: everything that was stored
+    /// before was dropped.
     pub event_logs_lost: u64,
     /// Files dropped as damaged, with the reason.
     pub damaged: [(Damage, u64); Damage::ALL.len()],

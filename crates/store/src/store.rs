@@ -83,7 +83,7 @@ impl<M: Meta> Store<M> {
             memory: Memory::new(options.memory_tier(), largest_in_memory, Arc::clone(&counters)),
             disk,
             known: Doorkeeper::new(options.memory_tier() / EXPECTED),
-            events: events.unwrap_or_else(|| Arc::new(Events::after(Table::default(), 1))),
+            events: events.unwrap_or_else(|| Arc::new(Events::after(Table::new(), 1))),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             flight,
             counters,
@@ -96,25 +96,25 @@ impl<M: Meta> Store<M> {
     /// All variants of a key, if they are in memory. Never waits and does not allocate; `None` means
     /// that [`Store::look_up`] may still find some.
     pub fn peek(&self, key: &[u8]) -> Option<Variants<M>> {
-        self.hit(self.0.memory.get(&KeyRef::new(key))?)
+        self.hit(key, self.0.memory.get(&KeyRef::new(key))?)
     }
 
-    fn hit(&self, found: Variants<M>) -> Option<Variants<M>> {
+    fn hit(&self, key: &[u8], found: Variants<M>) -> Option<Variants<M>> {
         if let Some(disk) = &self.0.disk {
             disk.hot.mark(found.mark());
         }
-        Some(found).filter(|found| found.is_whole() && found.are_alive(&self.0.events))
+        Some(found).filter(|found| found.is_whole() && found.are_alive(key, &self.0.events))
     }
 
     /// All variants of a key, from memory or disk. Trouble with the disk is a miss, and counted.
     pub async fn look_up(&self, key: &Key) -> Option<Variants<M>> {
         for _ in 0..TRIES {
             if let Some(found) = self.0.memory.get_owned(key) {
-                if !found.are_alive(&self.0.events) {
+                if !found.are_alive(key.as_bytes(), &self.0.events) {
                     self.bury(key);
                     continue;
                 }
-                if let Some(found) = self.hit(found) {
+                if let Some(found) = self.hit(key.as_bytes(), found) {
                     return Some(found);
                 }
             }
@@ -130,7 +130,8 @@ impl<M: Meta> Store<M> {
             let shared = SharedRead { store: self, key, read };
             match shared.read.get_or_init(|| self.read(disk, key, id)).await {
                 // One that was read before an event may still be shared after it.
-                Found::Variants(variants) if !variants.are_alive(&self.0.events) => (),
+                Found::Variants(variants)
+                    if !variants.are_alive(key.as_bytes(), &self.0.events) => {}
                 Found::Variants(variants) => return Some(variants.clone()),
                 Found::Nothing => return None,
                 Found::Changed => (),
@@ -174,7 +175,7 @@ impl<M: Meta> Store<M> {
                 entries.push(entry);
             }
         }
-        entries.retain(|entry| !self.forget_if_ended(id, entry));
+        entries.retain(|entry| !self.forget_if_ended(id, key, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
         if is_welcome {
             self.install(key, id, entries.clone());
@@ -195,7 +196,7 @@ impl<M: Meta> Store<M> {
         let weight = fill::WEIGHT + (meta.weight() + 2 * key.as_bytes().len()) as u64;
         let stream = Arc::new(Stream::new(length, Arc::clone(&self.0.flight), weight));
         self.shard(&key).fills.entry(key.clone()).or_default().push(Arc::clone(&stream));
-        let entry = Entry::new(meta, Body::under_way(Arc::clone(&stream)), 0);
+        let entry = Entry::new(meta, Body::under_way(Arc::clone(&stream)), 0, &self.0.events);
         Ok(Fill::new(self.clone(), key, entry, stream, spill))
     }
 
@@ -207,11 +208,12 @@ impl<M: Meta> Store<M> {
         let disk = self.0.disk.as_ref();
         let stored = self.in_memory(key).iter().any(|e| Arc::ptr_eq(e, entry))
             || disk.is_some_and(|disk| disk.has(id, entry));
-        if !stored || entry.is_gone() || self.is_ended(entry) {
+        if !stored || entry.is_gone() || self.is_ended(key, entry) {
             return None;
         }
         shard.reads.remove(key);
-        let fresh = Entry::new(meta, entry.body().share()?, entry.sequence());
+        let body = entry.body().share()?;
+        let fresh = Entry::new(meta, body, entry.sequence(), &self.0.events);
         let on_disk = match (disk, place) {
             (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
                 disk.change_meta(key, &fresh, file)
@@ -247,15 +249,22 @@ impl<M: Meta> Store<M> {
         true
     }
 
-    /// Forgets all variants of a key, also those on their way; returns how many were stored.
+    /// Forgets all variants of a key, also those on their way; returns how many were stored. That no
+    /// crash of the process brings them back, [`Store::recorded`] waits for.
     pub fn remove(&self, key: &Key) -> usize {
         let mut shard = self.shard(key);
         shard.reads.remove(key);
-        shard.fills.get(key).into_iter().flatten().for_each(|stream| stream.set_removed());
+        let fills = shard.fills.get(key);
+        fills.into_iter().flatten().for_each(|stream| stream.set_removed());
         let mut variants: Vec<u64> = self.in_memory(key).iter().map(|e| e.variant()).collect();
         self.0.memory.remove(key);
         if let Some(disk) = &self.0.disk {
-            variants.extend(disk.remove_key(&key.id()).iter().map(|slot| slot.variant));
+            let id = key.id();
+            let slots = disk.remove_key(&id);
+            if fills.is_some() || !slots.is_empty() {
+                disk.record_removal(&id);
+            }
+            variants.extend(slots.iter().map(|slot| slot.variant));
         }
         variants.sort_unstable();
         variants.dedup();
@@ -348,7 +357,7 @@ impl<M: Meta> Store<M> {
         if stream.is_removed() {
             return Committed::NotStored(NotStored::Removed);
         }
-        if self.is_ended(entry) {
+        if self.is_ended(key, entry) {
             drop(shard);
             self.supersede(key, entry, stream);
             return Committed::NotStored(NotStored::Removed);
@@ -381,7 +390,7 @@ impl<M: Meta> Store<M> {
         let name = name_of(key, &id);
         let why = match stream.is_removed() {
             true => NotStored::Removed,
-            false if self.is_ended(entry) => NotStored::Removed,
+            false if self.is_ended(key, entry) => NotStored::Removed,
             false if spill.adopt(published) => {
                 shard.reads.remove(key);
                 entry.set_sequence(file.id.sequence);

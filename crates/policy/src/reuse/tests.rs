@@ -38,7 +38,7 @@ fn after(secs: u64) -> Timestamp {
 /// What a request with this Cache-Control gets, that many seconds after the response with that one.
 fn verdict(response: &str, secs: u64, request: &str) -> Result<Hit, Option<Refetch>> {
     let rules = Rules::default();
-    said(reuse(&asked(request, &rules), &terms(response, &rules), &rules, after(secs)), secs)
+    said(reuse(&asked(request, &rules), &terms(response, &rules), &rules, None, after(secs)), secs)
 }
 
 fn said(verdict: Verdict, secs: u64) -> Result<Hit, Option<Refetch>> {
@@ -147,7 +147,7 @@ fn what_must_be_revalidated_is_never_served_stale_to_please_a_client() {
         assert_eq!(verdict(control, 3, "max-stale"), Err(Some(Refetch::Stale)), "{control}");
         let rules =
             Rules { stale_while_revalidate: Some(Duration::from_secs(99)), ..Rules::default() };
-        let got = reuse(&Asked::default(), &terms(control, &rules), &rules, after(3));
+        let got = reuse(&Asked::default(), &terms(control, &rules), &rules, None, after(3));
         assert_eq!(got, Verdict::Revalidate(Refetch::Stale), "{control}");
     }
     let control = "max-age=2, must-revalidate, stale-while-revalidate=99";
@@ -203,7 +203,7 @@ fn a_client_that_bounds_the_age_does_not_get_a_stale_response() {
 fn a_route_gives_a_window_where_the_origin_gives_none() {
     let rules = Rules { stale_while_revalidate: Some(Duration::from_secs(5)), ..Rules::default() };
     let at = |control: &str, secs| {
-        said(reuse(&Asked::default(), &terms(control, &rules), &rules, after(secs)), secs)
+        said(reuse(&Asked::default(), &terms(control, &rules), &rules, None, after(secs)), secs)
     };
     assert_eq!(at("max-age=1", 6), Ok(Hit::StaleWhileRevalidate));
     assert_eq!(at("max-age=1", 7), Err(Some(Refetch::Stale)));
@@ -215,7 +215,8 @@ fn in_the_safe_profile_the_authorised_get_only_what_was_marked_as_shareable() {
     let authorised = Asked { authorization: true, ..Asked::default() };
     let safe = Rules::default();
     let rfc9111 = Rules { profile: Profile::Rfc9111, ..Rules::default() };
-    let at = |control, rules| said(reuse(&authorised, &terms(control, rules), rules, after(1)), 1);
+    let at =
+        |control, rules| said(reuse(&authorised, &terms(control, rules), rules, None, after(1)), 1);
     assert_eq!(at("max-age=60", &safe), Err(Some(Refetch::Authorization)));
     assert_eq!(at("max-age=60", &rfc9111), Ok(Hit::Fresh));
     assert_eq!(at("max-age=60, public", &safe), Ok(Hit::Fresh));
@@ -225,7 +226,7 @@ fn in_the_safe_profile_the_authorised_get_only_what_was_marked_as_shareable() {
 fn fallback(response: &str, secs: u64, request: &str, failure: OriginFailure) -> Option<Hit> {
     let rules = Rules::default();
     let terms = terms(response, &rules);
-    let got = stale_on_error(&asked(request, &rules), &terms, &rules, failure, after(secs));
+    let got = stale_on_error(&asked(request, &rules), &terms, &rules, failure, None, after(secs));
     got.map(|(age, ttl, why)| {
         assert_eq!((age, ttl), (Age::from_secs(secs), terms.ttl(after(secs))));
         why
@@ -327,4 +328,68 @@ fn what_the_client_wishes_is_told_only_of_a_fresh_response() {
         assert_eq!(verdict("max-age=60", age, "no-cache"), Err(Some(why)), "{age}");
     }
     assert_eq!(verdict("no-cache, max-age=60", 61, "no-cache"), Err(Some(Refetch::NoCache)));
+}
+
+/// Served stale with this ttl, or not.
+type Purged = Result<(Hit, i64), Refetch>;
+
+/// What a response that was purged after so many seconds is good for.
+fn purged(response: &str, at: u64, secs: u64, request: &str) -> Purged {
+    let rules = Rules::default();
+    let (asked, terms) = (asked(request, &rules), terms(response, &rules));
+    match reuse(&asked, &terms, &rules, Some(after(at)), after(secs)) {
+        Verdict::Stale { why, ttl, .. } => Ok((why, ttl)),
+        Verdict::Revalidate(why) => Err(why),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_was_purged_softly_is_stale_from_that_moment() {
+    let swr = (Hit::StaleWhileRevalidate, -5);
+    let rows: &[(&str, u64, u64, &str, Purged)] = &[
+        ("max-age=60", 10, 10, "", Err(Refetch::PurgedSoft)),
+        ("max-age=60", 10, 15, "", Err(Refetch::PurgedSoft)),
+        ("max-age=60, immutable", 10, 15, "max-age=5", Err(Refetch::PurgedSoft)),
+        ("max-age=60", 10, 15, "no-cache", Err(Refetch::PurgedSoft)),
+        ("no-cache, max-age=60", 10, 15, "", Err(Refetch::NoCache)),
+        // The windows begin with the purge, or where the lifetime ended.
+        ("max-age=60, stale-while-revalidate=5", 10, 15, "", Ok(swr)),
+        ("max-age=60, stale-while-revalidate=5", 10, 16, "", Err(Refetch::PurgedSoft)),
+        ("max-age=10, stale-while-revalidate=5", 12, 15, "", Ok(swr)),
+        ("max-age=10, stale-while-revalidate=5", 12, 16, "", Err(Refetch::Stale)),
+        ("max-age=60", 10, 15, "max-stale=5", Ok((Hit::MaxStale, -5))),
+        ("max-age=60", 10, 16, "max-stale=5", Err(Refetch::PurgedSoft)),
+        ("max-age=60, must-revalidate", 10, 15, "max-stale", Err(Refetch::PurgedSoft)),
+        ("max-age=60, stale-while-revalidate=5", 10, 12, "min-fresh=1", Err(Refetch::PurgedSoft)),
+        // A clock that went back makes nothing fresh.
+        ("max-age=60", 20, 15, "", Err(Refetch::PurgedSoft)),
+    ];
+    for (response, at, secs, request, expected) in rows {
+        assert_eq!(purged(response, *at, *secs, request), *expected, "{response} {secs} {request}");
+    }
+    let rules = Rules::default();
+    let only = asked("only-if-cached", &rules);
+    let verdict = reuse(&only, &terms("max-age=60", &rules), &rules, Some(THEN), after(1));
+    assert_eq!(verdict, Verdict::Unsatisfiable);
+}
+
+#[test]
+fn what_was_purged_softly_stands_in_for_a_failing_origin_where_a_stale_one_may() {
+    let rules = Rules::default();
+    let stands_in = |response, failure, secs| {
+        let purged = Some(after(10));
+        let terms = terms(response, &rules);
+        stale_on_error(&Asked::default(), &terms, &rules, failure, purged, after(secs))
+            .map(|(_, ttl, why)| (why, ttl))
+    };
+    let (error, sie) = (OriginFailure::Status(503), "max-age=60, stale-if-error=5");
+    assert_eq!(stands_in(sie, error, 15), Some((Hit::StaleIfError, -5)));
+    assert_eq!(stands_in(sie, error, 16), None);
+    assert_eq!(stands_in("max-age=60", error, 15), None);
+    assert_eq!(stands_in("max-age=60", DOWN, 15), Some((Hit::StaleOriginUnreachable, -5)));
+    assert_eq!(stands_in("max-age=60, must-revalidate", DOWN, 15), None);
+    let terms = terms("max-age=60, must-revalidate", &rules);
+    assert_eq!(unvalidated_status(&terms, Some(after(10)), after(15)), Some(504));
+    assert_eq!(unvalidated_status(&terms, None, after(15)), None);
 }

@@ -7,7 +7,7 @@ use policy::{Part, Verdict, strong};
 
 use super::lead::Lead;
 use super::parts::{Needed, PartSet};
-use super::{Entry, Found, Request};
+use super::{Entry, Found, Request, reuse};
 use crate::head::RequestHead;
 use crate::origin::exchange::Response;
 
@@ -101,7 +101,8 @@ fn may_be_completed(lead: &Lead, set: &PartSet) -> bool {
     // Without a strong validator only a whole response helps, which origins without ranges give.
     let shared = &lead.worker.shared;
     let terms = &set.newest.meta().terms;
-    let verdict = policy::reuse(&lead.wanted.asked, terms, &shared.rules, shared.clock.now());
+    let (purged, now) = (reuse::purged(&set.newest), shared.clock.now());
+    let verdict = policy::reuse(&lead.wanted.asked, terms, &shared.rules, purged, now);
     !lead.wanted.asked.range
         && matches!(verdict, Verdict::Fresh { .. })
         && !shared.uncombinable.contains(&lead.wanted.key)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use policy::Fields;
 use policy::groups::{groups, invalidated_groups};
-use store::{Key, Label, Meta};
+use store::{Fate, Key, Label, Matcher, Meta};
 use tokio::time::timeout;
 
 use super::invalidations::Noted;
@@ -38,16 +38,24 @@ pub(crate) async fn invalidate(
         let store = &worker.shared.store;
         let named: Vec<_> = labels::of_groups(&worker, &request.head, &named).collect();
         // Each holds when it is called; what is waited for is the disk.
-        let named = store.invalidate(&named);
+        let named = end(&worker, &named);
         let shared = timeout(LOOK, groups_of(&worker, &request, &keys)).await.unwrap_or_default();
         let noted = keys.iter().map(|key| worker.shared.forget(key)).reduce(|first, _| first);
-        let shared = store.invalidate(&shared);
+        let shared = end(&worker, &shared);
+        // Those whose removal a kill could undo, then what not even a power cut may.
+        store.recorded().await;
         named.await;
         shared.await;
         noted
     });
     // It only fails to end if it panics.
     work.await.ok().flatten()
+}
+
+/// Ends these labels. What is returned waits for the disk.
+fn end(worker: &Worker, labels: &[Label]) -> impl Future<Output = ()> + Send + use<> {
+    let matchers: Vec<_> = labels.iter().copied().map(Matcher::Label).collect();
+    worker.shared.store.invalidate(&matchers, Fate::Dead)
 }
 
 /// The groups of what is stored for these keys.

@@ -116,13 +116,9 @@ impl Answered<'_> {
                 let terms = if validated { terms } else { terms.aged_as(&meta.terms) };
                 let (status, reason) = (meta.status(), meta.reason().to_vec());
                 let head = ResponseHead { version: self.head.version, status, reason, fields };
-                let meta = reconcile::stored_head(
-                    self.worker,
-                    self.request,
-                    head,
-                    terms,
-                    self.times.began,
-                );
+                // Without a validator the content is as old as it was, for events too.
+                let began = if validated { self.times.began } else { meta.labels().began() };
+                let meta = reconcile::stored_head(self.worker, self.request, head, terms, began);
                 Some((meta, Some(Validated(validated))))
             }
             Admit::DoNotStore(why) if why.is_about_request() => None,

@@ -382,7 +382,7 @@ async fn follow(
     };
     let answer = match state {
         // Those who come later wait for one another again.
-        State::Shared(entry) if worker.shared.store.is_ended(&entry) => {
+        State::Shared(entry) if is_outdated(worker, &wanted, &entry) => {
             worker.shared.flights.detach_one(wanted.flight(), flight);
             drop(waiting);
             return Box::pin(obtain(worker, request, wanted, informational)).await;
@@ -405,6 +405,11 @@ async fn follow(
     Ok(answer)
 }
 
+/// Whether an event has ended what a flight brings, or made it stale: who comes now asks anew.
+fn is_outdated(worker: &Worker, wanted: &Wanted, entry: &Entry) -> bool {
+    worker.shared.store.is_ended(&wanted.key, entry) || entry.stale_since().is_some()
+}
+
 /// Counts those who wait for a flight.
 struct Waiting<'f>(&'f Flight);
 
@@ -421,7 +426,7 @@ pub(super) fn share(
     wanted: &Wanted,
     entry: &Arc<Entry>,
 ) -> Option<Answer> {
-    if worker.shared.store.is_ended(entry) {
+    if worker.shared.store.is_ended(&wanted.key, entry) {
         return None;
     }
     let judged = reuse::judge(worker, &wanted.asked, entry);
@@ -447,13 +452,13 @@ fn stale(
     let Found::Unusable(entry, _) = &wanted.found else {
         return parts::stale(worker, request, wanted, failure);
     };
-    if worker.shared.store.is_ended(entry) {
+    if worker.shared.store.is_ended(&wanted.key, entry) {
         return None;
     }
     let now = worker.shared.clock.now();
     let terms = &entry.meta().terms;
-    let (age, ttl, why) =
-        policy::stale_on_error(&wanted.asked, terms, &worker.shared.rules, failure, now)?;
+    let (asked, rules, purged) = (&wanted.asked, &worker.shared.rules, reuse::purged(entry));
+    let (age, ttl, why) = policy::stale_on_error(asked, terms, rules, failure, purged, now)?;
     let usable = Usable { entry: Arc::clone(entry), age, ttl, why, refresh: false };
     let mut answer = respond::from_store(request, &wanted.asked, &usable);
     if let OriginFailure::Status(status) = failure {
@@ -489,7 +494,9 @@ fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
     let now = worker.shared.clock.now();
     stored
         .filter(|_| error.is_disconnection())
-        .and_then(|entry| policy::unvalidated_status(&entry.meta().terms, now))
+        .and_then(|entry| {
+            policy::unvalidated_status(&entry.meta().terms, reuse::purged(entry), now)
+        })
         .unwrap_or(error.status())
 }
 

@@ -177,7 +177,7 @@ impl Lead {
         let shared = &self.worker.shared;
         let key = &self.wanted.key;
         let is_ended = shared.invalidations.since(began.keys, key)
-            || shared.store.is_ended(&fill.entry())
+            || shared.store.is_ended(key, &fill.entry())
             || shared.doubtful.contains(key);
         if is_ended {
             return self.pass_on(leader, response, NotStored::Invalidated.code(), false);

@@ -100,7 +100,7 @@ fn keep(
     let meta = reconcile::stored_head(&lead.worker, &lead.request, head, terms, began.labels);
     let mut fill = shared.store.begin(key.clone(), meta, entry.length()).ok()?;
     let is_ended = shared.invalidations.since(began.keys, key)
-        || shared.store.is_ended(&fill.entry())
+        || shared.store.is_ended(key, &fill.entry())
         || shared.doubtful.contains(key);
     if is_ended {
         return None;

@@ -33,7 +33,7 @@ pub(super) fn begin(
     let fill = shared.store.begin(key.clone(), meta, Some(length));
     let fill = fill.map_err(store::Refused::code)?;
     let is_ended = shared.invalidations.since(began.keys, key)
-        || shared.store.is_ended(&fill.entry())
+        || shared.store.is_ended(key, &fill.entry())
         || shared.doubtful.contains(key);
     if is_ended {
         return Err(NotStored::Invalidated.code());

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
 use super::assembly::Assembly;
 use super::range::{self, Ranged};
+use super::reuse::purged;
 use super::{Entry, Found, Request, Wanted, join};
 use crate::error::Refusal;
 use crate::head::ResponseHead;
@@ -214,7 +215,8 @@ pub(crate) async fn from_store(
     let now = worker.shared.clock.now();
     for set in PartSet::of(parts) {
         let terms = &set.newest.meta().terms;
-        let (age, ttl, why) = match policy::reuse(&wanted.asked, terms, &worker.shared.rules, now) {
+        let (asked, rules, purged) = (&wanted.asked, &worker.shared.rules, purged(&set.newest));
+        let (age, ttl, why) = match policy::reuse(asked, terms, rules, purged, now) {
             Verdict::Fresh { age, ttl, .. } => (age, ttl, Hit::Partial),
             // A refresh in the background would fetch the whole: the parts are validated instead.
             Verdict::Stale { age, ttl, why, refresh: false } => (age, ttl, why),
@@ -242,12 +244,14 @@ pub(crate) fn stale(
     let Found::Parts(parts) = &wanted.found else { return None };
     let now = worker.shared.clock.now();
     let sets = PartSet::of(parts).into_iter();
-    let is_ended =
-        |set: &PartSet| set.members.iter().any(|(entry, _)| worker.shared.store.is_ended(entry));
+    let is_ended = |set: &PartSet| {
+        set.members.iter().any(|(e, _)| worker.shared.store.is_ended(&wanted.key, e))
+    };
     sets.filter(|set| !is_ended(set)).find_map(|set| {
         let terms = &set.newest.meta().terms;
         let (asked, rules) = (&wanted.asked, &worker.shared.rules);
-        let used = policy::stale_on_error(asked, terms, rules, failure, now)?;
+        let purged = purged(&set.newest);
+        let used = policy::stale_on_error(asked, terms, rules, failure, purged, now)?;
         hit(request, wanted, &set, used)
     })
 }

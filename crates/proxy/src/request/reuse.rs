@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
-use policy::{Age, Asked, Method, Verdict};
+use policy::{Age, Asked, Method, Timestamp, Verdict};
 use store::Variants;
 
 use super::{Entry, Found, Request, select};
@@ -83,12 +83,17 @@ pub(crate) fn judge(worker: &Worker, asked: &Asked, entry: &Arc<Entry>) -> Resul
     let usable = |age, ttl, why, refresh| {
         Ok(Choice::Use(Usable { entry: Arc::clone(entry), age, ttl, why, refresh }))
     };
-    match policy::reuse(asked, &entry.meta().terms, &worker.shared.rules, now) {
+    match policy::reuse(asked, &entry.meta().terms, &worker.shared.rules, purged(entry), now) {
         Verdict::Fresh { age, ttl, why } => usable(age, ttl, why, false),
         Verdict::Stale { age, ttl, why, refresh } => usable(age, ttl, why, refresh),
         Verdict::Revalidate(why) => Ok(Choice::Obtain(Found::Unusable(Arc::clone(entry), why))),
         Verdict::Unsatisfiable => Err(Refusal::OnlyIfCached),
     }
+}
+
+/// Since when a soft purge has made a stored response stale, if one has.
+pub(crate) fn purged(entry: &Entry) -> Option<Timestamp> {
+    entry.stale_since().map(Timestamp::from_millis)
 }
 
 /// Nothing stored can be used, which `only-if-cached` forbids to mend.

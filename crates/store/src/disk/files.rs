@@ -68,11 +68,6 @@ impl Files {
         Ok(Handle { file: File::open(path)?, files: self.clone() })
     }
 
-    /// Takes over a file that is open.
-    pub(crate) fn take(&self, file: File) -> Handle {
-        Handle { file, files: self.clone() }
-    }
-
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<Handle> {
         self.check(Op::Open)?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;

@@ -12,6 +12,7 @@ use super::file_body::FileBody;
 use super::hot::Hot;
 use super::io::FileId;
 use crate::entry::Entry;
+use crate::events::Ages;
 
 /// How many hot entries go round once more before room is made at any price.
 const CHANCES: u32 = 64;
@@ -59,6 +60,8 @@ pub(crate) struct Index<M> {
     /// Files to be removed from the directory.
     doomed: Vec<FileId>,
     entries: u64,
+    /// The numbers of all slots.
+    ages: Ages,
     used: u64,
     reserved: u64,
     capacity: u64,
@@ -73,6 +76,7 @@ impl<M> Index<M> {
             order: VecDeque::new(),
             doomed: Vec::new(),
             entries: 0,
+            ages: Ages::default(),
             used: 0,
             reserved: 0,
             capacity,
@@ -83,6 +87,11 @@ impl<M> Index<M> {
 
     pub(crate) fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// No slot has a lower number.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.ages.oldest()
     }
 
     /// Bytes of files, those under way included.
@@ -120,6 +129,7 @@ impl<M> Index<M> {
         self.order.push_back(FileId { key, variant: slot.variant, sequence: slot.sequence });
         self.used += slot.size;
         self.entries += 1;
+        self.ages.add(slot.sequence);
         let slots = self.slots.entry(key).or_default();
         let at = slots.partition_point(|other| other.sequence < slot.sequence);
         slots.insert(at, slot);
@@ -181,6 +191,7 @@ impl<M> Index<M> {
 
     fn forget(&mut self, key: [u8; 32], slot: &Slot<M>) {
         self.entries -= 1;
+        self.ages.remove(slot.sequence);
         self.used -= slot.size;
         if let Some(body) = slot.body.upgrade() {
             body.set_gone();

@@ -1,20 +1,24 @@
 //! The log of events in the directory of a store, so that what an event ended stays ended.
 //!
 //! ```text
-//! header    8 bytes magic, u32 version, u32 zero, u64 floor: entries with labels that began before
-//!           it are dead; u64 xxh3-64 of the header so far
-//! records   u64 label, u64 number of its event, u64 xxh3-64 of the two, seeded with the checksum
-//!           before it: none can be lost from the middle, doubled or moved
+//! header    8 bytes magic, u32 version, u32 zero, u64 floor: entries that began before it are dead;
+//!           u64 numbers below it may have been given; u64 seed of the hashes of keys and prefixes;
+//!           u64 xxh3-64 of the header so far
+//! records   u64 hash, u32 kind: 0 label, 1 key, 2 prefix, 3 everything, 4 files of a key; u32 length
+//!           of the prefix, u64 number of the event, i64 since when what it is about is stale (the
+//!           least number for dead); u64 xxh3-64 of all that, seeded with the checksum before it:
+//!           none can be lost from the middle, doubled or moved
 //! ```
 //!
 //! All numbers are little-endian. Records are only appended; a new log is written aside and moved
-//! into place when too many records are out of date. Every doubt ends more rather than less: a log
-//! that is missing, cut in the middle of a record or damaged ends everything labelled that was
-//! stored before. So a log that cannot be written is taken away until it can be written again.
+//! into place at each start and when too many records are out of date. Every doubt ends more rather
+//! than less: a log that is missing, cut in the middle of a record or damaged ends everything that
+//! was stored before. So a log that cannot be written is taken away until it can be written again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,16 +27,18 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::files::{Files, Handle};
 use super::lane::{Lane, lock};
-use crate::events::{Events, MOST, Table};
-use crate::labels::Label;
+use crate::events::{Event, Events, MOST, Table};
+use crate::matcher::{Fate, Subject};
 use crate::stats::Counters;
 
 const NAME: &str = "events";
 const MAGIC: &[u8; 8] = b"cp-event";
-const VERSION: u32 = 1;
-const HEADER: usize = 32;
-const RECORD: usize = 24;
-/// Records beyond twice the labels remembered, above which the log is written anew.
+const VERSION: u32 = 2;
+const HEADER: usize = 48;
+const RECORD: usize = 40;
+/// Stands for dead where others have a time.
+const DEAD: i64 = i64::MIN;
+/// Records beyond twice the subjects remembered, above which the log is written anew.
 const OUT_OF_DATE: u64 = 4096;
 /// Bytes above which a log is not one of ours.
 const LONGEST: u64 = (HEADER + 4 * MOST * RECORD) as u64;
@@ -51,6 +57,8 @@ struct Shared {
     counters: Arc<Counters>,
     events: Arc<Events>,
     pending: Mutex<Pending>,
+    /// Events that are not in the log yet.
+    unwritten: AtomicUsize,
     /// Only the thread has it; `None` if the log has to be written anew.
     log: Mutex<Option<Log>>,
 }
@@ -60,7 +68,11 @@ struct Shared {
 struct Pending {
     queued: bool,
     rewrite: bool,
-    records: Vec<(Label, u64)>,
+    records: Vec<Event>,
+    /// How many these are, or were before a new log became due.
+    events: usize,
+    /// Not even a power cut may lose them.
+    sync: bool,
     /// Dropped when the records are on disk, or cannot be.
     answers: Vec<oneshot::Sender<()>>,
 }
@@ -77,8 +89,8 @@ struct Log {
 #[derive(Debug, PartialEq, Eq)]
 struct Replayed {
     table: Table,
-    length: u64,
-    chain: u64,
+    /// No number as high was given.
+    taken: u64,
 }
 
 impl Journal {
@@ -91,52 +103,71 @@ impl Journal {
         next: Option<u64>,
         held: &Arc<T>,
     ) -> io::Result<(Self, Arc<Events>)> {
-        let read = replay(&directory.join(NAME));
-        let (table, log) = match (read, next) {
-            (Some((read, file)), Some(_)) => {
-                let Replayed { table, length, chain } = read;
-                (table, Some(Log { handle: files.take(file), length, chain }))
-            }
+        let taken = next.unwrap_or(1);
+        let (table, taken) = match (replay(&directory.join(NAME)), next) {
+            (Some(read), Some(_)) => (read.table, read.taken.max(taken)),
             // Events about entries of which none is left.
-            (Some((read, _)), None) => (Table::ends_all_before(read.table.last()), None),
+            (Some(read), None) => (Table::ends_all_before(read.table.last()), read.taken),
             (None, Some(next)) => {
                 counters.event_logs_lost.add(1);
-                (Table::ends_all_before(next), None)
+                (Table::ends_all_before(next), next)
             }
-            (None, None) => (Table::default(), None),
+            (None, None) => (Table::new(), taken),
         };
-        let events = Arc::new(Events::after(table, next.unwrap_or(1)));
+        let events = Arc::new(Events::after(table, taken));
         let shared = Shared {
             directory: directory.to_owned(),
             counters: Arc::clone(counters),
             events: Arc::clone(&events),
             pending: Mutex::default(),
-            log: Mutex::new(log),
+            unwritten: AtomicUsize::new(0),
+            log: Mutex::default(),
             files,
         };
-        // Before anything is stored: without a log nothing that is stored now would outlive a crash.
+        // Before anything is stored: without a log nothing that is stored now would outlive a crash,
+        // and the next start has to know which numbers this one may give.
         shared.work();
         let journal =
             Self { lane: Lane::start("store-events", 1, held)?, shared: Arc::new(shared) };
         Ok((journal, events))
     }
 
-    /// Queues an event for the log. The answer comes, as an error, when that is done with.
-    pub(crate) fn append(&self, labels: &[Label], number: u64) -> oneshot::Receiver<()> {
+    /// Queues events for the log. The answer comes, as an error, when that is done with, and with all
+    /// that was queued before.
+    pub(crate) fn append(&self, events: Vec<Event>) -> oneshot::Receiver<()> {
         let (done, answer) = oneshot::channel();
         let mut pending = lock(&self.shared.pending);
-        pending.records.extend(labels.iter().map(|label| (*label, number)));
-        if pending.records.len() > MOST {
-            // They are in the table too.
-            pending.records = Vec::new();
-            pending.rewrite = true;
-        }
+        pending.sync |= !events.is_empty();
+        self.add(&mut pending, events);
         if pending.answers.len() > CROWD {
             pending.answers.retain(|answer| !answer.is_closed());
         }
         pending.answers.push(done);
         self.queue(&mut pending);
         answer
+    }
+
+    /// Queues an event that a power cut may undo.
+    pub(crate) fn note(&self, event: Event) {
+        let mut pending = lock(&self.shared.pending);
+        self.add(&mut pending, vec![event]);
+        self.queue(&mut pending);
+    }
+
+    /// Whether all that was queued is in the log, or cannot be.
+    pub(crate) fn is_written(&self) -> bool {
+        self.shared.unwritten.load(Ordering::Acquire) == 0
+    }
+
+    fn add(&self, pending: &mut Pending, events: Vec<Event>) {
+        self.shared.unwritten.fetch_add(events.len(), Ordering::AcqRel);
+        pending.events += events.len();
+        pending.records.extend(events);
+        if pending.records.len() > MOST {
+            // They are in the table too.
+            pending.records = Vec::new();
+            pending.rewrite = true;
+        }
     }
 
     /// Queues a new log.
@@ -148,13 +179,13 @@ impl Journal {
 
     /// Waits until everything queued so far is on disk, or cannot be.
     pub(crate) async fn flush(&self) {
-        let done = self.append(&[], 0);
+        let done = self.append(Vec::new());
         let _ = done.await;
     }
 
     /// Finishes what is queued, then ends the thread.
     pub(crate) fn close(&self, patience: Duration) {
-        drop(self.append(&[], 0));
+        drop(self.append(Vec::new()));
         self.lane.close();
         self.lane.join(patience);
     }
@@ -181,12 +212,13 @@ impl Shared {
             // If not even that can be done, there is nothing left to do.
             drop(self.files.unlink(&self.directory.join(NAME)));
         }
+        self.unwritten.fetch_sub(pending.events, Ordering::AcqRel);
     }
 
     fn keep(&self, log: &mut Option<Log>, pending: &Pending) -> io::Result<()> {
         let due = |log: &Log| log.records() > 2 * self.events.len() + OUT_OF_DATE;
         match log {
-            Some(log) if !pending.rewrite && !due(log) => log.append(&pending.records),
+            Some(log) if !pending.rewrite && !due(log) => log.append(pending),
             _ => {
                 *log = Some(self.write_anew()?);
                 Ok(())
@@ -199,7 +231,7 @@ impl Shared {
         let (aside, path) = (self.directory.join("events.new"), self.directory.join(NAME));
         self.files.unlink(&aside)?;
         let handle = self.files.create(&aside)?;
-        let (bytes, chain) = encode(&self.events.table());
+        let (bytes, chain) = encode(&self.events.table(), self.events.taken);
         handle.write(0, &bytes)?;
         handle.sync()?;
         self.files.publish(&aside, &path)?;
@@ -214,53 +246,58 @@ impl Log {
         self.length / RECORD as u64
     }
 
-    fn append(&mut self, records: &[(Label, u64)]) -> io::Result<()> {
-        if records.is_empty() {
+    fn append(&mut self, pending: &Pending) -> io::Result<()> {
+        if pending.records.is_empty() {
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(records.len() * RECORD);
+        let mut bytes = Vec::with_capacity(pending.records.len() * RECORD);
         let mut chain = self.chain;
-        for (label, number) in records {
-            chain = put_record(&mut bytes, label.0, *number, chain);
+        for event in &pending.records {
+            chain = put_record(&mut bytes, event, chain);
         }
         self.handle.write(self.length, &bytes)?;
-        self.handle.sync()?;
+        if pending.sync {
+            self.handle.sync()?;
+        }
         self.length += bytes.len() as u64;
         self.chain = chain;
         Ok(())
     }
 }
 
-/// What the log says, and the log; `None` if there is any doubt.
-fn replay(path: &Path) -> Option<(Replayed, File)> {
-    let writable = OpenOptions::new().read(true).write(true).open(path);
-    // That it cannot be written shows when it has to be.
-    let file = writable.or_else(|_| File::open(path)).ok()?;
+/// What the log says; `None` if there is any doubt.
+fn replay(path: &Path) -> Option<Replayed> {
     let mut bytes = Vec::new();
-    (&file).take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
-    let read = if bytes.len() as u64 > LONGEST { None } else { decode(&bytes) };
-    Some((read?, file))
+    File::open(path).ok()?.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
+    if bytes.len() as u64 > LONGEST { None } else { decode(&bytes) }
 }
 
-fn encode(table: &Table) -> (Vec<u8>, u64) {
-    let mut bytes = Vec::with_capacity(HEADER + table.by_label.len() * RECORD);
+fn encode(table: &Table, taken: u64) -> (Vec<u8>, u64) {
+    let mut bytes = Vec::with_capacity(HEADER + table.len() * RECORD);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&table.floor.to_le_bytes());
+    bytes.extend_from_slice(&taken.to_le_bytes());
+    bytes.extend_from_slice(&table.seed.to_le_bytes());
     let mut chain = xxh3_64(&bytes);
     bytes.extend_from_slice(&chain.to_le_bytes());
-    for (label, number) in &table.by_label {
-        chain = put_record(&mut bytes, *label, *number, chain);
+    for event in table.events() {
+        chain = put_record(&mut bytes, &event, chain);
     }
     (bytes, chain)
 }
 
 /// Appends a record and returns its checksum.
-fn put_record(out: &mut Vec<u8>, label: u64, number: u64, chain: u64) -> u64 {
+fn put_record(out: &mut Vec<u8>, event: &Event, chain: u64) -> u64 {
     let start = out.len();
-    out.extend_from_slice(&label.to_le_bytes());
-    out.extend_from_slice(&number.to_le_bytes());
+    let (kind, length, hash) = event.subject.parts();
+    let since = if let Fate::Stale { since } = event.fate { since.max(DEAD + 1) } else { DEAD };
+    out.extend_from_slice(&hash.to_le_bytes());
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&event.number.to_le_bytes());
+    out.extend_from_slice(&since.to_le_bytes());
     let checksum = xxh3_64_with_seed(&out[start..], chain);
     out.extend_from_slice(&checksum.to_le_bytes());
     checksum
@@ -269,23 +306,34 @@ fn put_record(out: &mut Vec<u8>, label: u64, number: u64, chain: u64) -> u64 {
 fn decode(bytes: &[u8]) -> Option<Replayed> {
     let (header, mut rest) = bytes.split_at_checked(HEADER)?;
     let (head, mut sum) = header.split_at(HEADER - 8);
-    let mut floor = head.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?.get(4..)?;
-    let mut table = Table { floor: number(&mut floor)?, ..Table::default() };
+    let mut fields = head.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?.get(4..)?;
+    let (floor, taken) = (number(&mut fields)?, number(&mut fields)?);
+    let mut table = Table::with(floor, number(&mut fields)?);
     let mut chain = number(&mut sum)?;
     if chain != xxh3_64(head) {
         return None;
     }
     while !rest.is_empty() {
-        let (record, _) = rest.split_at_checked(RECORD - 8)?;
-        let (label, event, sum) = (number(&mut rest)?, number(&mut rest)?, number(&mut rest)?);
-        if sum != xxh3_64_with_seed(record, chain) {
+        let (record, behind) = rest.split_at_checked(RECORD)?;
+        let (mut record, mut sum) = record.split_at(RECORD - 8);
+        if number(&mut sum)? != xxh3_64_with_seed(record, chain) {
             return None;
         }
-        chain = sum;
-        let last = table.by_label.entry(label).or_default();
-        *last = event.max(*last);
+        chain = xxh3_64_with_seed(record, chain);
+        table.note(read_record(&mut record)?);
+        rest = behind;
     }
-    Some(Replayed { table, length: bytes.len() as u64, chain })
+    Some(Replayed { table, taken })
+}
+
+fn read_record(record: &mut &[u8]) -> Option<Event> {
+    let (hash, kind) = (number(record)?, number(record)?);
+    // The kind is the lower half of the two.
+    let subject = Subject::of_parts(kind as u32, (kind >> 32) as u32, hash)?;
+    let number = number(record)?;
+    let since = self::number(record)?.cast_signed();
+    let fate = if since == DEAD { Fate::Dead } else { Fate::Stale { since } };
+    Some(Event { subject, fate, number })
 }
 
 fn number(bytes: &mut &[u8]) -> Option<u64> {
@@ -298,25 +346,46 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn table(floor: u64, events: &[(u64, u64)]) -> Table {
-        Table { floor, by_label: events.iter().copied().collect() }
+    fn table(floor: u64, events: &[Event]) -> Table {
+        let mut table = Table::with(floor, 99);
+        for event in events {
+            table.note(*event);
+        }
+        table
     }
+
+    const fn event(hash: u64, number: u64) -> Event {
+        Event { subject: Subject::Label(hash), fate: Fate::Dead, number }
+    }
+
+    const STALE: Event = Event {
+        subject: Subject::Prefix { length: 12, hash: 7 },
+        fate: Fate::Stale { since: -5 },
+        number: 6,
+    };
 
     /// A log of two events that was appended to.
     fn log() -> Vec<u8> {
-        let (mut bytes, chain) = encode(&table(3, &[(7, 4)]));
-        let chain = put_record(&mut bytes, 8, 6, chain);
-        put_record(&mut bytes, 7, 5, chain);
+        let (mut bytes, chain) = encode(&table(3, &[event(7, 4)]), 1000);
+        let chain = put_record(&mut bytes, &STALE, chain);
+        put_record(&mut bytes, &event(7, 5), chain);
         bytes
     }
 
     #[test]
-    fn a_log_is_read_back_with_the_last_event_of_each_label() {
+    fn a_log_is_read_back_with_the_last_events_of_each_subject() {
         let read = decode(&log()).unwrap();
-        assert_eq!(read.table, table(3, &[(7, 5), (8, 6)]));
-        assert_eq!(read.length, (HEADER + 3 * RECORD) as u64);
-        let (empty, _) = encode(&Table::default());
+        assert_eq!(read.table, table(3, &[event(7, 5), STALE]));
+        assert_eq!(read.taken, 1000);
+        let (again, _) = encode(&read.table, 1000);
+        assert_eq!(again.len(), HEADER + 2 * RECORD);
+        assert_eq!(decode(&again), Some(read));
+        let (empty, _) = encode(&Table::default(), 1);
         assert_eq!(decode(&empty).unwrap().table, Table::default());
+        let all = Event { subject: Subject::Everything, ..event(0, 8) };
+        let (mut bytes, chain) = encode(&table(3, &[event(7, 4), STALE]), 1000);
+        put_record(&mut bytes, &all, chain);
+        assert_eq!(decode(&bytes).unwrap().table, table(9, &[]));
     }
 
     #[test]

@@ -37,9 +37,8 @@ pub(crate) use spill::{Published, Spill};
 
 use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::key::Key;
-use crate::labels::Label;
 use crate::meta::Meta;
 use crate::options::{Clock, DiskOptions, Options};
 use crate::reason::{Damage, OpenError};
@@ -112,7 +111,8 @@ impl<M: Meta> Disk<M> {
         });
         tier.with_index(|index, hot| {
             for (id, size) in found {
-                if !index.place(id.key, Slot::stored(&id, size, Weak::new()), hot) {
+                let removed = tier.events.has_removed(&id.key, id.sequence);
+                if removed || !index.place(id.key, Slot::stored(&id, size, Weak::new()), hot) {
                     index.doom(id);
                 }
             }
@@ -172,17 +172,24 @@ impl<M: Meta> Disk<M> {
         self.with_index(|index, _| index.remove(&id));
     }
 
-    /// Queues an event for the log. Waits until it is there, but not for a disk that hangs.
-    pub(crate) fn record(
-        &self,
-        labels: &[Label],
-        number: u64,
-    ) -> impl Future<Output = ()> + use<M> {
-        let (io, answer) = (Arc::clone(&self.io), self.journal.append(labels, number));
+    /// Queues events for the log. Waits until they are there, and what was queued before, but not for
+    /// a disk that hangs.
+    pub(crate) fn record(&self, events: Vec<Event>) -> impl Future<Output = ()> + use<M> {
+        let (io, answer) = (Arc::clone(&self.io), self.journal.append(events));
         async move {
             // What went wrong is counted; the event holds all the same.
             let _ = io.answer(answer, io.patience).await;
         }
+    }
+
+    /// Notes that the files of a key were removed: they may be there yet when the process is killed.
+    pub(crate) fn record_removal(&self, key_id: &[u8; 32]) {
+        self.journal.note(self.events.add_removal(key_id));
+    }
+
+    /// No file has a lower number.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        lock(&self.index).oldest()
     }
 
     /// Forgets everything; returns how many entries of how many bytes that were.
@@ -270,7 +277,7 @@ impl<M: Meta> Disk<M> {
                 Done::elsewhere(name, length, &trailers, place)
             }
         };
-        Some(Entry::new(meta, Body::complete(done), id.sequence))
+        Some(Entry::new(meta, Body::complete(done), id.sequence, &self.events))
     }
 
     /// One body for all entries of a file, so that its end shows in each of them.

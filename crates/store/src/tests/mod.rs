@@ -8,6 +8,7 @@ mod faults;
 mod following;
 mod model;
 mod open_files;
+mod purges;
 mod room;
 mod sharing;
 

@@ -80,6 +80,7 @@ async fn look_ups_of_one_key_share_one_read() {
         None
     });
     let store = setup.open();
+    reads.store(0, Ordering::SeqCst);
     let tasks: Vec<_> = (0..100)
         .map(|_| {
             let store = store.clone();
@@ -92,11 +93,11 @@ async fn look_ups_of_one_key_share_one_read() {
     assert_eq!(reads.load(Ordering::SeqCst), 2, "one open, one read");
 }
 
-/// Files whose `nth` opening waits at the gate.
+/// Files whose `nth` opening waits at the gate, not counting that of the directory at the start.
 fn stopped_at(nth: u64, gate: &Arc<Gate>) -> Files {
     let (count, gate) = (AtomicU64::new(0), Arc::clone(gate));
     Files::failing(move |op| {
-        if op == Op::Open && count.fetch_add(1, Ordering::SeqCst) == nth {
+        if op == Op::Open && count.fetch_add(1, Ordering::SeqCst) == nth + 1 {
             gate.pass();
         }
         None
