@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use store::{Cleared, DiskOptions, OpenError, Options, Store};
 
-use crate::cli::Clear;
+use crate::cli::Instances;
 use crate::control::{self, AskError, Request};
 use crate::state::{self, Claim, StateError};
 use crate::units::{responses, rough_bytes};
 
 /// An instance that starts or stops holds its directory for a moment without answering.
-const ATTEMPTS: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ATTEMPTS: u32 = 40;
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a cache was not emptied.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ enum Done {
 /// Empties what `what` selects and says so, one line each. One that fails does not keep the others
 /// from being emptied; the first failure is returned.
 pub(crate) fn run(
-    what: &Clear,
+    what: &Instances,
     base: Option<PathBuf>,
     out: &mut dyn Write,
 ) -> Result<(), ClearError> {
@@ -96,7 +96,11 @@ pub(crate) fn run(
     failure.map_or(Ok(()), Err)
 }
 
-fn selected(what: &Clear, base: Option<PathBuf>) -> Result<Vec<PathBuf>, ClearError> {
+/// The directories of the instances that were asked for.
+pub(crate) fn selected(
+    what: &Instances,
+    base: Option<PathBuf>,
+) -> Result<Vec<PathBuf>, ClearError> {
     if let Some(directory) = &what.directory {
         return Ok(vec![directory.clone()]);
     }
@@ -132,7 +136,7 @@ fn clear(directory: &Path) -> Result<Done, ClearError> {
             Err(busy @ StateError::InUse { .. }) => busy,
             Err(error) => return Err(error.into()),
         };
-        match control::ask(directory, Request::Clear) {
+        match control::ask(directory, &Request::Clear) {
             Ok(answer) => return Ok(Done::Told(told(&answer))),
             Err(AskError::NotRunning) if attempt < ATTEMPTS => thread::sleep(PAUSE),
             Err(AskError::NotRunning) => return Err(busy.into()),

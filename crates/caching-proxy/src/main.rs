@@ -8,6 +8,7 @@ mod control;
 mod demo;
 mod files;
 mod output;
+mod purge;
 mod recorder;
 mod serve;
 mod signals;
@@ -47,6 +48,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
         }
         Command::Serve(serve) => Ok(serve::run(*serve, &process)?),
         Command::Clear(what) => Ok(clear::run(&what, base_directory(&process), &mut io::stdout())?),
+        Command::Purge(purge) => {
+            Ok(purge::run(&purge, base_directory(&process), &mut io::stdout())?)
+        }
         Command::Demo { port } => Ok(serve::run_demo(port, &process)?),
     }
 }

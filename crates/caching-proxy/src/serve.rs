@@ -7,6 +7,7 @@ use std::{io, thread};
 
 use policy::Rules;
 use proxy::clock::Clock;
+use proxy::purge::Purge;
 use proxy::{Limits, OriginUrl, Running, Settings, StartError};
 use serde_json::{Value, json};
 use store::DiskOptions;
@@ -182,6 +183,7 @@ impl Commands for Steering {
         match request {
             Request::Clear => self.clear(),
             Request::Stats => self.stats(),
+            Request::Purge { what, soft } => self.purge(&what, soft),
         }
     }
 }
@@ -195,6 +197,15 @@ impl Steering {
         }
         self.log.say(Event::Cleared { entries, bytes });
         json!({ "entries": entries, "bytes": bytes })
+    }
+
+    fn purge(&self, what: &Purge, soft: bool) -> Value {
+        if let Err(error) = self.handle.purge(what, soft) {
+            return json!({ "error": format!("cannot wait for the disk: {error}") });
+        }
+        let what = what.to_string();
+        self.log.say(Event::Purged { what: what.clone(), soft });
+        json!({ "purged": what, "soft": soft })
     }
 
     fn stats(&self) -> Value {

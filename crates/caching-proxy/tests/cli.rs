@@ -36,6 +36,8 @@ fn bad_input_is_refused_in_one_line_with_exit_code_2() {
             &["--port", "1", "--cache-ttl", "5 years", origin[0], origin[1]],
             "--cache-ttl: \"5 years\"",
         ),
+        (&["purge"], "purge: nothing is named"),
+        (&["purge", "--url", "a"], "--url: \"a\": it must start with"),
         (&["serve"], "unexpected argument \"serve\""),
         (&["demo", "--origin", "http://a"], "unknown option \"--origin\""),
     ];

@@ -12,6 +12,7 @@ mod head;
 mod ids;
 mod origin;
 mod proxy_status;
+pub mod purge;
 mod request;
 mod server;
 mod settings;

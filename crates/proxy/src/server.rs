@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use store::{Cleared, OpenError, Stats, Store};
+use store::{Cleared, Fate, Key, OpenError, Stats, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
@@ -15,6 +15,7 @@ use crate::events::{Counters, Counts, Recorder};
 use crate::front::listener;
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
+use crate::purge::{About, Purge};
 use crate::request::aliases::Aliases;
 use crate::request::invalidations::Invalidations;
 use crate::request::join::Flights;
@@ -57,6 +58,7 @@ pub struct Running {
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
+    origin: Arc<origin::Shared>,
     counters: Arc<[Arc<Counters>]>,
 }
 
@@ -97,7 +99,11 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
     });
     let (alive, all_gone) = mpsc::channel(1);
     let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let handle = Handle { shared: Arc::clone(&shared), counters: Arc::clone(&counters) };
+    let handle = Handle {
+        shared: Arc::clone(&shared),
+        origin: Arc::clone(&origin),
+        counters: Arc::clone(&counters),
+    };
     let mut running =
         Running { address: bound.unwrap_or(listen), handle, stops: Vec::new(), alive: all_gone };
     for (number, (listener, counters)) in listeners.into_iter().zip(counters.iter()).enumerate() {
@@ -157,6 +163,32 @@ impl Handle {
         self.shared.flights.detach_all();
         self.shared.aliases.clear();
         self.shared.store.clear()
+    }
+
+    /// Purges stored responses, and what is on its way: a hard purge removes them, a soft one makes
+    /// them stale. Waits until the disk knows it too, so that it holds after a crash. Blocks; not for
+    /// a thread that serves requests.
+    pub fn purge(&self, purge: &Purge, soft: bool) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let now = self.shared.clock.now();
+        let mut about = purge.about(&self.origin.name);
+        let keys: Vec<_> = about
+            .iter()
+            .filter_map(
+                |about| if let About::Key(key) = about { Some(Key::new(key)) } else { None },
+            )
+            .collect();
+        // With a URL goes what answers in its place.
+        for alias in keys.iter().flat_map(|key| self.shared.aliases.invalidate(key, now)) {
+            about.push(About::Key(alias.as_bytes().to_vec()));
+        }
+        let fate = if soft { Fate::Stale { since: now.as_millis() } } else { Fate::Dead };
+        let matchers: Vec<_> = about.iter().map(About::matcher).collect();
+        let recorded = self.shared.store.invalidate(&matchers, fate);
+        // Those who come now do not wait for what has been purged.
+        self.shared.flights.detach_all();
+        runtime.block_on(recorded);
+        Ok(())
     }
 
     /// Waits until what was cleared is gone from the disk too, so that not even a crash brings it

@@ -47,7 +47,7 @@ fn objects(directory: &Path) -> usize {
     files.len() - own + deeper.iter().map(|path| objects(path)).sum::<usize>()
 }
 
-fn cleared(what: &Clear, base: &Path) -> Result<String, ClearError> {
+fn cleared(what: &Instances, base: &Path) -> Result<String, ClearError> {
     let mut out = Vec::new();
     run(what, Some(base.to_owned()), &mut out)?;
     Ok(String::from_utf8(out).unwrap())
@@ -57,8 +57,8 @@ fn cleared(what: &Clear, base: &Path) -> Result<String, ClearError> {
 fn nothing_there_is_nothing_to_clear() {
     let base = tempfile::tempdir().unwrap();
     let missing = base.path().join("missing");
-    assert_eq!(cleared(&Clear::default(), &missing).unwrap(), "nothing to clear\n");
-    let named = Clear { directory: Some(missing.clone()), ..Clear::default() };
+    assert_eq!(cleared(&Instances::default(), &missing).unwrap(), "nothing to clear\n");
+    let named = Instances { directory: Some(missing.clone()), ..Instances::default() };
     assert_eq!(cleared(&named, base.path()).unwrap(), "nothing to clear\n");
     assert!(!missing.exists());
 }
@@ -68,7 +68,7 @@ fn a_running_instance_is_told() {
     let base = tempfile::tempdir().unwrap();
     let claim = instance(base.path(), "http://a", 1);
     let _server = Server::start(&claim, Arc::new(Running)).unwrap();
-    let line = cleared(&Clear::default(), base.path()).unwrap();
+    let line = cleared(&Instances::default(), base.path()).unwrap();
     assert!(line.starts_with("cleared 12 responses (3.4 KiB) in "), "{line}");
     assert!(line.ends_with("http-a-80.1, in use by a running instance\n"), "{line}");
 }
@@ -79,7 +79,7 @@ fn an_instance_that_is_still_starting_is_waited_for() {
     let claim = instance(base.path(), "http://a", 1);
     let asking = std::thread::spawn({
         let base = base.path().to_owned();
-        move || cleared(&Clear::default(), &base)
+        move || cleared(&Instances::default(), &base)
     });
     thread::sleep(PAUSE * 2);
     let _server = Server::start(&claim, Arc::new(Running)).unwrap();
@@ -94,11 +94,11 @@ fn without_an_instance_the_files_are_removed_and_counted() {
     fill(&claim, 3);
     drop(claim);
     assert_eq!(objects(&store), 3);
-    let line = cleared(&Clear::default(), base.path()).unwrap();
+    let line = cleared(&Instances::default(), base.path()).unwrap();
     assert!(line.starts_with("cleared 3 responses ("), "{line}");
     assert!(line.contains(" KiB) in "), "{line}");
     assert_eq!(objects(&store), 0);
-    let again = cleared(&Clear::default(), base.path()).unwrap();
+    let again = cleared(&Instances::default(), base.path()).unwrap();
     assert!(again.starts_with("cleared 0 responses (0 B) in "), "{again}");
 }
 
@@ -110,7 +110,7 @@ fn a_cache_of_another_version_is_removed_whole() {
     fill(&claim, 1);
     drop(claim);
     std::fs::write(store.join("format"), "store of tomorrow\n").unwrap();
-    let line = cleared(&Clear::default(), base.path()).unwrap();
+    let line = cleared(&Instances::default(), base.path()).unwrap();
     assert!(line.starts_with("cleared a cache of another version in "), "{line}");
     assert!(!store.exists());
 }
@@ -124,13 +124,16 @@ fn only_the_selected_instances_are_cleared() {
     }
     let origin = |url: &str| proxy::OriginUrl::parse(url).ok();
     let table = [
-        (Clear::default(), vec!["http-a-80.1", "http-a-80.2", "http-b-80.1"]),
-        (Clear { port: Some(1), ..Clear::default() }, vec!["http-a-80.1", "http-b-80.1"]),
+        (Instances::default(), vec!["http-a-80.1", "http-a-80.2", "http-b-80.1"]),
+        (Instances { port: Some(1), ..Instances::default() }, vec!["http-a-80.1", "http-b-80.1"]),
         (
-            Clear { origin: origin("http://a"), ..Clear::default() },
+            Instances { origin: origin("http://a"), ..Instances::default() },
             vec!["http-a-80.1", "http-a-80.2"],
         ),
-        (Clear { origin: origin("http://b"), port: Some(1), directory: None }, vec!["http-b-80.1"]),
+        (
+            Instances { origin: origin("http://b"), port: Some(1), directory: None },
+            vec!["http-b-80.1"],
+        ),
     ];
     for (what, names) in table {
         let text = cleared(&what, base.path()).unwrap();
@@ -151,13 +154,13 @@ fn foreign_files_are_never_removed() {
     std::fs::create_dir(claim.store()).unwrap();
     std::fs::write(&precious, "x").unwrap();
     drop(claim);
-    let error = cleared(&Clear::default(), base.path()).unwrap_err();
+    let error = cleared(&Instances::default(), base.path()).unwrap_err();
     assert!(matches!(error, ClearError::Open(OpenError::Foreign { .. })), "{error}");
     assert!(precious.exists());
 }
 
 #[test]
 fn without_a_home_there_is_no_place_to_look() {
-    let error = run(&Clear::default(), None, &mut Vec::new()).unwrap_err();
+    let error = run(&Instances::default(), None, &mut Vec::new()).unwrap_err();
     assert!(matches!(error, ClearError::State(StateError::NoHome)));
 }

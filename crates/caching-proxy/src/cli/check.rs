@@ -11,8 +11,8 @@ use proxy::OriginUrl;
 
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
-use super::raw::{Raw, RawCommand};
-use super::{Clear, Command, Serve, targeted};
+use super::raw::{Raw, RawCommand, RawInstances};
+use super::{Command, Instances, Purge, Serve, purge, targeted};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -167,21 +167,31 @@ impl Texts<'_> {
 /// Checks everything that was given.
 pub(super) fn command(raw: Raw, environment: Lookup<'_>) -> Result<Command, Fault> {
     let texts = Texts { environment };
-    if let Some(RawCommand::Demo { port }) = raw.command {
-        let port = texts.of("--port", port).map_or(Ok(0), |given| given.port())?;
-        return Ok(Command::Demo { port });
+    match raw.command {
+        Some(RawCommand::Demo { port }) => {
+            let port = texts.of("--port", port).map_or(Ok(0), |given| given.port())?;
+            return Ok(Command::Demo { port });
+        }
+        Some(RawCommand::Purge(raw)) => {
+            let (what, soft) = (purge::what(&raw)?, raw.soft);
+            let instances = instances(raw.instances, &texts)?;
+            return Ok(Command::Purge(Purge { what, soft, instances }));
+        }
+        None => {}
     }
     if texts.flag("--clear-cache", raw.clear_cache)?.is_some() {
-        return clear(raw, &texts).map(Command::Clear);
+        let Raw { cache_dir, origin, port, listen, .. } = raw;
+        let raw = RawInstances { cache_dir, origin, port, listen };
+        return instances(raw, &texts).map(Command::Clear);
     }
     serve(raw, &texts).map(|serve| Command::Serve(Box::new(serve)))
 }
 
-fn clear(raw: Raw, texts: &Texts<'_>) -> Result<Clear, Fault> {
+fn instances(raw: RawInstances, texts: &Texts<'_>) -> Result<Instances, Fault> {
     let directory = texts.of("--cache-dir", raw.cache_dir).map(|given| PathBuf::from(given.value));
     let origin = texts.of("--origin", raw.origin).map(|given| given.origin()).transpose()?;
     let listen = listen(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
-    Ok(Clear { directory, origin, port: listen.map(|address| address.port()) })
+    Ok(Instances { directory, origin, port: listen.map(|address| address.port()) })
 }
 
 fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {

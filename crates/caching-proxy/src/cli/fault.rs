@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 25] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--origin", "--origin http://127.0.0.1:8000"),
@@ -30,6 +30,11 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("--max-hops", "--max-hops 16"),
     ("--cache-status", "--cache-status normal"),
     ("--query-content", "--query-content 64KiB"),
+    ("--url", "--url http://127.0.0.1:3000/news"),
+    ("--prefix", "--prefix http://127.0.0.1:3000/blog/"),
+    ("--host", "--host 127.0.0.1:3000"),
+    ("--tag", "--tag news"),
+    ("--group", "--group news"),
 ];
 
 /// Where a value came from.

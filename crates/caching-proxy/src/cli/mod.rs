@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod environment;
 mod fault;
+mod purge;
 mod raw;
 mod targeted;
 
@@ -29,7 +30,9 @@ pub(crate) enum Command {
     /// Forward and keep.
     Serve(Box<Serve>),
     /// Empty caches and exit.
-    Clear(Clear),
+    Clear(Instances),
+    /// Purge some of what running instances have stored, and exit.
+    Purge(Purge),
     /// Serve the built-in origin.
     Demo {
         /// The port on loopback; 0 lets the system pick one.
@@ -107,15 +110,26 @@ impl Serve {
     }
 }
 
-/// Which caches to empty. Nothing given: every one of this user.
+/// Whose caches are meant. Nothing given: every one of this user.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Clear {
+pub(crate) struct Instances {
     /// This directory.
     pub(crate) directory: Option<PathBuf>,
     /// Those of this origin.
     pub(crate) origin: Option<OriginUrl>,
     /// Those of this port, whatever the address.
     pub(crate) port: Option<u16>,
+}
+
+/// What to purge, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Purge {
+    /// Which responses.
+    pub(crate) what: proxy::purge::Purge,
+    /// Making them stale is enough.
+    pub(crate) soft: bool,
+    /// Of which instances.
+    pub(crate) instances: Instances,
 }
 
 /// Reads the arguments (without the program's name) and the environment.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::environment::variable_of;
 
@@ -16,6 +16,8 @@ Examples:
       Keep only what the origin says may be kept.
   caching-proxy --clear-cache
       Empty every cache of this user, also those in use, and exit.
+  caching-proxy purge --tag news --soft
+      Make what has this tag stale in the running instances, and exit.
   caching-proxy demo
       Try it without a server of your own.
 
@@ -112,6 +114,54 @@ pub(crate) enum RawCommand {
         #[arg(long, value_name = "N", allow_negative_numbers = true)]
         port: Option<String>,
     },
+    /// Have running instances forget some of what they have stored, or make it stale
+    Purge(RawPurge),
+}
+
+/// What to purge, and where.
+#[derive(Debug, Args)]
+pub(crate) struct RawPurge {
+    /// This URL, as clients ask for it, with all its variants
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// All URLs that begin so; if it reaches into the query, all queries of that path
+    #[arg(long, value_name = "URL")]
+    pub(crate) prefix: Option<String>,
+    /// All of this host, as clients name it, or the host of --group
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) host: Option<String>,
+    /// All with this tag in Surrogate-Key, Cache-Tag or xkey
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// All of this group in Cache-Groups, of the host given with --host
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Everything
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Make it stale instead: it is validated, and may be served while that is under way or fails, as
+    /// far as its terms allow
+    #[arg(long)]
+    pub(crate) soft: bool,
+    #[command(flatten)]
+    pub(crate) instances: RawInstances,
+}
+
+/// Whose caches are meant.
+#[derive(Debug, Args)]
+pub(crate) struct RawInstances {
+    /// Of the instance with this cache directory [default: all running ones of this user]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<OsString>,
+    /// Of instances before this server
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Option<String>,
+    /// Of instances on this port
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) port: Option<String>,
+    /// Of instances on the port of this address
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<String>,
 }
 
 /// The clap command, each option's help naming its variable.

@@ -130,11 +130,68 @@ fn clearing_takes_what_narrows_it() {
         Ok(Command::Clear(clear)) => clear,
         other => panic!("{args:?} gave {other:?}"),
     };
-    assert_eq!(cleared(&["--clear-cache"]), Clear::default());
+    assert_eq!(cleared(&["--clear-cache"]), Instances::default());
     let narrowed = cleared(&["--clear-cache", "--port", "1", "--origin", "http://a"]);
     assert_eq!((narrowed.port, narrowed.origin.unwrap().to_string()), (Some(1), "http://a".into()));
     let directory = cleared(&["--clear-cache", "--cache-dir", "/d"]).directory;
     assert_eq!(directory, Some("/d".into()));
+}
+
+#[test]
+fn a_purge_names_one_thing_and_the_instances_it_is_for() {
+    let purge = |args: &[&str]| match read_with(&[&["purge"], args].concat(), &[]) {
+        Ok(Command::Purge(Purge { what, soft, instances })) => (what.to_string(), soft, instances),
+        other => panic!("{args:?} gave {other:?}"),
+    };
+    let rows: &[(&[&str], &str)] = &[
+        (&["--url", "http://a:1/b?c"], "http://a:1/b?c"),
+        (&["--prefix", "http://a/b"], "all that begins with http://a/b"),
+        (&["--host", "a:1"], "all of host a:1"),
+        (&["--tag", "t"], "all with tag t"),
+        (&["--group", "g", "--host", "a"], "group g of host a"),
+        (&["--all"], "everything"),
+    ];
+    for (args, what) in rows {
+        let (said, soft, instances) = purge(args);
+        assert_eq!((said.as_str(), soft, instances), (*what, false, Instances::default()));
+    }
+    let (_, soft, instances) = purge(&["--all", "--soft", "--cache-dir", "/d", "--port", "1"]);
+    assert!(soft);
+    assert_eq!((instances.directory, instances.port), (Some("/d".into()), Some(1)));
+}
+
+#[test]
+fn a_purge_of_nothing_or_of_two_things_is_refused() {
+    let rows: &[(&[&str], &str)] = &[
+        (&[], "purge: nothing is named; give --url, --prefix, --host, --tag, --group or --all"),
+        (
+            &["--soft"],
+            "purge: nothing is named; give --url, --prefix, --host, --tag, --group or --all",
+        ),
+        (&["--all", "--tag", "a"], "--tag and --all exclude each other; give one of them"),
+        (
+            &["--url", "http://a/", "--host", "a"],
+            "--url and --host exclude each other; give one of them",
+        ),
+        (
+            &["--group", "a"],
+            "--group: its host is missing; groups are of a host, give it with --host a.example",
+        ),
+        (
+            &["--url", "/a"],
+            "--url: \"/a\": it must start with http:// or https://; \
+             write it like --url http://127.0.0.1:3000/news",
+        ),
+        (
+            &["--tag", ""],
+            "--tag: \"\": it must be a name of printable ASCII; write it like --tag news",
+        ),
+        (&["--ur", "x"], "unknown option \"--ur\"; did you mean --url?"),
+    ];
+    for (args, line) in rows {
+        let fault = read_with(&[&["purge"], *args].concat(), &[]).unwrap_err();
+        assert_eq!(fault.to_string(), *line, "{args:?}");
+    }
 }
 
 #[test]

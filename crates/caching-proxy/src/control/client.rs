@@ -33,7 +33,7 @@ pub(crate) enum AskError {
 }
 
 /// Asks the instance that runs in this directory.
-pub(crate) fn ask(directory: &Path, request: Request) -> Result<Value, AskError> {
+pub(crate) fn ask(directory: &Path, request: &Request) -> Result<Value, AskError> {
     let mut socket = connect(directory)?;
     let answer = exchange(&mut socket, request).map_err(AskError::Io)?;
     let answer: Value = serde_json::from_slice(&answer).map_err(|_| AskError::Garbled)?;
@@ -51,7 +51,7 @@ fn connect(directory: &Path) -> Result<UnixStream, AskError> {
     })
 }
 
-fn exchange(socket: &mut UnixStream, request: Request) -> io::Result<Vec<u8>> {
+fn exchange(socket: &mut UnixStream, request: &Request) -> io::Result<Vec<u8>> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.write_all(request.to_line().as_bytes())?;

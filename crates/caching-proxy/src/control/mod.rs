@@ -5,43 +5,60 @@
 
 mod client;
 mod path;
+mod purge;
 mod server;
 
+use proxy::purge::Purge;
 use serde_json::{Value, json};
 
 pub(crate) use client::{AskError, ask};
 pub(crate) use server::{BindError, Server};
 
 /// What can be asked of a running instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Forget everything that is stored.
     Clear,
     /// Tell the counters.
     Stats,
+    /// Forget some of what is stored, or take it for stale.
+    Purge {
+        /// Which.
+        what: Purge,
+        /// Stale is enough.
+        soft: bool,
+    },
 }
 
 impl Request {
-    const ALL: [Self; 2] = [Self::Clear, Self::Stats];
-
     /// The word on the wire.
-    const fn word(self) -> &'static str {
+    const fn word(&self) -> &'static str {
         match self {
             Self::Clear => "clear",
             Self::Stats => "stats",
+            Self::Purge { .. } => "purge",
         }
     }
 
-    fn to_line(self) -> String {
-        format!("{}\n", json!({ "command": self.word() }))
+    fn to_line(&self) -> String {
+        let mut line = match self {
+            Self::Clear | Self::Stats => json!({}),
+            Self::Purge { what, soft } => purge::to_json(what, *soft),
+        };
+        line["command"] = self.word().into();
+        format!("{line}\n")
     }
 
     /// Reads what a client sent; the error is told to it.
     fn parse(line: &[u8]) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(line).map_err(|_| "not a line of JSON")?;
         let word = value["command"].as_str().ok_or("no member \"command\"")?;
-        let known = Self::ALL.into_iter().find(|request| request.word() == word);
-        known.ok_or_else(|| format!("unknown command {word:?}"))
+        match word {
+            "clear" => Ok(Self::Clear),
+            "stats" => Ok(Self::Stats),
+            "purge" => purge::from_json(&value).map(|(what, soft)| Self::Purge { what, soft }),
+            _ => Err(format!("unknown command {word:?}")),
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::path::SocketPath;
 use super::{Commands, Request};
 use crate::state::{Claim, SOCKET};
 
-/// A request is one short line.
-const LONGEST_REQUEST: usize = 4096;
+/// A request is one line, the longest one with a URL.
+const LONGEST_REQUEST: usize = 16 << 10;
 /// For each read and write of a client that says nothing; it blocks nobody but itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Clients at once; more are turned away.

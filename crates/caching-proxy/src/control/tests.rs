@@ -34,8 +34,9 @@ fn raw(directory: &Path, bytes: &[u8]) -> String {
 fn each_command_is_answered() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
-    for request in Request::ALL {
-        assert_eq!(ask(directory.path(), request).unwrap(), json!({ "did": request.word() }));
+    let purge = Request::Purge { what: Purge::All, soft: true };
+    for request in [Request::Clear, Request::Stats, purge] {
+        assert_eq!(ask(directory.path(), &request).unwrap(), json!({ "did": request.word() }));
     }
 }
 
@@ -43,12 +44,13 @@ fn each_command_is_answered() {
 fn garbage_is_answered_with_an_error_and_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
-    let table: [(&[u8], &str); 6] = [
+    let table: [(&[u8], &str); 7] = [
         (b"", "{\"error\":\"not a line of JSON\"}\n"),
         (b"\xff\xfe\n", "{\"error\":\"not a line of JSON\"}\n"),
         (b"GET / HTTP/1.1\r\n\r\n", "{\"error\":\"not a line of JSON\"}\n"),
         (b"[]\n", "{\"error\":\"no member \\\"command\\\"\"}\n"),
         (b"{\"command\":\"halt\"}\n", "{\"error\":\"unknown command \\\"halt\\\"\"}\n"),
+        (b"{\"command\":\"purge\"}\n", "{\"error\":\"a purge has to name one thing\"}\n"),
         (b"{\"command\":\"clear\"}", "{\"did\":\"clear\"}\n"),
     ];
     for (bytes, answer) in table {
@@ -61,7 +63,7 @@ fn a_request_without_end_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
     let mut client = UnixStream::connect(directory.path().join(SOCKET)).unwrap();
-    client.write_all(&[b'x'; 4096]).unwrap();
+    client.write_all(&[b'x'; 16 << 10]).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "{\"error\":\"not a line of JSON\"}\n");
@@ -72,7 +74,7 @@ fn a_silent_client_does_not_keep_others_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
     let _silent = UnixStream::connect(directory.path().join(SOCKET)).unwrap();
-    assert!(ask(directory.path(), Request::Stats).is_ok());
+    assert!(ask(directory.path(), &Request::Stats).is_ok());
 }
 
 #[test]
@@ -84,16 +86,16 @@ fn the_socket_is_for_this_user_alone_and_goes_with_the_server() {
     assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     drop(server);
     assert!(!socket.exists());
-    assert!(matches!(ask(directory.path(), Request::Stats), Err(AskError::NotRunning)));
+    assert!(matches!(ask(directory.path(), &Request::Stats), Err(AskError::NotRunning)));
 }
 
 #[test]
 fn a_socket_that_a_killed_instance_left_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     drop(std::os::unix::net::UnixListener::bind(directory.path().join(SOCKET)).unwrap());
-    assert!(matches!(ask(directory.path(), Request::Stats), Err(AskError::NotRunning)));
+    assert!(matches!(ask(directory.path(), &Request::Stats), Err(AskError::NotRunning)));
     let _running = serve(directory.path());
-    assert!(ask(directory.path(), Request::Stats).is_ok());
+    assert!(ask(directory.path(), &Request::Stats).is_ok());
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_path_longer_than_a_socket_address_works() {
     let base = tempfile::tempdir().unwrap();
     let directory = base.path().join("d".repeat(120));
     let (_claim, server) = serve(&directory);
-    assert!(ask(&directory, Request::Clear).is_ok());
+    assert!(ask(&directory, &Request::Clear).is_ok());
     drop(server);
     assert!(!directory.join(SOCKET).exists());
 }
@@ -120,6 +122,6 @@ fn a_path_longer_than_a_socket_address_works() {
 fn no_instance_is_told_from_no_directory_by_neither() {
     let base = tempfile::tempdir().unwrap();
     for directory in [base.path().to_owned(), base.path().join("missing/".repeat(20))] {
-        assert!(matches!(ask(&directory, Request::Clear), Err(AskError::NotRunning)));
+        assert!(matches!(ask(&directory, &Request::Clear), Err(AskError::NotRunning)));
     }
 }

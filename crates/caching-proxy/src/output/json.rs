@@ -29,6 +29,9 @@ fn body(event: &Event) -> Value {
         Event::Cleared { entries, bytes } => {
             json!({ "event": "cleared", "entries": entries, "bytes": bytes })
         }
+        Event::Purged { what, soft } => {
+            json!({ "event": "purged", "what": what, "soft": soft })
+        }
         Event::Hint(text) => json!({ "event": "hint", "message": text }),
         Event::Trouble { code, message, times } => {
             json!({ "event": code, "message": message, "times": times })

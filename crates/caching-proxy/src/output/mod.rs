@@ -109,6 +109,13 @@ pub(crate) enum Event {
         /// What they took.
         bytes: u64,
     },
+    /// Something stored was purged through the control socket.
+    Purged {
+        /// What, in words.
+        what: String,
+        /// It was only made stale.
+        soft: bool,
+    },
     /// Something to try.
     Hint(String),
     /// Something that the proxy can work around.

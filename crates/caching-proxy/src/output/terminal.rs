@@ -36,6 +36,8 @@ pub(super) fn line(event: &Event, colours: bool) -> String {
         Event::Cleared { entries, bytes } => {
             format!("cache cleared: {}, {}", responses(*entries), rough_bytes(*bytes))
         }
+        Event::Purged { what, soft: false } => format!("purged: {what}"),
+        Event::Purged { what, soft: true } => format!("made stale: {what}"),
         Event::Hint(text) => text.clone(),
         Event::Trouble { message, times: 1, .. } => warning(message, paint),
         Event::Trouble { message, times, .. } => {

@@ -22,6 +22,7 @@ mod keys;
 mod large;
 mod loops;
 mod no_vary_search;
+mod purging;
 mod query;
 mod ranges;
 mod refreshing;

@@ -22,9 +22,9 @@ pub(crate) fn of(
     let mut labels: Vec<_> = of_groups(worker, request, &groups(response)).collect();
     let server = worker.origin.shared.name.as_bytes();
     let Tags { names, beyond } = tags(response);
-    labels.extend(names.iter().map(|tag| label(&[b"tag", server, tag])));
+    labels.extend(names.iter().map(|tag| of_tag(server, tag)));
     if beyond {
-        labels.push(label(&[b"tags beyond bounds", server]));
+        labels.push(of_many_tags(server));
     }
     Labels::new(began, labels)
 }
@@ -40,7 +40,22 @@ pub(crate) fn of_groups(
         policy::key::origin(&mut origin, request.scheme.as_str().as_bytes(), &request.authority);
     }
     let server = worker.origin.shared.name.as_bytes();
-    groups.iter().map(move |group| label(&[b"group", server, &origin, group]))
+    groups.iter().map(move |group| of_group(server, &origin, group))
+}
+
+/// The label of a group of an origin, as its name stands between the quotes.
+pub(crate) fn of_group(server: &[u8], origin: &[u8], group: &[u8]) -> Label {
+    label(&[b"group", server, origin, group])
+}
+
+/// The label of a tag.
+pub(crate) fn of_tag(server: &[u8], tag: &[u8]) -> Label {
+    label(&[b"tag", server, tag])
+}
+
+/// The label of responses with more tags than are looked at: whoever ends a tag ends these too.
+pub(crate) fn of_many_tags(server: &[u8]) -> Label {
+    label(&[b"tags beyond bounds", server])
 }
 
 /// No part has a line end in it, so no two names are the same by accident.

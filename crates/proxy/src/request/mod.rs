@@ -33,7 +33,7 @@ mod head_update;
 pub(crate) mod invalidations;
 pub(crate) mod join;
 pub(crate) mod key_memory;
-mod labels;
+pub(crate) mod labels;
 mod last_hop;
 mod lead;
 mod look_up;
