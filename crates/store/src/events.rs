@@ -135,6 +135,9 @@ impl Events {
     /// Forgets the events that nothing is left of, neither in memory nor on disk, where no file has
     /// a number below `on_disk`. True if there were some.
     pub(crate) fn prune(&self, on_disk: Option<u64>) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
         let now = self.moment().0;
         let oldest = [self.epochs.oldest(), on_disk].into_iter().flatten().min().unwrap_or(now);
         let bound = oldest.min(now.saturating_sub(UNDER_WAY));

@@ -217,7 +217,7 @@ fn a_clear_empties_the_record_too() {
     post(&proxy, "Invalidate: \"blue\"\r\n");
     proxy.terminate();
     clear(&proxy);
-    assert_eq!(length(), 48, "a header and no events");
+    assert_eq!(length(), 56, "a header and no events");
     proxy.start();
     assert_eq!((get(&proxy, "/red"), get(&proxy, "/red")), ("MISS".into(), "HIT".into()));
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! header    8 bytes magic, u32 version, u32 zero, u64 floor: entries that began before it are dead;
+//!           u64 files with numbers below it are dead;
 //!           u64 numbers below it may have been given; u64 seed of the hashes of keys and prefixes;
 //!           u64 xxh3-64 of the header so far
 //! records   u64 hash, u32 kind: 0 label, 1 key, 2 prefix, 3 everything, 4 files of a key; u32 length
@@ -34,7 +35,7 @@ use crate::stats::Counters;
 const NAME: &str = "events";
 const MAGIC: &[u8; 8] = b"cp-event";
 const VERSION: u32 = 2;
-const HEADER: usize = 48;
+const HEADER: usize = 56;
 const RECORD: usize = 40;
 /// Stands for dead where others have a time.
 const DEAD: i64 = i64::MIN;
@@ -278,6 +279,7 @@ fn encode(table: &Table, taken: u64) -> (Vec<u8>, u64) {
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
     bytes.extend_from_slice(&table.floor.to_le_bytes());
+    bytes.extend_from_slice(&table.files_floor.to_le_bytes());
     bytes.extend_from_slice(&taken.to_le_bytes());
     bytes.extend_from_slice(&table.seed.to_le_bytes());
     let mut chain = xxh3_64(&bytes);
@@ -307,8 +309,9 @@ fn decode(bytes: &[u8]) -> Option<Replayed> {
     let (header, mut rest) = bytes.split_at_checked(HEADER)?;
     let (head, mut sum) = header.split_at(HEADER - 8);
     let mut fields = head.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?.get(4..)?;
-    let (floor, taken) = (number(&mut fields)?, number(&mut fields)?);
-    let mut table = Table::with(floor, number(&mut fields)?);
+    let (floor, files_floor) = (number(&mut fields)?, number(&mut fields)?);
+    let (taken, seed) = (number(&mut fields)?, number(&mut fields)?);
+    let mut table = Table::with(floor, files_floor, seed);
     let mut chain = number(&mut sum)?;
     if chain != xxh3_64(head) {
         return None;
@@ -347,7 +350,7 @@ mod tests {
     use super::*;
 
     fn table(floor: u64, events: &[Event]) -> Table {
-        let mut table = Table::with(floor, 99);
+        let mut table = Table::with(floor, 2, 99);
         for event in events {
             table.note(*event);
         }

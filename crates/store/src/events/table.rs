@@ -15,9 +15,13 @@ pub(crate) const LENGTHS: usize = 64;
 pub(crate) struct Table {
     /// Entries that began before it are dead, whatever they are.
     pub(crate) floor: u64,
+    /// Files with lower numbers may have been removed, which counts at the next start.
+    pub(crate) files_floor: u64,
     /// For the hashes of keys and prefixes.
     pub(crate) seed: u64,
     by_subject: HashMap<Subject, Last, KnownHash>,
+    /// Of each key whose files were removed, by its hash, the number of the last removal.
+    removed: HashMap<u64, u64, KnownHash>,
     /// The lengths of prefixes in use, with how many have each.
     lengths: BTreeMap<u32, usize>,
 }
@@ -69,8 +73,8 @@ impl Table {
     }
 
     /// What a log says before its records.
-    pub(crate) fn with(floor: u64, seed: u64) -> Self {
-        Self { floor, seed, ..Self::default() }
+    pub(crate) fn with(floor: u64, files_floor: u64, seed: u64) -> Self {
+        Self { floor, files_floor, seed, ..Self::default() }
     }
 
     /// Ends whatever began before `number`.
@@ -80,21 +84,28 @@ impl Table {
 
     /// The highest number in it.
     pub(crate) fn last(&self) -> u64 {
-        self.by_subject.values().map(Last::number).max().unwrap_or(0).max(self.floor)
+        let removals = self.removed.values().copied();
+        let numbers = self.by_subject.values().map(Last::number).chain(removals);
+        numbers.max().unwrap_or(0).max(self.floor)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_subject.len()
+        self.by_subject.len() + self.removed.len()
     }
 
     /// The events to write down, so that a table made of them says the same.
     pub(crate) fn events(&self) -> impl Iterator<Item = Event> {
-        self.by_subject.iter().flat_map(|(&subject, last)| {
+        let removals = self.removed.iter().map(|(&hash, &number)| {
+            let subject = Subject::Files(hash);
+            Event { subject, fate: Fate::Dead, number }
+        });
+        let events = self.by_subject.iter().flat_map(|(&subject, last)| {
             let dead = Event { subject, fate: Fate::Dead, number: last.dead };
             let fate = Fate::Stale { since: last.since };
             let stale = Event { subject, fate, number: last.stale };
             [dead, stale].into_iter().filter(|event| event.number > 0)
-        })
+        });
+        events.chain(removals)
     }
 
     /// What a matcher is remembered as. With too many lengths of prefixes, a new one is cut to one
@@ -128,6 +139,11 @@ impl Table {
         if (subject, fate) == (Subject::Everything, Fate::Dead) {
             return self.raise(number);
         }
+        if let Subject::Files(hash) = subject {
+            let last = self.removed.entry(hash).or_default();
+            *last = number.max(*last);
+            return;
+        }
         let last = self.by_subject.entry(subject).or_insert_with(|| {
             if let Subject::Prefix { length, .. } = subject {
                 *self.lengths.entry(length).or_default() += 1;
@@ -140,6 +156,7 @@ impl Table {
     /// Ends all that began no later than at `number`.
     fn raise(&mut self, number: u64) {
         self.floor = self.floor.max(number + 1);
+        self.removed.retain(|_, removal| *removal > number);
         self.retain(|_, last| last.number() > number);
     }
 
@@ -162,27 +179,32 @@ impl Table {
 
     /// True if a file was removed, or is of an entry that is dead for sure, whatever is in it.
     pub(crate) fn has_removed(&self, key_id: &[u8; 32], sequence: u64) -> bool {
-        let removed = self.by_subject.get(&Subject::files(key_id));
-        sequence < self.floor || removed.is_some_and(|last| last.dead >= sequence)
+        let Subject::Files(hash) = Subject::files(key_id) else { return false };
+        let removed = self.removed.get(&hash).is_some_and(|number| *number >= sequence);
+        removed || sequence < self.floor.max(self.files_floor)
     }
 
     /// Forgets the older half if there are more than `most`. What a forgotten event ended stays
-    /// ended, by the floor, and so does all that is as old.
+    /// ended, by the floor, and so does all that is as old. Where only removals are too many, that
+    /// counts at the next start.
     pub(crate) fn shrink(&mut self, most: usize) {
-        if self.by_subject.len() <= most {
-            return;
+        if self.by_subject.len() > most {
+            self.raise(median(self.by_subject.values().map(Last::number)));
         }
-        let mut numbers: Vec<u64> = self.by_subject.values().map(Last::number).collect();
-        let half = numbers.len() / 2;
-        let (_, &mut youngest, _) = numbers.select_nth_unstable(half);
-        self.raise(youngest);
+        if self.removed.len() > most {
+            // Until the next start the index knows.
+            let youngest = median(self.removed.values().copied());
+            self.files_floor = self.files_floor.max(youngest + 1);
+            self.removed.retain(|_, number| *number > youngest);
+        }
     }
 
     /// Forgets the events before `number`, as there is nothing left that they could end. True if
     /// there were some.
     pub(crate) fn prune(&mut self, number: u64) -> bool {
-        let old = self.by_subject.values().map(Last::number).filter(|last| *last < number);
-        let youngest = old.max();
+        let numbers = self.by_subject.values().map(Last::number);
+        let numbers = numbers.chain(self.removed.values().copied());
+        let youngest = numbers.filter(|last| *last < number).max();
         if let Some(youngest) = youngest {
             self.raise(youngest);
         }
@@ -216,6 +238,13 @@ impl Table {
         });
         lengths.retain(|_, count| *count > 0);
     }
+}
+
+/// The number in the middle; there are some.
+fn median(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<u64> = numbers.collect();
+    let half = numbers.len() / 2;
+    *numbers.select_nth_unstable(half).1
 }
 
 /// Of two fates the one that ends more.

@@ -130,6 +130,25 @@ fn with_too_many_subjects_the_oldest_events_end_more_rather_than_less() {
 }
 
 #[test]
+fn too_many_removals_cost_old_files_at_the_next_start_and_nothing_before() {
+    let events = Events::with_room(Table::new(), 1, 100);
+    let old = Thing::now(&events, KEY, &[]);
+    let id = |number: u8| [number; 32];
+    let (bystander, first) = (events.number(), events.number());
+    for number in 0..101 {
+        events.add_removal(&id(number));
+    }
+    let after = events.number();
+    assert!(events.len() <= 51, "{}", events.len());
+    assert_eq!(old.fate(&events), None);
+    assert_eq!(events.last(), 0, "nobody has to look again");
+    assert!((0..101).all(|number| events.has_removed(&id(number), first)));
+    assert!(events.has_removed(&id(200), bystander), "in doubt it is removed too");
+    assert!((0..101).all(|number| !events.has_removed(&id(number), after)));
+    assert!(!events.has_removed(&id(200), 90));
+}
+
+#[test]
 fn with_too_many_lengths_prefixes_end_more_rather_than_less() {
     let key = "x".repeat(300);
     let events = fresh();
@@ -244,8 +263,9 @@ proptest! {
                     events.prune(on_disk);
                 }
                 Step::Restart => {
-                    let mut table = Table::with(events.table().floor, events.table().seed);
-                    events.table().events().for_each(|event| table.note(event));
+                    let old = events.table();
+                    let mut table = Table::with(old.floor, old.files_floor, old.seed);
+                    old.events().for_each(|event| table.note(event));
                     events = Events::after(table, events.moment().0);
                 }
             }

@@ -308,7 +308,7 @@ async fn a_clear_empties_the_log_and_ends_what_is_being_fetched() {
         );
         tagged(&store, "c", &["red"], 100).await;
         if setup.has_disk() {
-            assert_eq!(fs::metadata(setup.root().join("events")).unwrap().len(), 48);
+            assert_eq!(fs::metadata(setup.root().join("events")).unwrap().len(), 56);
             store = restarted(&setup, store);
         }
         assert!(holds(&store, "c").await);
