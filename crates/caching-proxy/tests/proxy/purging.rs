@@ -180,6 +180,47 @@ fn without_a_validator_what_was_purged_softly_is_fetched_again_for_that_reason()
 }
 
 #[test]
+fn a_head_without_a_validator_does_not_make_purged_content_good_again() {
+    let origin = Origin::start(|request, conn| {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 7\r\n\r\n";
+        conn.send(head.to_owned() + if request.method == "GET" { "content" } else { "" });
+    });
+    let proxy = Proxy::before(&origin);
+    get(&proxy);
+    purged(&proxy, &["--soft", "--all"]);
+    let mut client = proxy.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let head = client.head_to("HEAD").unwrap();
+    assert_eq!((head.status, origin.count()), (200, 2));
+    assert!(cache_status(&ask(&proxy, "a.example", "/", "")).ends_with("detail=purged-soft"));
+}
+
+#[test]
+fn parts_that_were_purged_softly_are_validated() {
+    let origin = Origin::start(|request, conn| {
+        let fields = "Cache-Control: max-age=600\r\nETag: \"1\"\r\n";
+        if request.field("If-None-Match") == Some("\"1\"") {
+            conn.send(format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"));
+        } else {
+            let fields = format!("{fields}Content-Range: bytes 0-2/7\r\n");
+            conn.send(response("206 Partial Content", &fields, "con"));
+        }
+    });
+    let proxy = Proxy::before(&origin);
+    let part = || {
+        let answer = ask(&proxy, "a.example", "/", "Range: bytes=0-2\r\n");
+        assert_eq!((answer.status, answer.text().as_str()), (206, "con"));
+        let status = cache_status(&answer);
+        status.rsplit("detail=").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!([part(), part()], ["absent", "partial"]);
+    purged(&proxy, &["--soft", "--url", "http://a.example/"]);
+    assert_eq!([part(), part()], ["validated", "partial"]);
+    purged(&proxy, &["--url", "http://a.example/"]);
+    assert_eq!([part(), part()], ["absent", "partial"]);
+}
+
+#[test]
 fn what_was_purged_softly_is_served_while_it_is_refreshed() {
     let origin = validating("max-age=600, stale-while-revalidate=60");
     let proxy = Proxy::before(&origin);
