@@ -189,7 +189,8 @@ async fn metadata_that_is_newer_than_its_file_is_ended_after_a_restart_too() {
     }
     let entry = find(&store, &key("k"), "v").await.unwrap();
     store.replace_meta(&key("k"), &entry, labelled(&store, "v", &["red"])).unwrap();
-    store.remove(&key("short-lived"));
+    let last = find(&store, &key("short-lived"), "v").await.unwrap();
+    store.remove_entry(&key("short-lived"), &last);
     let store = restarted(&setup, store);
     assert!(holds(&store, "k").await);
     end(&store, &["red"]).await;
