@@ -199,6 +199,9 @@ reasons! {
         NoValidator = "no-validator", Some("RFC 9111 §3");
         /// Its target was invalidated, or the cache emptied, while it was being fetched.
         Invalidated = "invalidated", Some("RFC 9111 §4.4");
+        /// One of its cache groups or tags was invalidated, by the very request that it answers or
+        /// while it was being fetched.
+        GroupInvalidated = "group-invalidated", Some("RFC 9875 §3");
     }
 }
 

@@ -48,12 +48,13 @@ pub fn respond(method: &Method, request: &Fields, status: u16, stored: &Fields) 
     if reads && is_unmodified(request, stored) { Reply::NotModified } else { Reply::Full }
 }
 
-/// Adds the fields of a stored response that a 304 about it carries.
+/// Adds the fields of a stored response that a 304 about it carries, with an Age that it still has
+/// from another cache: who updates a response with the 304 must not take it for newer than it is.
 pub fn not_modified_fields(stored: &Fields, out: &mut Fields) {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
     //# Content-Location, Date, ETag, and Vary
-    const ALWAYS: [&[u8]; 6] =
-        [b"content-location", b"date", b"etag", b"vary", b"cache-control", b"expires"];
+    const ALWAYS: [&[u8]; 7] =
+        [b"age", b"content-location", b"date", b"etag", b"vary", b"cache-control", b"expires"];
     //= https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
     //# Last-Modified might be useful if the response does not have an ETag field
     let without_tag = !stored.contains("etag");
@@ -249,11 +250,11 @@ mod tests {
         //= type=test
         //# Content-Location, Date, ETag, and Vary
         let stored = "Date: d\nContent-Type: t\nETag: e\nVary: v\nCache-Control: a\nCache-Control: b\n\
-                      Expires: x\nContent-Location: l\nLast-Modified: m\nContent-Length: 5";
+                      Expires: x\nContent-Location: l\nLast-Modified: m\nAge: 3\nContent-Length: 5";
         let mut out = Fields::new();
         not_modified_fields(&fields(stored), &mut out);
         let expected = "Date: d\nETag: e\nVary: v\nCache-Control: a\nCache-Control: b\nExpires: x\n\
-                        Content-Location: l";
+                        Content-Location: l\nAge: 3";
         assert_eq!(out, fields(expected));
     }
 

@@ -38,23 +38,28 @@ pub fn strip_for_storage(fields: &mut Fields, rules: &Rules) {
     //# Caches MUST include all received response header fields — including unrecognized ones — when
     //# storing a response; this assures that new HTTP header fields can be successfully deployed.
     //# However, the following exceptions are made:
-    let strips_cookies = rules.set_cookie == SetCookie::Strip;
-    fields.retain(|name, _| {
-        let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
-        !is_momentary(name) && !is_cookie && !directives.withholds(name)
-    });
+    fields.retain(|name, _| !is_momentary(name) && !is_withheld(name, &directives, rules));
 }
 
 /// Removes what no response from a cache carries as it came, and says whether that is less than
 /// [`strip_for_storage`] removes: what is withheld from others is for the client that asked.
 pub fn strip_for_first(fields: &mut Fields, rules: &Rules) -> bool {
-    let directives = ResponseDirectives::of(fields, rules);
-    let strips_cookies = rules.set_cookie == SetCookie::Strip;
     fields.retain(|name, _| !is_momentary(name));
-    fields.iter().any(|(name, _)| {
-        let is_cookie = strips_cookies && name.eq_ignore_ascii_case(b"set-cookie");
-        is_cookie || directives.withholds(name)
-    })
+    let directives = ResponseDirectives::of(fields, rules);
+    fields.iter().any(|(name, _)| is_withheld(name, &directives, rules))
+}
+
+/// The fields of a response that are for the client alone whose request brought it.
+pub fn withheld(fields: &Fields, rules: &Rules) -> Fields {
+    let directives = ResponseDirectives::of(fields, rules);
+    let mut withheld = fields.clone();
+    withheld.retain(|name, _| is_withheld(name, &directives, rules));
+    withheld
+}
+
+fn is_withheld(name: &[u8], directives: &ResponseDirectives, rules: &Rules) -> bool {
+    let strips_cookies = rules.set_cookie == SetCookie::Strip;
+    (strips_cookies && name.eq_ignore_ascii_case(b"set-cookie")) || directives.withholds(name)
 }
 
 /// Removes the trailer fields of a response with this head that must not be kept for others.
@@ -261,6 +266,9 @@ mod tests {
             let mut got = fields(head);
             assert_eq!(strip_for_first(&mut got, rules), expected, "{head}");
             assert_eq!(got, fields(head.trim_end_matches("\nAge: 5")));
+            let alone = withheld(&got, rules);
+            let line = if expected { got.iter().last() } else { None };
+            assert_eq!(alone.iter().collect::<Vec<_>>(), Vec::from_iter(line), "{head}");
         }
     }
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
+use policy::reason::NotStored;
 use policy::{Rules, Timestamp};
-use store::{Key, Store};
+use store::{Key, Meta as _, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
@@ -21,8 +22,8 @@ use crate::front::deliver::Broken;
 use crate::ids::Ids;
 use crate::origin::Origin;
 use crate::request::aliases::Aliases;
+use crate::request::flights::Flights;
 use crate::request::invalidations::{Began, Invalidations, Noted};
-use crate::request::join::Flights;
 use crate::request::key_memory::KeyMemory;
 use crate::request::part_fill::PartFills;
 use crate::settings::Limits;
@@ -64,6 +65,22 @@ impl Shared {
     /// Marks the beginning of a fetch.
     pub(crate) fn began(&self) -> Began {
         Began { keys: self.invalidations.moment(), labels: self.store.moment() }
+    }
+
+    /// Why a response that is about to be stored is out of date, if its fetch began too early. Ask
+    /// this when its fill has begun: what comes later finds the fill.
+    pub(crate) fn outdated(
+        &self,
+        key: &Key,
+        entry: &store::Entry<StoredHead>,
+        began: Began,
+    ) -> Option<NotStored> {
+        if self.invalidations.since(began.keys, key) || self.doubtful.contains(key) {
+            return Some(NotStored::Invalidated);
+        }
+        let has_labels = !entry.meta().labels().is_empty();
+        let why = if has_labels { NotStored::GroupInvalidated } else { NotStored::Invalidated };
+        self.store.is_ended(key, entry).then_some(why)
     }
 
     /// Makes whatever is stored or on its way for the URL of a primary key invalid: what answers a

@@ -533,3 +533,26 @@ fn a_crowd_that_meets_a_stale_response_has_it_refreshed_once() {
         assert_eq!(origin.count(), 1 + refreshes);
     }
 }
+
+#[test]
+fn a_post_that_ends_a_group_of_its_own_response_says_that_it_is_not_stored() {
+    let storable = "Content-Location: TARGET\r\nCache-Control: max-age=60\r\n";
+    for (groups, expected) in [
+        ("Cache-Groups: \"a\"\r\nCache-Group-Invalidation: \"a\"\r\n", None),
+        ("Cache-Groups: \"a\"\r\nCache-Group-Invalidation: \"b\"\r\n", Some("1")),
+    ] {
+        let origin = posting(format!("{storable}{groups}").leak());
+        let site = Site::before(&origin);
+        let posted = site.post("/", &[]);
+        assert_eq!(told(&posted), miss("1"));
+        let status = posted.field("Cache-Status").unwrap();
+        if let Some(number) = expected {
+            assert!(status.ends_with("stored; detail=method-unsafe"), "{status}");
+            assert_eq!(site.told(&[]), hit(number));
+        } else {
+            let expected = "caching-proxy; fwd=method; fwd-status=200; detail=group-invalidated";
+            assert_eq!(status, expected);
+            assert_eq!(site.told(&[]), miss("2"));
+        }
+    }
+}

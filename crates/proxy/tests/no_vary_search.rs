@@ -224,3 +224,41 @@ fn clearing_forgets_the_table_too() {
     site.running.handle().clear();
     assert_eq!(site.told("/p?utm=b"), miss("2 /p?utm=b"));
 }
+
+#[test]
+fn a_whole_that_was_made_of_parts_answers_for_others_too() {
+    let origin = Origin::start(|request, conn| {
+        let fields = format!("{UTM}ETag: \"a\"\r\n");
+        conn.send(match request.field("Range") {
+            Some("bytes=0-3") => format!(
+                "HTTP/1.1 206 P\r\n{fields}Content-Range: bytes 0-3/8\r\nContent-Length: 4\r\n\r\nhalf"
+            ),
+            Some("bytes=4-") => format!(
+                "HTTP/1.1 206 P\r\n{fields}Content-Range: bytes 4-7/8\r\nContent-Length: 4\r\n\r\nfull"
+            ),
+            _ => format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 5\r\n\r\nother"),
+        });
+    });
+    let site = Site::before(&origin, Rules::default());
+    site.ask("GET", "/p?id=1&utm=a", &[("Range", "bytes=0-3")]);
+    assert_eq!(site.told("/p?id=1&utm=a"), miss("halffull"));
+    assert_eq!(site.told("/p?id=1&utm=b"), hit("halffull"));
+    assert_eq!(site.told("/p?id=2"), miss("other"));
+}
+
+#[test]
+fn what_a_304_to_a_range_says_of_the_query_counts_from_then_on() {
+    let origin = Origin::start(|request, conn| {
+        conn.send(match request.field("If-None-Match") {
+            Some(_) => format!("HTTP/1.1 304 Not Modified\r\n{UTM}ETag: \"a\"\r\n\r\n"),
+            None => "HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nETag: \"a\"\r\n\
+                     Content-Length: 4\r\n\r\nfull"
+                .to_owned(),
+        });
+    });
+    let site = Site::before(&origin, Rules::default());
+    assert_eq!(site.told("/p?utm=a"), miss("full"));
+    let range = site.after(10).ask("GET", "/p?utm=a", &[("Range", "bytes=0-1")]);
+    assert_eq!((range.status, range.text()), (206, "fu".to_owned()));
+    assert_eq!(site.told("/p?utm=b"), hit("full"));
+}

@@ -35,13 +35,27 @@ struct Site {
 
 impl Site {
     fn before(origin: &Origin) -> Self {
+        // Room for bodies of a few MiB.
+        let store = store::Options { largest_in_memory: Some(8 << 20), ..Default::default() };
+        Self::with(origin, store)
+    }
+
+    /// With room for bodies under way, but for none with a large head afterwards.
+    fn with_small_memory(origin: &Origin) -> Self {
+        let largest_in_memory = Some(64);
+        Self::with(
+            origin,
+            store::Options { memory: 96 << 10, largest_in_memory, ..Default::default() },
+        )
+    }
+
+    fn with(origin: &Origin, store: store::Options) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             origin: OriginUrl::parse(&origin.url()).unwrap(),
             workers: 1,
-            // Room for bodies of a few MiB.
-            store: store::Options { largest_in_memory: Some(8 << 20), ..Default::default() },
+            store,
             rules: Rules::default(),
             limits: Limits::default(),
             clock: clock.clone(),
@@ -363,7 +377,7 @@ fn stale_parts_are_validated_or_found_out() {
     site.range("bytes=5-7");
     let validated = site.after(11).range("bytes=2-6");
     expect(&validated, 206, "HIT", "bytes 2-6/10", "23456");
-    assert!(validated.field("Cache-Status").unwrap().contains("fwd-status=304"));
+    assert!(validated.field("Cache-Status").unwrap().contains("fwd=stale; fwd-status=304"));
     assert_eq!(asked(&origin)[2], ["bytes=2-6", "", "\"a\""]);
     // All parts of the set are fresh again.
     expect(&site.range("bytes=0-1"), 206, "HIT", "bytes 0-1/10", "01");
@@ -682,25 +696,25 @@ fn a_fill_under_way_serves_ranges_that_it_reaches_soon() {
 }
 
 #[test]
-fn one_part_that_many_want_at_once_is_stored_once() {
+fn one_part_that_many_want_in_different_words_is_stored_once() {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = Mutex::new(wait);
     let origin = Origin::start(move |_, conn| {
         conn.send(
-            "HTTP/1.1 206 P\r\nCache-Control: max-age=9\r\nContent-Range: bytes 0-3/9\r\n\
+            "HTTP/1.1 206 P\r\nCache-Control: max-age=9\r\nContent-Range: bytes 5-8/9\r\n\
              Content-Length: 4\r\n\r\nab",
         );
         wait.lock().unwrap().recv().unwrap();
         conn.send("cd");
     });
     let site = Site::before(&origin);
-    let ask = || {
+    let ask = |range: &str| {
         let mut client = Client::connect(site.running.local_addr());
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3\r\n\r\n");
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n"));
         let head = client.head_to("GET").unwrap();
         (client, head)
     };
-    let both = [ask(), ask()];
+    let both = [ask("5-8"), ask("-4")];
     go.send(()).unwrap();
     go.send(()).unwrap();
     let told = both.map(|(mut client, mut head)| {
@@ -711,7 +725,7 @@ fn one_part_that_many_want_at_once_is_stored_once() {
     });
     assert!(told[0].contains("stored"), "{told:?}");
     assert!(told[1].ends_with("detail=part-under-way"), "{told:?}");
-    assert!(testkit::eventually(|| ask().1.field("X-Cache") == Some("HIT")));
+    assert!(testkit::eventually(|| ask("5-8").1.field("X-Cache") == Some("HIT")));
 }
 
 #[test]
@@ -763,4 +777,213 @@ fn conditions_of_the_client_come_before_its_range() {
     let beyond = site.ask(&[("Range", "bytes=7-8"), ("If-None-Match", "\"b\"")]);
     expect(&beyond, 206, "MISS", "bytes 7-8/10", "78");
     assert_eq!(asked(&origin)[1], ["bytes=7-8", "", "\"b\""]);
+}
+
+#[test]
+fn parts_that_have_it_all_but_may_not_be_used_say_why() {
+    let asking = |wish: &'static str| {
+        move |site: &Site, range: &str| site.ask(&[("Range", range), ("Cache-Control", wish)])
+    };
+    let rows: [(&str, &str, &str); 5] = [
+        ("max-age=5", "", "fwd=stale; fwd-status=206; ttl=5; stored; detail=stale"),
+        (
+            "max-age=5, must-revalidate",
+            "",
+            "fwd=stale; fwd-status=206; ttl=5; stored; detail=stale",
+        ),
+        (
+            "max-age=60",
+            "no-cache",
+            "fwd=request; fwd-status=206; ttl=60; stored; detail=request-no-cache",
+        ),
+        (
+            "max-age=60",
+            "max-age=1",
+            "fwd=request; fwd-status=206; ttl=60; stored; detail=request-max-age",
+        ),
+        (
+            "max-age=5, stale-while-revalidate=60",
+            "",
+            "fwd=stale; fwd-status=206; ttl=5; stored; detail=stale",
+        ),
+    ];
+    for (control, wish, expected) in rows {
+        let control: &'static str = format!("Cache-Control: {control}\r\n").leak();
+        // Without a validator: the origin is asked for the range as it is.
+        let (_, origin) = resource(Resource { validators: "", fields: control, body: DIGITS });
+        let site = Site::before(&origin);
+        site.range("bytes=0-4");
+        let answer = asking(wish)(site.after(6), "bytes=1-2");
+        expect(&answer, 206, "MISS", "bytes 1-2/10", "12");
+        let status = answer.field("Cache-Status").unwrap();
+        assert_eq!(status, format!("caching-proxy; {expected}"), "{control}");
+        // What is not there at all is missing, however old the rest is.
+        let missing = site.after(6).range("bytes=7-8");
+        assert!(missing.field("Cache-Status").unwrap().ends_with("detail=range-missing"));
+    }
+    let status = |response: Response| response.field("Cache-Status").unwrap().to_owned();
+    let (_, origin) = resource(TAGGED);
+    let site = Site::before(&origin);
+    site.range("bytes=0-");
+    let confirmed = status(site.after(11).get());
+    assert_eq!(
+        confirmed,
+        "caching-proxy; fwd=stale; fwd-status=304; ttl=10; stored; detail=validated"
+    );
+    let known = site.after(11).ask(&[("If-None-Match", "\"a\"")]);
+    assert_eq!((known.status, known.field("X-Cache")), (304, Some("HIT")));
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn a_part_that_the_store_does_not_keep_is_not_said_to_be_stored() {
+    let fields = format!("Cache-Control: max-age=10\r\nX-Large: {}\r\n", "x".repeat(8_000));
+    let (_, origin) = resource(Resource { fields: fields.leak(), ..TAGGED });
+    let site = Site::with_small_memory(&origin);
+    for range in ["bytes=0-4", "bytes=3-6"] {
+        let answer = site.range(range);
+        assert_eq!((answer.status, answer.field("X-Cache")), (206, Some("MISS")));
+        let status = answer.field("Cache-Status").unwrap();
+        assert!(!status.contains("stored") && status.ends_with("detail=no-room"), "{status}");
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+/// Answers each range when it is told to go on: the head and two bytes, and when it is told again the
+/// rest.
+fn stepwise(fields: &'static str, steps: std::sync::mpsc::Receiver<()>) -> Origin {
+    let (steps, count) = (Mutex::new(steps), AtomicUsize::new(0));
+    Origin::start(move |request, conn| {
+        if request.method == "POST" {
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            return;
+        }
+        let wait = || steps.lock().unwrap().recv().unwrap();
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let (first, last) =
+            request.field("Range").unwrap().trim_start_matches("bytes=").split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        wait();
+        conn.send(format!(
+            "HTTP/1.1 206 Partial Content\r\n{fields}X-Number: {number}\r\n\
+             Content-Range: bytes {first}-{last}/10\r\nContent-Length: {}\r\n\r\n{}",
+            last + 1 - first,
+            &DIGITS[first..first + 2]
+        ));
+        wait();
+        conn.send(&DIGITS[first + 2..=last]);
+    })
+}
+
+/// Sends requests for a range and waits until so many have reached the proxy.
+fn send_all(site: &Site, range: &str, count: usize) -> Vec<Client> {
+    let send = |_| {
+        let mut client = Client::connect(site.running.local_addr());
+        let host = site.running.local_addr();
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\nRange: bytes={range}\r\n\r\n"));
+        client
+    };
+    (0..count).map(send).collect()
+}
+
+/// Waits for the proxy, which has one thread: who sent something before has been heard.
+fn heard(site: &Site) {
+    let mut client = Client::connect(site.running.local_addr());
+    assert_eq!(client.request("OPTIONS", "/", &[("Max-Forwards", "0")]).status, 200);
+}
+
+const SHARED: &str = "ETag: \"a\"\r\nCache-Control: max-age=10\r\n";
+
+#[test]
+fn requests_for_one_missing_range_are_one_for_the_origin() {
+    let (go, steps) = std::sync::mpsc::channel();
+    let origin = stepwise(SHARED, steps);
+    let site = Site::before(&origin);
+    (0..2).for_each(|_| go.send(()).unwrap());
+    expect(&site.range("bytes=0-3"), 206, "MISS", "bytes 0-3/10", "0123");
+    // Nobody has the head yet, some have it, and the last ones come when half of it is there.
+    let mut waiting = send_all(&site, "2-8", 3);
+    assert!(testkit::eventually(|| origin.count() == 2));
+    heard(&site);
+    go.send(()).unwrap();
+    let heads: Vec<_> = waiting.iter_mut().map(|client| client.head_to("GET").unwrap()).collect();
+    let mut late = send_all(&site, "2-8", 1);
+    let late_head = late[0].head_to("GET").unwrap();
+    go.send(()).unwrap();
+    let mut told = Vec::new();
+    for (client, mut head) in
+        waiting.iter_mut().chain(&mut late).zip(heads.into_iter().chain([late_head]))
+    {
+        let mut body = Vec::new();
+        client.body_into(&mut head, &mut |part| body.extend_from_slice(part)).unwrap();
+        assert_eq!((head.status, &body[..]), (206, &b"2345678"[..]));
+        assert_eq!(head.field("Content-Range"), Some("bytes 2-8/10"));
+        let status = head.field("Cache-Status").unwrap();
+        assert!(status.contains("fwd=partial") && status.contains("stored"), "{status}");
+        told.push(status.contains("collapsed"));
+    }
+    assert_eq!(told.iter().filter(|collapsed| **collapsed).count(), 3, "{told:?}");
+    assert_eq!(asked(&origin)[1..], [["bytes=4-8", "\"a\"", ""]]);
+    expect(&site.range("bytes=2-8"), 206, "HIT", "bytes 2-8/10", "2345678");
+}
+
+#[test]
+fn a_range_for_one_client_alone_is_not_shared() {
+    let (go, steps) = std::sync::mpsc::channel();
+    let origin = stepwise("Cache-Control: private\r\n", steps);
+    let site = Site::before(&origin);
+    let mut waiting = send_all(&site, "2-8", 3);
+    assert!(testkit::eventually(|| origin.count() == 1));
+    heard(&site);
+    (0..6).for_each(|_| go.send(()).unwrap());
+    let mut numbers: Vec<_> = waiting
+        .iter_mut()
+        .map(|client| {
+            let response = client.response();
+            assert_eq!((response.status, response.text()), (206, "2345678".to_owned()));
+            response.field("X-Number").unwrap().to_owned()
+        })
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, ["1", "2", "3"]);
+}
+
+#[test]
+fn nobody_waits_for_a_range_from_before_an_invalidation() {
+    let (go, steps) = std::sync::mpsc::channel();
+    let origin = stepwise(SHARED, steps);
+    let site = Site::before(&origin);
+    let mut early = send_all(&site, "2-8", 1);
+    assert!(testkit::eventually(|| origin.count() == 1));
+    let posted = Client::connect(site.running.local_addr()).request("POST", "/", &[]);
+    assert_eq!(posted.status, 200);
+    let mut late = send_all(&site, "2-8", 1);
+    assert!(testkit::eventually(|| origin.count() == 3));
+    (0..4).for_each(|_| go.send(()).unwrap());
+    assert_eq!(early[0].response().text(), "2345678");
+    let late = late[0].response();
+    assert_eq!((late.field("X-Number"), late.text()), (Some("2"), "2345678".to_owned()));
+}
+
+#[test]
+fn who_asks_for_another_variant_of_a_range_is_not_answered_with_this_one() {
+    let (go, steps) = std::sync::mpsc::channel();
+    let origin = stepwise("Cache-Control: max-age=10\r\nVary: X-V\r\n", steps);
+    let site = Site::before(&origin);
+    let send = |variant: &str| {
+        let mut client = Client::connect(site.running.local_addr());
+        let head =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX-V: {variant}\r\nRange: bytes=2-8\r\n\r\n");
+        client.send(head);
+        client
+    };
+    let mut one = send("1");
+    assert!(testkit::eventually(|| origin.count() == 1));
+    let mut other = send("2");
+    heard(&site);
+    (0..4).for_each(|_| go.send(()).unwrap());
+    assert_eq!(one.response().field("X-Number"), Some("1"));
+    let other = other.response();
+    assert_eq!(other.field("X-Number"), Some("2"));
+    assert!(other.field("Cache-Status").unwrap().contains("collapsed=?0"));
 }

@@ -259,7 +259,11 @@ fn a_fetch_under_way_is_not_stored() {
     }
     let answer = early.response();
     assert_eq!(answer.text(), "first!", "who asked before gets the answer");
-    assert!(cache_status(&answer).contains("detail=invalidated"), "{}", cache_status(&answer));
+    assert!(
+        cache_status(&answer).contains("detail=group-invalidated"),
+        "{}",
+        cache_status(&answer)
+    );
     for _ in 0..2 {
         go_on.send(()).unwrap();
     }

@@ -39,7 +39,11 @@ impl Assembly {
     pub(crate) fn push_stored(&mut self, entry: &Arc<Entry>, span: Span) {
         match entry.slices(span.first()..span.last().saturating_add(1)) {
             Some(slices) => self.segments.extend(slices.map(Segment::Bytes)),
-            None => self.segments.push_back(Segment::Stored(Arc::clone(entry), span)),
+            None if entry.is_complete() => {
+                self.segments.push_back(Segment::Stored(Arc::clone(entry), span));
+            }
+            // Whoever follows a fill begins at once: it may be passed along only, and be gone later.
+            None => self.push_reader(Box::new(entry.reader()), span),
         }
     }
 

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use policy::parts::missing_range;
 use policy::{Part, Verdict, strong};
 
+use super::fetch::Conditions;
 use super::lead::Lead;
 use super::parts::{Needed, PartSet};
-use super::{Entry, Found, Request, reuse};
-use crate::head::RequestHead;
+use super::{Entry, Found, reuse};
 use crate::origin::exchange::Response;
 
 /// What the origin is asked.
@@ -39,7 +38,7 @@ impl Errand {
             Found::Unusable(entry, _) if entry.meta().terms.has_validator() => {
                 return Errand::Validate(Arc::clone(entry));
             }
-            Found::Parts(parts) => PartSet::of(parts),
+            Found::Parts(parts, _) => PartSet::of(parts),
             _ => return as_asked,
         };
         let Some(set) = parts.into_iter().next() else { return as_asked };
@@ -61,35 +60,13 @@ impl Errand {
         }
     }
 
-    /// The request that the origin gets.
-    pub(crate) fn request(&self, request: &Request) -> Request {
-        let mut fields = request.head.fields.clone();
+    /// The conditions of the request that the origin gets.
+    pub(crate) fn conditions(&self) -> Conditions<'_> {
         match self {
-            Errand::AsItIs | Errand::Whole => return request.clone(),
-            // If-None-Match comes first, so that the client's own Range and If-Range only count where
-            // what is stored is not current any more.
-            Errand::Validate(entry) => {
-                fields.remove("If-None-Match");
-                fields.remove("If-Modified-Since");
-                let _ = policy::validate::conditional_fields(&entry.meta().fields(), &mut fields);
-            }
-            //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
-            //# A cache MAY complete a stored incomplete response by making a subsequent range request
-            //# (Section 14.2 of [HTTP]) and combining the successful response with the stored response,
-            //# as defined in Section 3.4.
-            Errand::Missing(Missing { set, part, .. }) => {
-                policy::validate::strip_conditionals(&mut fields);
-                fields.push(b"Range", missing_range(*part).as_bytes());
-                //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
-                //# MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range) if the
-                //# entity tags were provided in the stored response(s) being validated.
-                if let Some(validator) = strong::strong_validator(set.fields()) {
-                    fields.push(b"If-Range", validator);
-                }
-            }
+            Errand::AsItIs | Errand::Whole => Conditions::AsTheClientHasThem,
+            Errand::Validate(entry) => Conditions::Confirming(entry),
+            Errand::Missing(Missing { set, part, .. }) => Conditions::Missing(*part, set.fields()),
         }
-        let head = RequestHead { fields, ..(*request.head).clone() };
-        Request { head: Arc::new(head), ..request.clone() }
     }
 }
 

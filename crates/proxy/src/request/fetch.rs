@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use policy::{Fields, Method};
+use policy::parts::missing_range;
+use policy::{Fields, Method, Part, strong};
 use tokio::sync::mpsc;
 
 use super::{Entry, Request};
@@ -22,6 +23,10 @@ pub(crate) enum Conditions<'a> {
     Validating(&'a Entry),
     /// Those that ask whether one of these answers the request, which selects none of them.
     Offering(&'a [Arc<Entry>]),
+    /// Those of the client for a range, in case this is not current any more.
+    Confirming(&'a Entry),
+    /// Only this part is wanted, if it is still of the representation with these fields.
+    Missing(Part, &'a Fields),
 }
 
 impl Conditions<'_> {
@@ -39,6 +44,27 @@ impl Conditions<'_> {
                 policy::validate::strip_conditionals(&mut fields);
                 let stored: Vec<_> = entries.iter().map(|entry| entry.meta().fields()).collect();
                 let _ = policy::other_variants::offer(stored.iter(), &mut fields);
+            }
+            // If-None-Match comes first, so that the client's own Range and If-Range only count where
+            // what is stored is not current any more.
+            Self::Confirming(entry) => {
+                fields.remove("If-None-Match");
+                fields.remove("If-Modified-Since");
+                let _ = policy::validate::conditional_fields(&entry.meta().fields(), &mut fields);
+            }
+            //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
+            //# A cache MAY complete a stored incomplete response by making a subsequent range request
+            //# (Section 14.2 of [HTTP]) and combining the successful response with the stored response,
+            //# as defined in Section 3.4.
+            Self::Missing(part, stored) => {
+                policy::validate::strip_conditionals(&mut fields);
+                fields.push(b"Range", missing_range(*part).as_bytes());
+                //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.1
+                //# MUST send the relevant entity tags (using If-Match, If-None-Match, or If-Range) if the
+                //# entity tags were provided in the stored response(s) being validated.
+                if let Some(validator) = strong::strong_validator(stored) {
+                    fields.push(b"If-Range", validator);
+                }
             }
         }
         fields

@@ -1,175 +1,28 @@
 //! Step 7: fetch a response, or wait for another request that does.
 //!
 //! A fetch that others may wait for is a task of its own: no client that leaves can stop it or leave
-//! it half done. The table of flights knows one task for each key. Those who wait learn as soon as
-//! the head is there whether the response can be shared, and read the body behind the fill.
+//! it half done. [`super::flights`] knows one task for each key.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
 use policy::{Asked, Collapsed, Method, OriginFailure, Reason};
 use store::Key;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::answer::{Answer, AnswerContent, Forwarded, Report, Source};
+use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
+use super::flights::{Flight, Joined, Permit, State, Waiting};
 use super::lead::{Lead, Led};
+use super::reconcile::Freshened;
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
 use super::{Entry, Found, Request, Wanted, look_up, parts, query, range, respond};
 use crate::error::{FetchError, Refusal};
 use crate::head::RequestHead;
-use crate::ids::RequestId;
 use crate::origin::exchange::Informational;
 use crate::proxy_status::ProxyError;
-use crate::worker::Worker;
-
-/// How many independent parts the table has; requests for different keys rarely meet.
-const SHARDS: usize = 64;
-
-/// The fetches under way, by primary key.
-pub(crate) struct Flights {
-    shards: Box<[Mutex<Shard>]>,
-}
-
-type Shard = HashMap<Key, Arc<Flight>>;
-
-/// One fetch that others may wait for.
-struct Flight {
-    /// The request that leads it.
-    leader: RequestId,
-    state: watch::Sender<State>,
-    waiting: AtomicUsize,
-}
-
-/// What those who wait need to know.
-#[derive(Clone)]
-enum State {
-    /// No head yet.
-    Fetching,
-    /// A response that can be read, complete or while it arrives.
-    Shared(Arc<Entry>),
-    /// Nothing to share; the status is the origin's, if it answered.
-    Private(Option<u16>),
-    /// No response.
-    Failed(Arc<FetchError>),
-}
-
-/// The duty to fetch for all who wait. Dropping it lets them go.
-pub(crate) struct Permit {
-    flights: Arc<Flights>,
-    flight: Arc<Flight>,
-    key: Key,
-}
-
-enum Joined {
-    Lead(Permit),
-    Follow(Arc<Flight>),
-    /// Neither: go alone.
-    Alone,
-    Crowded,
-}
-
-/// Whether a request is what its own leader sent out, come back in a loop. The leader waits for it,
-/// so it must not wait for the leader.
-fn is_own_echo(request: &Request, flight: &Flight) -> bool {
-    request.id == flight.leader && policy::loops::hops(&request.head.fields) > 0
-}
-
-impl Flights {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() })
-    }
-
-    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[key.hash() as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn join(self: &Arc<Self>, key: &Key, request: &Request, most_waiting: usize) -> Joined {
-        let mut shard = self.shard(key);
-        if let Some(flight) = shard.get(key) {
-            if is_own_echo(request, flight) {
-                return Joined::Alone;
-            }
-            if flight.waiting.fetch_add(1, Ordering::Relaxed) >= most_waiting {
-                flight.waiting.fetch_sub(1, Ordering::Relaxed);
-                return Joined::Crowded;
-            }
-            return Joined::Follow(Arc::clone(flight));
-        }
-        let (state, _) = watch::channel(State::Fetching);
-        let leader = request.id.clone();
-        let flight = Arc::new(Flight { leader, state, waiting: AtomicUsize::new(0) });
-        shard.insert(key.clone(), Arc::clone(&flight));
-        Joined::Lead(Permit { flights: Arc::clone(self), flight, key: key.clone() })
-    }
-
-    /// The response that a fetch under way is bringing, if its head is there.
-    pub(crate) fn under_way(&self, key: &Key) -> Option<Arc<Entry>> {
-        let flight = self.shard(key).get(key).map(Arc::clone)?;
-        let state = flight.state.borrow();
-        if let State::Shared(entry) = &*state { Some(Arc::clone(entry)) } else { None }
-    }
-
-    /// Makes later requests for a key fetch anew; those who wait already are served as before.
-    pub(crate) fn detach(&self, key: &Key) {
-        self.shard(key).remove(key);
-    }
-
-    /// As [`Flights::detach`], but for this flight alone.
-    fn detach_one(&self, key: &Key, flight: &Arc<Flight>) {
-        let mut shard = self.shard(key);
-        if shard.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            shard.remove(key);
-        }
-    }
-
-    /// Makes all later requests fetch anew.
-    pub(crate) fn detach_all(&self) {
-        for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-    }
-}
-
-impl Permit {
-    /// Whether someone waits who may not have begun to read yet.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.flight.waiting.load(Ordering::Acquire) > 0
-    }
-
-    /// There is a response to share.
-    pub(crate) fn share(&self, entry: Arc<Entry>) {
-        self.flight.state.send_replace(State::Shared(entry));
-    }
-
-    /// The response is for the one who asked.
-    pub(crate) fn release(&self, status: u16) {
-        self.flight.state.send_replace(State::Private(Some(status)));
-    }
-
-    /// There is no response.
-    pub(crate) fn fail(&self, error: Arc<FetchError>) {
-        self.flight.state.send_replace(State::Failed(error));
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        // A flight that was detached may have been followed by another one for the same key.
-        self.flights.detach_one(&self.key, &self.flight);
-        self.flight.state.send_if_modified(|state| {
-            let unfinished = matches!(state, State::Fetching);
-            if unfinished {
-                *state = State::Private(None);
-            }
-            unfinished
-        });
-    }
-}
+use crate::worker::{Shared, Worker};
 
 /// A response for `wanted`, fetched by this request or by another.
 pub(crate) async fn obtain(
@@ -196,10 +49,14 @@ pub(crate) async fn obtain(
             let failed = matches!(wanted.found, Found::Nothing(Refetch::StoreFailed));
             if let Some(variants) = shared.store.peek(wanted.key.as_bytes())
                 && !failed
-                && let Some(answer) =
-                    look_up::from_variants(worker, request, &mut wanted, &variants).await?
             {
-                return Ok(answer);
+                let whole = look_up::from_variants(worker, request, &mut wanted, &variants).await?;
+                if let Some(answer) = whole {
+                    return Ok(answer);
+                }
+                if let Some(answer) = parts::from_store(worker, request, &mut wanted).await? {
+                    return Ok(answer);
+                }
             }
             Ok(lead(worker, request, wanted, Some(permit), informational).await)
         }
@@ -264,7 +121,7 @@ pub(super) async fn lead(
     tokio::spawn(lead.run(Some(sender)));
     if let Ok(led) = outcome.await {
         let answer = answer(worker, request, &wanted, led);
-        if !matches!(wanted.found, Found::Unusable(..) | Found::Parts(_)) {
+        if !matches!(wanted.found, Found::Unusable(..) | Found::Parts(..)) {
             return answer;
         }
         if let Some(answer) = readable(answer).await {
@@ -309,14 +166,14 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
             let fetched = Fetched { code, forwarded, aged: origin.aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
-        Led::Validated { entry, mut head, kept } => {
+        Led::Validated { confirmed: Freshened { entry, mut head, aged }, kept } => {
             if let Some(head) = &mut head {
                 policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
             }
             let status = Some(304);
             let forwarded = Forwarded { status, stored: kept, validated: true, ..forwarded };
             let way = Way { reader: None, head };
-            let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged: false };
+            let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged };
             from_fetched(worker, request, wanted, &entry, way, fetched)
         }
         Led::Ranged(mut fetched) => {
@@ -352,7 +209,8 @@ pub(super) fn from_fetched(
     way: Way,
     Fetched { code, forwarded, aged }: Fetched,
 ) -> Answer {
-    let now = worker.shared.clock.now();
+    let Shared { clock, rules, .. } = &*worker.shared;
+    let now = clock.now();
     let terms = &entry.meta().terms;
     let ttl = (way.head.is_none() || forwarded.stored).then(|| terms.ttl(now));
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.1
@@ -361,7 +219,12 @@ pub(super) fn from_fetched(
     let age = aged.then(|| terms.age(now));
     let source = Source::Origin(Forwarded { ttl, ..forwarded });
     let report = Report { code, source, proxy_error: None };
-    respond::stored(request, &wanted.asked, entry, way, age, report)
+    let own = way.head.as_ref().map(|head| policy::strip::withheld(&head.fields, rules));
+    let mut answer = respond::stored(request, &wanted.asked, entry, way, age, report);
+    if let (AnswerHead::Own(head), Some(own)) = (&mut answer.head, own) {
+        respond::add_withheld(head, &own);
+    }
+    answer
 }
 
 /// Waits for another request's fetch, and goes alone if that does not help.
@@ -410,15 +273,6 @@ fn is_outdated(worker: &Worker, wanted: &Wanted, entry: &Entry) -> bool {
     worker.shared.store.is_ended(&wanted.key, entry) || entry.stale_since().is_some()
 }
 
-/// Counts those who wait for a flight.
-struct Waiting<'f>(&'f Flight);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Release);
-    }
-}
-
 /// Another request's response, if this request selects it and may use it without asking again.
 pub(super) fn share(
     worker: &Worker,
@@ -428,6 +282,9 @@ pub(super) fn share(
 ) -> Option<Answer> {
     if worker.shared.store.is_ended(&wanted.key, entry) {
         return None;
+    }
+    if entry.meta().part().is_some() {
+        return parts::share(worker, request, wanted, entry);
     }
     let judged = reuse::judge(worker, &wanted.asked, entry);
     let usable = matches!(judged, Ok(Choice::Use(Usable { ttl: 0.., refresh: false, .. })));
@@ -488,7 +345,7 @@ fn failed(
 fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
     let stored = match &wanted.found {
         Found::Unusable(entry, _) => Some(entry),
-        Found::Parts(parts) => parts.first(),
+        Found::Parts(parts, _) => parts.first(),
         Found::NotInMemory | Found::Nothing(_) => None,
     };
     let now = worker.shared.clock.now();
@@ -504,8 +361,7 @@ fn failed_status(worker: &Worker, wanted: &Wanted, error: &FetchError) -> u16 {
 pub(crate) fn refetch(wanted: &Wanted) -> Refetch {
     match &wanted.found {
         Found::NotInMemory => Refetch::Absent,
-        Found::Parts(_) => Refetch::RangeMissing,
-        Found::Unusable(_, why) | Found::Nothing(why) => *why,
+        Found::Unusable(_, why) | Found::Parts(_, why) | Found::Nothing(why) => *why,
     }
 }
 

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use policy::reason::NotStored;
 use policy::{Reason, Terms};
 use store::{Fill, Reader};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{self, Conditions};
 use super::fill::{self, Ended, Rushed};
+use super::flights::Permit;
 use super::invalidations::Began;
-use super::join::Permit;
 use super::parts::{self, FetchedRange};
-use super::reconcile::{self, Reconciled, Times};
+use super::reconcile::{self, Freshened, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted, other_variants, part_lead};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
@@ -42,9 +41,12 @@ pub(crate) enum Led {
         /// The whole head, if some of it is for this request alone.
         head: Option<Box<ResponseHead>>,
     },
-    /// A stored response that the origin confirmed: kept under its new head or not, and with a head
-    /// of its own if this request gets another than the stored one.
-    Validated { entry: Arc<Entry>, head: Option<Box<ResponseHead>>, kept: bool },
+    /// A stored response that the origin confirmed.
+    Validated {
+        confirmed: Freshened,
+        /// It is stored under its new head.
+        kept: bool,
+    },
     /// A part, or a whole that was put together from parts.
     Ranged(Box<FetchedRange>),
     /// A response for this request alone, with the reason it was not stored.
@@ -94,16 +96,17 @@ impl Lead {
                 let lasting = !why.is_about_request();
                 self.pass_on(leader, response, why.code(), lasting);
             }
-            Ok(Reconciled::Freshened(entry, head)) => {
-                self.note_shareable(&entry);
-                self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields());
-                self.share(&entry);
-                tell(leader, Led::Validated { entry, head, kept: true });
+            Ok(Reconciled::Freshened(confirmed)) => {
+                self.note_shareable(&confirmed.entry);
+                let fields = confirmed.entry.meta().fields();
+                self.worker.shared.aliases.learn(&self.wanted.key, &fields);
+                self.share(&confirmed.entry);
+                tell(leader, Led::Validated { confirmed, kept: true });
             }
             Ok(Reconciled::FreshenedOnce(entry, head)) => {
                 self.release(304, false);
-                let head = Some(Box::new(head));
-                tell(leader, Led::Validated { entry, head, kept: false });
+                let confirmed = Freshened::once(entry, head);
+                tell(leader, Led::Validated { confirmed, kept: false });
             }
         }
     }
@@ -176,22 +179,15 @@ impl Lead {
         };
         let shared = &self.worker.shared;
         let key = &self.wanted.key;
-        let is_ended = shared.invalidations.since(began.keys, key)
-            || shared.store.is_ended(key, &fill.entry())
-            || shared.doubtful.contains(key);
-        if is_ended {
-            return self.pass_on(leader, response, NotStored::Invalidated.code(), false);
+        if let Some(why) = shared.outdated(key, &fill.entry(), began) {
+            return self.pass_on(leader, response, why.code(), false);
         }
         self.note_shareable(&fill.entry());
         shared.aliases.learn(key, &fill.entry().meta().fields());
-        let Response { mut head, mut content } = response;
+        let Response { head, mut content } = response;
         let aged = head.fields.contains("Age");
         let origin = FromOrigin { status: head.status, aged, unkept: None };
-        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.4
-        //# if the listed header fields are excluded from the subsequent response
-        let is_reduced =
-            policy::strip::strip_for_first(&mut head.fields, &self.worker.shared.rules);
-        let head = is_reduced.then(|| Box::new(head));
+        let head = reconcile::own_head(worker, head);
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;

@@ -27,6 +27,7 @@ pub(crate) mod assembly;
 mod errand;
 mod fetch;
 mod fill;
+pub(crate) mod flights;
 mod forward;
 mod grouped;
 mod head_update;
@@ -130,8 +131,8 @@ pub(crate) enum Found {
     NotInMemory,
     /// A response that may not be used as it is.
     Unusable(Arc<Entry>, Refetch),
-    /// Only parts of what the request selects, newest first.
-    Parts(Arc<[Arc<Entry>]>),
+    /// Only parts of what the request selects, newest first, and why they do not answer it.
+    Parts(Arc<[Arc<Entry>]>, Refetch),
     /// Nothing that this request selects.
     Nothing(Refetch),
 }
@@ -210,7 +211,7 @@ pub(crate) async fn finish(
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);
     }
-    if let Some(answer) = parts::from_store(worker, request, &wanted).await? {
+    if let Some(answer) = parts::from_store(worker, request, &mut wanted).await? {
         return Ok(answer);
     }
     // The answer may be for this client only, whatever it is.

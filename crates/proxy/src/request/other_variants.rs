@@ -11,7 +11,7 @@ use store::Committed;
 use super::fetch::Conditions;
 use super::invalidations::Began;
 use super::lead::Lead;
-use super::reconcile::{self, Reconciled, Times};
+use super::reconcile::{self, Freshened, Reconciled, Times};
 use super::{Entry, Found, respond, reuse};
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -75,14 +75,15 @@ fn reuse_confirmed(
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields);
+    let first = reconcile::head_for_first(&head, &stored.fields(), &not_modified.fields);
     let Lead { worker, request, wanted, .. } = lead;
     let kept = match reconcile::admit(worker, request, wanted, &head, times) {
-        Admit::Store(terms) => keep(lead, entry, head.clone(), terms, began),
+        Admit::Store(terms) => keep(lead, entry, head, terms, began),
         Admit::DoNotStore(_) => None,
     };
     match kept {
-        Some(copy) => Reconciled::Freshened(copy, None),
-        None => Reconciled::FreshenedOnce(Arc::clone(entry), head),
+        Some(copy) => Reconciled::Freshened(Freshened::new(worker, copy, first)),
+        None => Reconciled::FreshenedOnce(Arc::clone(entry), first),
     }
 }
 
@@ -99,10 +100,7 @@ fn keep(
     let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
     let meta = reconcile::stored_head(&lead.worker, &lead.request, head, terms, began.labels);
     let mut fill = shared.store.begin(key.clone(), meta, entry.length()).ok()?;
-    let is_ended = shared.invalidations.since(began.keys, key)
-        || shared.store.is_ended(key, &fill.entry())
-        || shared.doubtful.contains(key);
-    if is_ended {
+    if shared.outdated(key, &fill.entry(), began).is_some() {
         return None;
     }
     let is_whole = content.all(|piece| fill.try_write(&piece));

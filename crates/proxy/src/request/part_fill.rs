@@ -11,7 +11,7 @@ use super::assembly::Assembly;
 use super::fill::{self, Ended, Pieces, Rushed};
 use super::invalidations::Began;
 use super::lead::{FromOrigin, Lead, Led, ToLeader, tell};
-use super::parts::{self, FetchedRange};
+use super::parts::{self, Became, FetchedRange};
 use super::{Entry, reconcile};
 use crate::entry::StoredHead;
 use crate::front::deliver::Broken;
@@ -32,17 +32,14 @@ pub(super) fn begin(
         reconcile::stored_head(&lead.worker, &lead.request, head.clone(), terms, began.labels);
     let fill = shared.store.begin(key.clone(), meta, Some(length));
     let fill = fill.map_err(store::Refused::code)?;
-    let is_ended = shared.invalidations.since(began.keys, key)
-        || shared.store.is_ended(key, &fill.entry())
-        || shared.doubtful.contains(key);
-    if is_ended {
-        return Err(NotStored::Invalidated.code());
+    match shared.outdated(key, &fill.entry(), began) {
+        Some(why) => Err(why.code()),
+        None => Ok(fill),
     }
-    Ok(fill)
 }
 
-/// The parts that are being stored. Requests for one part do not wait for each other, and to store
-/// it once is enough.
+/// The parts that are being stored. Requests that ask for one part in different words do not wait for
+/// each other, and to store it once is enough.
 #[derive(Default)]
 pub(crate) struct PartFills(Mutex<HashSet<(Key, Part)>>);
 
@@ -116,21 +113,24 @@ impl Follow {
     }
 }
 
-/// Stores a part while the client reads behind.
+/// Stores a part while all who want it read behind.
 pub(super) async fn fill_part(
     lead: &Lead,
     leader: ToLeader,
     mut fill: Fill<StoredHead>,
     mut content: ResponseContent,
-    to_client: impl FnOnce(Follow) -> FetchedRange,
+    to_client: impl FnOnce(Follow, Became) -> FetchedRange,
 ) {
     let entry = fill.entry();
     let reader = Box::new(entry.reader());
     let mut backlog = None;
     let fill = match fill::rush(&mut fill, &mut content, &mut backlog) {
         Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
-            Ok((entry, _)) => {
-                let ranged = to_client(Follow::Stored(entry));
+            Ok((entry, committed)) => {
+                lead.note_shareable(&entry);
+                lead.share(&entry);
+                let became = committed.why_not().map_or(Became::Stored, Became::NotStored);
+                let ranged = to_client(Follow::Stored(entry), became);
                 return tell(leader, Led::Ranged(Box::new(ranged)));
             }
             Err(fill) => fill,
@@ -140,11 +140,15 @@ pub(super) async fn fill_part(
         Err(error) => {
             lead.worker.failed(&error);
             drop(fill);
-            return tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader)))));
+            let became = Became::NotStored(error.code());
+            return tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader), became))));
         }
     };
-    tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader)))));
-    if let Ended::Broken(broken) = fill::run(fill, content, backlog, true, || false).await {
+    lead.note_shareable(&entry);
+    lead.share(&entry);
+    tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader), Became::Stored))));
+    let is_awaited = || lead.is_awaited();
+    if let Ended::Broken(broken) = fill::run(fill, content, backlog, true, is_awaited).await {
         lead.worker.broke(&broken);
     }
 }
@@ -165,20 +169,22 @@ impl Pieces for Completion {
     }
 }
 
-/// Stores the whole while all who want it read behind.
+/// Stores the whole while all who want it read behind. `first` is the head for who asked for it.
 pub(super) async fn complete(
     lead: &Lead,
     leader: ToLeader,
     fill: Fill<StoredHead>,
     whole: Completion,
-    aged: bool,
+    first: ResponseHead,
 ) {
     let entry = fill.entry();
     let reader = Some(entry.reader());
     lead.note_shareable(&entry);
+    lead.worker.shared.aliases.learn(&lead.wanted.key, &entry.meta().fields());
     lead.share(&entry);
-    let origin = FromOrigin { status: 206, aged, unkept: None };
-    tell(leader, Led::Stored { entry: Arc::clone(&entry), origin, reader, head: None });
+    let origin = FromOrigin { status: 206, aged: first.fields.contains("Age"), unkept: None };
+    let head = reconcile::own_head(&lead.worker, first);
+    tell(leader, Led::Stored { entry: Arc::clone(&entry), origin, reader, head });
     match fill::run(fill, whole, None, true, || lead.is_awaited()).await {
         Ended::Broken(broken) => lead.worker.broke(&broken),
         Ended::Whole => parts::superseded(&lead.worker, &lead.wanted, &entry),

@@ -8,13 +8,12 @@ use policy::{Admit, Reason};
 
 use super::assembly::Assembly;
 use super::errand::{Errand, Missing};
-use super::fetch::{self, Conditions};
 use super::invalidations::Began;
 use super::lead::{Lead, Led, ToLeader, tell};
 use super::part_fill::{Completion, Follow, begin, begin_part, complete, fill_part};
 use super::part_store::keep_part;
-use super::parts::{self, FetchedRange, Needed, PartSet};
-use super::reconcile::{self, Reconciled, Times};
+use super::parts::{self, Became, FetchedRange, Needed, PartSet};
+use super::reconcile::{self, Freshened, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted, respond, reuse};
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -22,7 +21,7 @@ use crate::origin::exchange::Response;
 
 /// Whether a fetch is about parts.
 pub(crate) fn concerns(wanted: &Wanted) -> bool {
-    wanted.asked.range || matches!(wanted.found, Found::Parts(_))
+    wanted.asked.range || matches!(wanted.found, Found::Parts(..))
 }
 
 /// A response, with all that decides what becomes of it.
@@ -73,7 +72,7 @@ pub(crate) async fn run(mut lead: Lead, leader: ToLeader) {
 /// from after that must have been there then.
 async fn look_again(lead: &mut Lead) {
     let Lead { worker, request, wanted, .. } = lead;
-    if !matches!(wanted.found, Found::Parts(_)) {
+    if !matches!(wanted.found, Found::Parts(..)) {
         return;
     }
     let variants = worker.shared.store.look_up(&wanted.key).await;
@@ -82,14 +81,7 @@ async fn look_again(lead: &mut Lead) {
 }
 
 async fn ask(lead: &Lead, errand: &Errand, began: Began) -> Result<Arrived, FetchError> {
-    let Lead { worker, request, informational, .. } = lead;
-    let clock = &worker.shared.clock;
-    let asked = clock.now();
-    let outgoing = errand.request(request);
-    let conditions = Conditions::AsTheClientHasThem;
-    let informational = informational.clone();
-    let mut response = fetch::fetch(worker, &outgoing, &conditions, None, informational).await?;
-    let times = Times { began: began.labels, request: asked, response: clock.now() };
+    let (mut response, times) = lead.fetch(&errand.conditions(), began).await?;
     // Whether a Last-Modified is a strong validator depends on the Date.
     policy::date::stamp(&mut response.head.fields, times.response);
     Ok(Arrived { response, times, began })
@@ -122,27 +114,40 @@ fn reconcile_with(
 
 /// What is stored was confirmed.
 fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
-    let (entry, head, kept) = match confirmed {
-        Reconciled::Freshened(entry, head) => (entry, head, true),
-        Reconciled::FreshenedOnce(entry, head) => (entry, Some(Box::new(head)), false),
+    let (confirmed, kept) = match confirmed {
+        Reconciled::Freshened(confirmed) => (confirmed, true),
+        Reconciled::FreshenedOnce(entry, head) => (Freshened::once(entry, head), false),
         Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
     };
-    lead.release(304, false);
-    if entry.meta().part().is_none() {
-        return tell(leader, Led::Validated { entry, head, kept });
+    if kept {
+        lead.note_shareable(&confirmed.entry);
+        lead.share(&confirmed.entry);
+    } else {
+        lead.release(304, false);
     }
+    if confirmed.entry.meta().part().is_none() {
+        let fields = confirmed.entry.meta().fields();
+        lead.worker.shared.aliases.learn(&lead.wanted.key, &fields);
+        return tell(leader, Led::Validated { confirmed, kept });
+    }
+    let Freshened { entry, head, aged } = confirmed;
     let parts = match &lead.wanted.found {
-        Found::Parts(parts) => PartSet::of(parts),
+        Found::Parts(parts, _) => PartSet::of(parts),
         _ => Vec::new(),
     };
     // Under its new head the entry is another one; the old one still has the bytes.
     let fields = head.as_ref().map_or_else(|| entry.meta().fields(), |head| head.fields.clone());
-    let Some(ranged) = parts.first().and_then(|set| set.answers(&lead.request, &fields)) else {
+    let Lead { worker, request, wanted, .. } = &lead;
+    let answers = |set: &PartSet| set.answers(request, &wanted.asked, &fields);
+    let Some(mut ranged) = parts.first().and_then(answers) else {
         return lead.fail(leader, FetchError::Unasked { status: 304 });
     };
-    let ttl = kept.then(|| entry.meta().terms.ttl(lead.worker.shared.clock.now()));
+    let own = policy::strip::withheld(&fields, &worker.shared.rules);
+    respond::add_withheld(&mut ranged.head, &own);
+    let (terms, now) = (&entry.meta().terms, lead.worker.shared.clock.now());
+    let (age, ttl) = (aged.then(|| terms.age(now)), kept.then(|| terms.ttl(now)));
     let confirmed =
-        FetchedRange { ranged, status: 304, stored: kept, validated: true, age: None, ttl };
+        FetchedRange { ranged, status: 304, became: Became::Confirmed { kept }, age, ttl };
     tell(leader, Led::Ranged(Box::new(confirmed)));
 }
 
@@ -151,9 +156,9 @@ pub(super) fn forget(lead: &Lead, entry: &Arc<Entry>) {
 }
 
 pub(super) fn pass_on(lead: Lead, leader: ToLeader, response: Response, why: NotStored) {
-    // That a part was of no use says nothing about the whole.
+    // That a part was of no use says nothing about the whole, only about requests for the same range.
     let is_about_part = matches!(why, NotStored::PartialContent | NotStored::ConditionalStatus);
-    let lasting = !why.is_about_request() && !is_about_part;
+    let lasting = !why.is_about_request() && (!is_about_part || lead.wanted.asked.range);
     lead.pass_on(leader, response, why.code(), lasting);
 }
 
@@ -164,10 +169,10 @@ impl Missing {
         request: &Request,
         head: &ResponseHead,
         follow: Follow,
-        stored: bool,
+        became: Became,
     ) -> FetchedRange {
         let ranged = self.set.ranged(request, &head.fields, &self.needed, follow.once());
-        FetchedRange { ranged, status: 206, stored, validated: false, age: None, ttl: None }
+        FetchedRange { ranged, status: 206, became, age: None, ttl: None }
     }
 }
 
@@ -178,13 +183,14 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
     let Lead { worker, request, wanted, .. } = &lead;
     let Missing { set, part, needed } = &missing;
     let Response { head: new, content } = response;
-    let aged = new.fields.contains("Age");
-    let mut head = ResponseHead { fields: combined_fields(set.fields(), &new.fields), ..new };
+    let mut head = new.clone();
+    head.fields = combined_fields(set.fields(), &new.fields);
     let length = set.complete;
     if matches!(needed, Needed::Whole(_)) {
         head = ResponseHead { fields: head.fields, ..ResponseHead::with_status(200) };
         head.fields.remove("Content-Range");
     }
+    let first = reconcile::head_for_first(&head, set.fields(), &new.fields);
     let begun = match (reconcile::admit(worker, request, wanted, &head, times), needed) {
         (Admit::Store(terms), Needed::Whole(_)) => {
             begin(&lead, &head, terms, length, began).map(|fill| (fill, None))
@@ -199,10 +205,10 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
         }
     };
     match (begun, needed) {
-        (Err(_), _) => {
+        (Err(why), _) => {
             lead.release(head.status, false);
-            let follow = Follow::Origin(Box::new(content));
-            tell(leader, Led::Ranged(Box::new(missing.answered(request, &head, follow, false))));
+            let (follow, became) = (Follow::Origin(Box::new(content)), Became::NotStored(why));
+            tell(leader, Led::Ranged(Box::new(missing.answered(request, &first, follow, became))));
         }
         (Ok((fill, _)), Needed::Whole(span)) => {
             let mut assembly = Assembly::default();
@@ -212,10 +218,10 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
                 drop(fill);
                 return lead.whole(leader).await;
             }
-            complete(&lead, leader, fill, Completion { assembly, length }, aged).await;
+            complete(&lead, leader, fill, Completion { assembly, length }, first).await;
         }
         (Ok((fill, _under_way)), Needed::Spans(_)) => {
-            let to_client = |follow| missing.answered(request, &head, follow, true);
+            let to_client = |follow, became| missing.answered(request, &first, follow, became);
             fill_part(&lead, leader, fill, content, to_client).await;
             parts::make_room(std::slice::from_ref(set), worker, wanted);
         }

@@ -31,12 +31,12 @@ pub(super) async fn keep_part(lead: Lead, leader: ToLeader, arrived: Arrived) {
     drop_outdated(&lead, &head, part);
     let ttl = Some(terms.ttl(lead.worker.shared.clock.now()));
     let Response { head: as_it_came, content } = response;
-    let to_client = |follow: Follow| {
+    let to_client = |follow: Follow, became| {
         let mut assembly = Assembly::default();
         follow.push(&mut assembly, span);
-        let (content, length) = (assembly.into_content(), span.length());
+        let (content, length) = (assembly.into_content(), Some(span.length()));
         let ranged = Ranged { head: as_it_came, content, length };
-        FetchedRange { ranged, status: 206, stored: true, validated: false, age: None, ttl }
+        FetchedRange { ranged, status: 206, became, age: None, ttl }
     };
     fill_part(&lead, leader, fill, content, to_client).await;
 }
@@ -59,7 +59,7 @@ fn storable(
         Found::Unusable(entry, _) if may_be_part_of(entry, &head, part) => {
             return Err(NotStored::PartialContent);
         }
-        Found::Parts(parts) => {
+        Found::Parts(parts, _) => {
             let sets = PartSet::of(parts);
             match sets.iter().find(|set| set.includes(&head.fields, part)) {
                 Some(set) => head.fields = combined_fields(set.fields(), &head.fields),
@@ -95,7 +95,7 @@ fn drop_outdated(lead: &Lead, head: &ResponseHead, part: Part) {
     let Lead { worker, wanted, .. } = lead;
     let parts = match &wanted.found {
         Found::Unusable(entry, _) => return forget(lead, entry),
-        Found::Parts(parts) => parts,
+        Found::Parts(parts, _) => parts,
         Found::NotInMemory | Found::Nothing(_) => return,
     };
     let (ours, complete) = (&head.fields, part.complete());

@@ -90,13 +90,16 @@ pub(crate) async fn keep(
             if let Some(head) = &mut head {
                 policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
             }
-            let forwarded = Forwarded { status: Some(origin.status), stored: true, ..forwarded };
-            let fetched = Fetched { code: why.code(), forwarded, aged: origin.aged };
+            let (status, stored) = (Some(origin.status), origin.unkept.is_none());
+            let forwarded = Forwarded { status, stored, ..forwarded };
+            let code = origin.unkept.unwrap_or(why.code());
+            let fetched = Fetched { code, forwarded, aged: origin.aged };
             let way = Way { reader, head };
             join::from_fetched(worker, request, &wanted, &entry, way, fetched)
         }
-        Ok(Led::Private { response, .. }) => {
-            respond::from_origin(worker, request, *response, why.code(), forwarded)
+        // It could have been stored: why it was not tells more than why it went forward.
+        Ok(Led::Private { response, why }) => {
+            respond::from_origin(worker, request, *response, why, forwarded)
         }
         Ok(Led::Failed(error)) => respond::failed(worker, request, &error, forwarded),
         Ok(Led::Validated { .. } | Led::Ranged(_)) | Err(_) => {

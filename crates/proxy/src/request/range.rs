@@ -22,7 +22,7 @@ const REACH: u64 = 1 << 20;
 pub(crate) struct Ranged {
     pub(crate) head: ResponseHead,
     pub(crate) content: AnswerContent,
-    pub(crate) length: u64,
+    pub(crate) length: Option<u64>,
 }
 
 /// What the Range of a request makes of a complete response, or of one that is being filled. `None`
@@ -106,7 +106,7 @@ pub(crate) fn of_spans(
     {
         head.fields = partial::single_part_fields(asked, fields, part);
         pieces(&mut assembly, span);
-        return Ranged { head, content: assembly.into_content(), length: span.length() };
+        return Ranged { head, content: assembly.into_content(), length: Some(span.length()) };
     }
     let boundary = boundary(request);
     head.fields = partial::multipart_fields(asked, fields, &boundary);
@@ -121,13 +121,20 @@ pub(crate) fn of_spans(
     let end = partial::part_end(&boundary);
     length += end.len() as u64;
     assembly.push_bytes(Bytes::from(end));
-    Ranged { head, content: assembly.into_content(), length }
+    Ranged { head, content: assembly.into_content(), length: Some(length) }
 }
 
 fn unsatisfiable(fields: &Fields, complete: u64) -> Ranged {
     let mut head = ResponseHead::with_status(416);
     head.fields = partial::unsatisfied_fields(fields, complete);
-    Ranged { head, content: AnswerContent::None, length: 0 }
+    Ranged { head, content: AnswerContent::None, length: Some(0) }
+}
+
+/// The news that a client has already what has these fields.
+pub(crate) fn not_modified(fields: &Fields) -> Ranged {
+    let mut head = ResponseHead::with_status(304);
+    policy::respond::not_modified_fields(fields, &mut head.fields);
+    Ranged { head, content: AnswerContent::None, length: None }
 }
 
 /// What separates the parts of one response. Nobody who writes content can know it beforehand: each

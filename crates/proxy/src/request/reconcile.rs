@@ -14,15 +14,23 @@ use crate::worker::Worker;
 
 /// What to do with a response that was asked for by a request that may be answered from the store.
 pub(crate) enum Reconciled {
-    /// The stored response is good again, with new metadata; with a head of its own if some of it is
-    /// for this request alone.
-    Freshened(Arc<Entry>, Option<Box<ResponseHead>>),
+    /// The stored response is good again, with new metadata.
+    Freshened(Freshened),
     /// The stored content is good for this request, under this head, but is not kept so.
     FreshenedOnce(Arc<Entry>, ResponseHead),
     /// Keep it under these terms.
     Store(Terms, Response),
     /// Pass it on to the client that asked.
     DoNotStore(NotStored, Response),
+}
+
+/// A stored response that was confirmed, under its new head.
+pub(crate) struct Freshened {
+    pub(crate) entry: Arc<Entry>,
+    /// The head for this request, if some of it is for this request alone.
+    pub(crate) head: Option<Box<ResponseHead>>,
+    /// It was another cache that confirmed it: the 304 had an `Age`.
+    pub(crate) aged: bool,
 }
 
 /// When the request was sent and its response came.
@@ -83,42 +91,61 @@ fn freshen(
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields);
-    let own = own_head(worker, &head, &fields, &not_modified.fields);
+    let first = head_for_first(&head, &fields, &not_modified.fields);
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
             let meta = stored_head(worker, request, head.clone(), terms, times.began);
             match store.replace_meta(&wanted.key, entry, meta) {
-                Some(updated) => Reconciled::Freshened(updated, own),
+                Some(updated) => Reconciled::Freshened(Freshened::new(worker, updated, first)),
                 // Removed in the meantime: the confirmed content still answers who asked for it.
-                None => Reconciled::FreshenedOnce(Arc::clone(entry), head),
+                None => Reconciled::FreshenedOnce(Arc::clone(entry), first),
             }
         }
         // Another request, without what this one brought along, may still use what is stored.
         Admit::DoNotStore(why) if why.is_about_request() => {
-            Reconciled::FreshenedOnce(Arc::clone(entry), head)
+            Reconciled::FreshenedOnce(Arc::clone(entry), first)
         }
         // The origin has changed its mind: nothing stored for this target can be relied on.
         Admit::DoNotStore(_) => {
             store.remove(&wanted.key);
-            Reconciled::FreshenedOnce(Arc::clone(entry), head)
+            Reconciled::FreshenedOnce(Arc::clone(entry), first)
         }
     })
 }
 
-/// The head for the request that was validated, if the 304 brought something for it alone.
-fn own_head(
-    worker: &Worker,
-    head: &ResponseHead,
-    stored: &Fields,
-    not_modified: &Fields,
-) -> Option<Box<ResponseHead>> {
-    let mut own = head.clone();
-    for (name, value) in policy::validate::withheld_fields(stored, not_modified).iter() {
-        own.fields.push(name, value);
+impl Freshened {
+    /// `first` is the head for the request that was validated.
+    pub(super) fn new(worker: &Worker, entry: Arc<Entry>, first: ResponseHead) -> Self {
+        let aged = first.fields.contains("Age");
+        Self { entry, head: own_head(worker, first), aged }
     }
-    let is_own = policy::strip::strip_for_first(&mut own.fields, &worker.shared.rules);
-    is_own.then(|| Box::new(own))
+
+    /// Content that is used once, under this head, as it is.
+    pub(super) fn once(entry: Arc<Entry>, head: ResponseHead) -> Self {
+        Self { entry, head: Some(Box::new(head)), aged: false }
+    }
+}
+
+/// A stored head that `new` has updated, with what `new` brought for the client alone that asked.
+pub(super) fn head_for_first(
+    updated: &ResponseHead,
+    stored: &Fields,
+    new: &Fields,
+) -> ResponseHead {
+    let mut head = updated.clone();
+    for (name, value) in policy::validate::withheld_fields(stored, new).iter() {
+        head.fields.push(name, value);
+    }
+    head
+}
+
+/// The head for the client that asked, whose Age is computed; `None` if it is just what is stored.
+pub(super) fn own_head(worker: &Worker, mut head: ResponseHead) -> Option<Box<ResponseHead>> {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.4
+    //# if the listed header fields are excluded from the subsequent response
+    let is_own = policy::strip::strip_for_first(&mut head.fields, &worker.shared.rules);
+    is_own.then(|| Box::new(head))
 }
 
 pub(super) fn admit(

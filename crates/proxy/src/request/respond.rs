@@ -64,7 +64,7 @@ pub(crate) fn stored(
     {
         let range::Ranged { mut head, content, length } = ranged;
         head.fields.retain(|name, _| !meta.terms.hides(name));
-        return Answer { head: AnswerHead::Own(head), age, content, length: Some(length), report };
+        return Answer { head: AnswerHead::Own(head), age, content, length, report };
     }
     let (head, content, length) = match reply {
         Reply::Full => {
@@ -81,15 +81,21 @@ pub(crate) fn stored(
             (own.unwrap_or_else(|| AnswerHead::Stored(Arc::clone(entry))), content, length)
         }
         Reply::NotModified => {
-            let mut not_modified = ResponseHead::with_status(304);
-            policy::respond::not_modified_fields(&fields, &mut not_modified.fields);
-            (AnswerHead::Own(not_modified), AnswerContent::None, None)
+            let range::Ranged { head, content, length } = range::not_modified(&fields);
+            (AnswerHead::Own(head), content, length)
         }
         Reply::PreconditionFailed => {
             (AnswerHead::Own(ResponseHead::with_status(412)), AnswerContent::None, Some(0))
         }
     };
     Answer { head, age, content, length, report }
+}
+
+/// Adds what is for this client alone to a 304, which else has few of the fields of what it is about.
+pub(super) fn add_withheld(head: &mut ResponseHead, withheld: &Fields) {
+    if head.status == 304 {
+        withheld.iter().for_each(|(name, value)| head.fields.push(name, value));
+    }
 }
 
 fn has_trailers(entry: &Entry) -> bool {

@@ -54,7 +54,7 @@ pub(crate) fn parts(request: &Request, variants: &Variants<StoredHead>) -> Optio
         .filter(|entry| is_get && entry.meta().part().is_some() && selects(request, entry))
         .cloned()
         .collect();
-    (!parts.is_empty()).then(|| Found::Parts(parts.into()))
+    (!parts.is_empty()).then(|| Found::Parts(parts.into(), Refetch::RangeMissing))
 }
 
 /// Whether a stored response is one that this request selects.

@@ -61,7 +61,10 @@ pub(crate) fn groups() -> Vec<Group> {
         ),
         group(
             "Asked the origin although the request could be answered from the cache",
-            "`Cache-Status: …; fwd=…; detail=…`, where the response was stored.",
+            "`Cache-Status: …; fwd=…; detail=…`, where the response was stored. `stored` is true of a \
+             short response; of one whose head goes out before its end it says that it is on its way \
+             into the store, which keeps it only if it arrives whole, is not invalidated meanwhile, \
+             and finds room.",
             Refetch::ALL,
             |why| format!("`fwd={}`", why.fwd().as_str()),
         ),
