@@ -19,6 +19,7 @@ mod groups;
 mod https;
 mod interim;
 mod keys;
+mod kills;
 mod large;
 mod loops;
 mod no_vary_search;
