@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use http1::encode;
 use policy::{Fields, Part, Terms};
-use store::{Labels, allocated};
+use store::{Labels, Moment, allocated};
 
 /// The version of the encoding below; entries of another version are treated as damaged.
 const FORMAT: u8 = 2;
@@ -17,6 +17,8 @@ pub struct StoredHead {
     pub terms: Terms,
     /// Status line and field lines as sent to an HTTP/1.1 client, without the final empty line.
     block: Box<[u8]>,
+    /// From when on a purge counts for it.
+    began: Moment,
     rare: Option<Box<Rare>>,
 }
 
@@ -38,7 +40,7 @@ impl StoredHead {
     /// Prepares a head for the store, from the end-to-end fields without `Age` and framing.
     pub fn new(status: u16, reason: &[u8], fields: &Fields, terms: Terms) -> Self {
         let (block, hidden) = blocks(status, reason, fields, &terms);
-        let mut head = Self { terms, block, rare: None };
+        let mut head = Self { terms, block, began: Labels::NONE.began(), rare: None };
         if !hidden.is_empty() {
             head.rare().hidden = hidden;
         }
@@ -57,10 +59,19 @@ impl StoredHead {
     /// The same with these labels.
     #[must_use]
     pub fn labelled(mut self, labels: Labels) -> Self {
+        self.began = labels.began();
         if !labels.is_empty() {
             self.rare().labels = labels;
         }
         self
+    }
+
+    /// Its labels, and since when they count.
+    pub(crate) fn own_labels(&self) -> Labels {
+        match &self.rare {
+            Some(rare) if !rare.labels.is_empty() => rare.labels.clone(),
+            _ => Labels::new(self.began, Vec::new()),
+        }
     }
 
     /// The same, as the response to the QUERY with this digest.
@@ -193,7 +204,7 @@ impl store::Meta for StoredHead {
         out.extend_from_slice(reason);
         self.fields().encode(out);
         self.terms.encode(out);
-        store::Meta::labels(self).encode(out);
+        self.own_labels().encode(out);
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
@@ -240,6 +251,10 @@ impl store::Meta for StoredHead {
 
     fn labels(&self) -> &Labels {
         self.rare.as_ref().map_or(Labels::NONE, |rare| &rare.labels)
+    }
+
+    fn began(&self) -> Moment {
+        self.began
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Entry<M> {
 
 impl<M: Meta> Entry<M> {
     pub(crate) fn new(meta: M, body: Body, sequence: u64, events: &Events) -> Arc<Self> {
-        let (began, epoch) = events.enlist(meta.labels().began(), sequence);
+        let (began, epoch) = events.enlist(meta.began(), sequence);
         Arc::new(Self {
             meta,
             body,

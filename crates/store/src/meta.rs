@@ -1,6 +1,6 @@
 //! What the user of the store keeps beside a body.
 
-use crate::labels::Labels;
+use crate::labels::{Labels, Moment};
 
 /// The user's description of a body: decoded once, then shared by every reader.
 ///
@@ -23,5 +23,10 @@ pub trait Meta: Send + Sync + Sized + 'static {
     /// can end them together, and the moment from which on that counts for it.
     fn labels(&self) -> &Labels {
         Labels::NONE
+    }
+
+    /// The moment from which on an event counts for the entry.
+    fn began(&self) -> Moment {
+        self.labels().began()
     }
 }

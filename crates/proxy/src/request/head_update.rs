@@ -89,7 +89,7 @@ impl Answered<'_> {
 
     fn outdated(&self, meta: &StoredHead) -> StoredHead {
         let terms = meta.terms.clone().outdated(self.times.response);
-        let labels = meta.labels().clone();
+        let labels = meta.own_labels();
         StoredHead::new(meta.status(), meta.reason(), &meta.fields(), terms).labelled(labels)
     }
 
@@ -117,7 +117,7 @@ impl Answered<'_> {
                 let (status, reason) = (meta.status(), meta.reason().to_vec());
                 let head = ResponseHead { version: self.head.version, status, reason, fields };
                 // Without a validator the content is as old as it was, for events too.
-                let began = if validated { self.times.began } else { meta.labels().began() };
+                let began = if validated { self.times.began } else { meta.began() };
                 let meta = reconcile::stored_head(self.worker, self.request, head, terms, began);
                 Some((meta, Some(Validated(validated))))
             }
