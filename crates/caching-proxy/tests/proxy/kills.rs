@@ -1,5 +1,5 @@
 //! What is found after a kill in the middle of everything: small bodies, large ones, evictions,
-//! unsafe requests, cache groups.
+//! unsafe requests, cache groups, purges.
 //!
 //! `KILLS=500 cargo test -p caching-proxy --test proxy no_kill_at_full_load` goes on for longer.
 
@@ -10,6 +10,7 @@ use std::thread;
 
 use testkit::{Client, Conn, Origin, Received, Response};
 
+use crate::purging::purge;
 use crate::{Proxy, cache, millis};
 
 /// Clients at once, each with resources that no other one asks for.
@@ -69,6 +70,13 @@ impl Site {
 
     fn generation(&self, client: usize, resource: usize) -> &AtomicU64 {
         &self.generations[client * RESOURCES + resource]
+    }
+
+    /// Changes all that one client asks for; returns the generations from then on.
+    fn change_all(&self, client: usize) -> Vec<u64> {
+        let change =
+            |resource| 1 + self.generation(client, resource).fetch_add(1, Ordering::SeqCst);
+        (0..RESOURCES).map(change).collect()
     }
 
     fn answer(&self, request: &Received, conn: &mut Conn) {
@@ -200,14 +208,24 @@ fn no_kill_at_full_load_brings_back_what_was_gone_or_mixes_what_was_there() {
             proxy.start();
         }
         let clients: Vec<_> = askers.iter().map(|_| proxy.client()).collect();
+        let (purged, mut oldest) = (round as usize % CLIENTS, Vec::new());
         thread::scope(|scope| {
             for (asker, client) in askers.iter_mut().zip(clients) {
                 scope.spawn(|| asker.work(client));
             }
             // Each round dies at another moment of the work.
-            thread::sleep(millis(40 + round * 71 % 400));
+            thread::sleep(millis(20 + round * 71 % 300));
+            let changed = site.change_all(purged);
+            let prefix = format!("http://site.example/{purged}/");
+            assert_eq!(purge(&proxy, &["--prefix", &prefix]).code, Some(0));
+            oldest = changed;
+            thread::sleep(millis(round * 37 % 100));
             proxy.kill9();
         });
+        // What came from the origin before the purge was right then, and is not any more.
+        for (before, now) in askers[purged].oldest.iter_mut().zip(oldest) {
+            *before = now.max(*before);
+        }
         let changes: usize = askers.iter().map(|asker| asker.changes).sum();
         proxy.start();
         thread::scope(|scope| {

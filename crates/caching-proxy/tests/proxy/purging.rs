@@ -6,7 +6,7 @@ use testkit::{Launch, Origin, Output, Response};
 
 use crate::{Proxy, cache, cache_status, millis, ok, response};
 
-fn purge(proxy: &Proxy, args: &[&str]) -> Output {
+pub(super) fn purge(proxy: &Proxy, args: &[&str]) -> Output {
     Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
         .arg("purge")
         .args(args)
