@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::disk::{FileBody, Handle, Io, PIECE, Piece, lock};
 use crate::memory::{ARC, allocated};
+use crate::memory_file::{MemoryFile, MemoryFiles};
 use crate::stream::Stream;
-use crate::window::{pieces, whole};
+use crate::window::{Chunk, pieces, whole};
 
 /// A body whose last byte has been written.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ struct More {
 pub(crate) enum Place {
     /// In pieces of 256 KiB, the last one shorter.
     Memory,
+    MemoryFile(Arc<MemoryFile>),
     File(Arc<FileBody>),
     /// Only readers that came in time can have the rest of it.
     Nowhere,
@@ -65,12 +67,21 @@ impl Done {
     }
 
     /// A copy of a whole body.
-    pub(crate) fn copied(name: Name<'_>, body: &[u8], tail: &[u8]) -> Self {
+    pub(crate) fn copied(
+        name: Name<'_>,
+        body: &[u8],
+        tail: &[u8],
+        files: &Arc<MemoryFiles>,
+    ) -> Self {
+        let length = body.len() as u64;
+        if let Some(file) = files.hold(length, std::iter::once(body)) {
+            return Self::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)));
+        }
         let (kept, rest) = whole(name.key, body);
         Self::in_memory(name, kept, rest, tail)
     }
 
-    /// A body that is not in memory.
+    /// A body that is not on the heap.
     pub(crate) fn elsewhere(name: Name<'_>, length: u64, tail: &[u8], place: Place) -> Self {
         let more = More { length, tail: tail.into(), place, rest: Box::default() };
         Self { kept: name.key.into(), more: Some(Box::new(more)), ..Self::unplaced(name) }
@@ -100,7 +111,7 @@ impl Done {
         self.more.as_ref().map_or(&Place::Memory, |more| &more.place)
     }
 
-    /// The pieces of a body in memory; none of one that is elsewhere.
+    /// The pieces of a body on the heap; none of one that is elsewhere.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let first = &self.kept[self.key as usize..];
         let rest = self.more.iter().flat_map(|more| more.rest.iter().map(|piece| &piece[..]));
@@ -141,7 +152,11 @@ impl Done {
     pub(crate) fn weight(&self) -> usize {
         let more = self.more.as_ref().map_or(0, |more| {
             let pieces = more.rest.iter().map(|piece| allocated(piece.len()) + allocated(PROMOTED));
-            let file = if let Place::File(file) = &more.place { file.weight() } else { 0 };
+            let file = match &more.place {
+                Place::File(file) => file.weight(),
+                Place::MemoryFile(file) => allocated(ARC + size_of::<MemoryFile>()) + file.weight(),
+                Place::Memory | Place::Nowhere => 0,
+            };
             let lists = allocated(size_of_val(&*more.rest)) + allocated(more.tail.len());
             allocated(size_of::<More>()) + lists + file + pieces.sum::<usize>()
         });
@@ -155,6 +170,8 @@ const PROMOTED: usize = 3 * size_of::<usize>();
 /// What a reader at some position does next.
 pub(crate) enum Step {
     Chunk(Bytes),
+    /// Read this on the spot.
+    MemoryFile(Arc<MemoryFile>),
     /// Read this from the temporary file; a failure is the reader's alone.
     Spilled(Arc<Io>, Piece),
     File(Arc<FileBody>),
@@ -220,13 +237,22 @@ impl Body {
 
 /// The writer's side.
 impl Body {
-    /// Ends a body that is wholly in memory: true copies of what arrived, in even pieces. From here
-    /// on the memory tier accounts for the bytes.
-    pub(crate) fn finish_in_memory(&self, name: Name<'_>, tail: &[u8]) {
+    /// Ends a body that is wholly in memory: true copies of what arrived, in even pieces or in a
+    /// file. From here on the memory tier accounts for the bytes.
+    pub(crate) fn finish_in_memory(&self, name: Name<'_>, tail: &[u8], files: &Arc<MemoryFiles>) {
         let finish = |stream: &Stream| {
             let mut state = stream.state();
-            let (kept, rest) = pieces(name.key, &std::mem::take(&mut state.window), state.end);
-            let _ = self.done.set(Done::in_memory(name, kept, rest, tail));
+            let (window, length) = (std::mem::take(&mut state.window), state.end);
+            let done = match files.hold(length, window.iter().map(Chunk::bytes)) {
+                Some(file) => {
+                    Done::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)))
+                }
+                None => {
+                    let (kept, rest) = pieces(name.key, &window, length);
+                    Done::in_memory(name, kept, rest, tail)
+                }
+            };
+            let _ = self.done.set(done);
             // Whoever follows goes on in memory.
             *lock(&self.stream) = None;
             std::mem::take(&mut state.held)
@@ -319,6 +345,7 @@ impl Body {
         match done.place() {
             _ if position >= done.length() => Some(Step::End),
             Place::Memory => Some(Step::Chunk(done.piece_from(position))),
+            Place::MemoryFile(file) => Some(Step::MemoryFile(Arc::clone(file))),
             Place::File(file) => Some(Step::File(Arc::clone(file))),
             Place::Nowhere => None,
         }

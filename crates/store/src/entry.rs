@@ -14,6 +14,7 @@ use crate::key::variant_id;
 use crate::labels::Moment;
 use crate::matcher::Fate;
 use crate::memory::{ARC, allocated};
+use crate::memory_file::MemoryFile;
 use crate::meta::Meta;
 use crate::reader::Reader;
 
@@ -107,13 +108,27 @@ impl<M> Entry<M> {
         self.body.done().is_some()
     }
 
-    /// The complete body if it is held in memory, in pieces ready to be sent. Never waits.
+    /// True if the complete body is held in memory: it can be had without waiting.
+    pub fn is_in_memory(&self) -> bool {
+        let place = self.body.done().map(Done::place);
+        matches!(place, Some(Place::Memory | Place::MemoryFile(_)))
+    }
+
+    /// The file, if the body is held in one in memory: the system can send it by itself.
+    pub fn memory_file(&self) -> Option<&MemoryFile> {
+        match self.body.done()?.place() {
+            Place::MemoryFile(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The complete body if it is held on the heap, in pieces ready to be sent. Never waits.
     pub fn in_memory(&self) -> Option<impl Iterator<Item = &[u8]> + Clone> {
         let done = self.body.done()?;
         matches!(done.place(), Place::Memory).then(|| done.pieces())
     }
 
-    /// Some bytes of a complete body that is held in memory, not copied. Never waits.
+    /// Some bytes of a complete body that is held on the heap, not copied. Never waits.
     pub fn slices(&self, range: Range<u64>) -> Option<impl Iterator<Item = Bytes>> {
         let done = self.body.done()?;
         matches!(done.place(), Place::Memory).then(|| done.slices(range))

@@ -164,7 +164,11 @@ impl<M: Meta> Fill<M> {
             }
             Mode::Memory => {
                 let id = self.0.store.id(&self.0.key);
-                entry.body().finish_in_memory(name_of(&self.0.key, &id), tail);
+                entry.body().finish_in_memory(
+                    name_of(&self.0.key, &id),
+                    tail,
+                    self.0.store.memory_files(),
+                );
                 self.0.store.publish(&self.0.key, id, &entry, self.stream())
             }
         };

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::body::{Joined, Step};
-use crate::disk::{FileBody, Handle};
+use crate::disk::{BLOCK, FileBody, Handle};
 use crate::entry::Entry;
+use crate::memory_file::MemoryFile;
 use crate::reason::ReadError;
 
 /// Reads one body from start to end. Dropping it releases its place.
@@ -108,6 +109,7 @@ impl<M> Reader<M> {
             return match step {
                 Step::Wait => continue,
                 Step::Chunk(bytes) => Ok(Some(bytes)),
+                Step::MemoryFile(file) => self.read_memory(&file).map(Some),
                 Step::File(file) => self.read_file(joined, &file).await.map(Some),
                 Step::Spilled(io, piece) => {
                     let skip = self.position - piece.start();
@@ -131,6 +133,11 @@ impl<M> Reader<M> {
             more.await;
         }
         step
+    }
+
+    fn read_memory(&self, file: &MemoryFile) -> Result<Bytes, ReadError> {
+        let block = self.position / BLOCK;
+        file.read(self.position).map_err(|source| ReadError::Read { block, source })
     }
 
     async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Bytes, ReadError> {

@@ -20,6 +20,7 @@ use crate::events::{Events, Table};
 use crate::fill::{self, Fill};
 use crate::key::{Key, KeyRef, KnownHash};
 use crate::memory::{EXPECTED, Memory};
+use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::Options;
 use crate::reason::{Committed, NotStored, OpenError, Refused};
@@ -42,6 +43,7 @@ struct Inner<M: Meta> {
     events: Arc<Events>,
     shards: Box<[Mutex<Shard<M>>]>,
     flight: Arc<InFlight>,
+    memory_files: Arc<MemoryFiles>,
     counters: Arc<Counters>,
     largest_in_memory: u64,
     variants_per_key: usize,
@@ -72,8 +74,11 @@ impl<M: Meta> Store<M> {
     pub(crate) fn open_with(options: &Options, files: Files) -> Result<Self, OpenError> {
         let counters = Arc::new(Counters::default());
         let flight = Arc::new(InFlight::new(options.in_flight()));
+        let memory_files = MemoryFiles::new(files.clone());
         let opened = match &options.disk {
-            Some(disk) => Some(Disk::open(options, disk, files, Arc::clone(&counters))?),
+            Some(disk) => {
+                Some(Disk::open(options, disk, files, &memory_files, Arc::clone(&counters))?)
+            }
             None => None,
         };
         let (disk, held) = opened.unzip();
@@ -86,6 +91,7 @@ impl<M: Meta> Store<M> {
             events: events.unwrap_or_else(|| Arc::new(Events::after(Table::new(), 1))),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             flight,
+            memory_files,
             counters,
             largest_in_memory,
             variants_per_key: options.variants_per_key.max(1),
@@ -218,11 +224,11 @@ impl<M: Meta> Store<M> {
             (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
                 disk.change_meta(key, &fresh, file)
             }
-            (Some(disk), Place::Memory) => {
+            (Some(disk), Place::Memory | Place::MemoryFile(_)) => {
                 disk.remove_variant(&id, entry.variant());
                 disk.store(key, id, &fresh).is_ok()
             }
-            (None, Place::Memory) => false,
+            (None, Place::Memory | Place::MemoryFile(_)) => false,
             // The name of a file has the variant: this one keeps its old metadata.
             (_, Place::File(_) | Place::Nowhere) => return None,
         };
@@ -322,6 +328,10 @@ impl<M: Meta> Store<M> {
 
 /// What fills use.
 impl<M: Meta> Store<M> {
+    pub(crate) fn memory_files(&self) -> &Arc<MemoryFiles> {
+        &self.0.memory_files
+    }
+
     pub(crate) fn largest_in_memory(&self) -> u64 {
         self.0.largest_in_memory
     }

@@ -62,7 +62,7 @@ pub(crate) struct Spilled {
 }
 
 impl Chunk {
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match &self.data {
             Data::Open(bytes) => bytes,
             Data::Own(bytes) | Data::Shared(bytes) => bytes,

@@ -22,6 +22,7 @@ mod keys;
 mod kills;
 mod large;
 mod loops;
+mod memory_files;
 mod no_vary_search;
 mod purging;
 mod query;

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -92,10 +93,15 @@ pub(crate) async fn deliver(
             return Ok(keep);
         }
         AnswerContent::Memory => {
-            let pieces = match &answer.head {
-                AnswerHead::Stored(entry) => entry.in_memory(),
+            let entry = match &answer.head {
+                AnswerHead::Stored(entry) => Some(entry),
                 AnswerHead::Own(_) => None,
             };
+            if let Some(file) = entry.and_then(|entry| entry.memory_file()) {
+                outbound.send_file(file.as_fd(), 0..file.length()).await?;
+                return Ok(keep);
+            }
+            let pieces = entry.and_then(|entry| entry.in_memory());
             let parts: SmallVec<[&[u8]; 4]> = pieces.into_iter().flatten().collect();
             outbound.write(&parts).await?;
             return Ok(keep);

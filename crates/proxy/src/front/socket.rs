@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -76,6 +78,34 @@ impl<'a> Outbound<'a> {
         outcome
     }
 
+    /// Writes the head and, behind it, these bytes of a file, which the system takes from there by
+    /// itself. The head goes alone: held back until the content comes, it costs more than a packet.
+    pub(crate) async fn send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        range: Range<u64>,
+    ) -> io::Result<()> {
+        self.write(&[]).await?;
+        let mut at = range.start;
+        while at < range.end {
+            let stream: &TcpStream = self.io.as_ref();
+            let sent = self.waits.within(self.limit, |cx| {
+                loop {
+                    let send = || sendfile(stream, file, at..range.end);
+                    match stream.try_io(Interest::WRITABLE, send) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            ready!(stream.poll_write_ready(cx))?;
+                        }
+                        done => return Poll::Ready(done),
+                    }
+                }
+            });
+            let sent = sent.await;
+            at += self.took(sent)? as u64;
+        }
+        Ok(())
+    }
+
     /// Ends when the client has reset the connection. A client that has only ended its own side
     /// still gets its response.
     pub(crate) async fn gone(&self) {
@@ -104,16 +134,38 @@ impl<'a> Outbound<'a> {
                 let filled = rest(&mut slices, head, parts, done);
                 pin!(io.write_vectored(filled)).poll(cx)
             });
-            match written.await.map_err(|TooLong| io::ErrorKind::TimedOut)?? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                count => {
-                    done += count;
-                    self.written += count as u64;
-                }
-            }
+            let written = written.await;
+            done += self.took(written)?;
         }
         Ok(())
     }
+
+    /// Counts the bytes that the system took.
+    fn took(&mut self, sent: Result<io::Result<usize>, TooLong>) -> io::Result<usize> {
+        match sent.map_err(|TooLong| io::ErrorKind::TimedOut)?? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count => {
+                self.written += count as u64;
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// Sends bytes of a file, as many as the socket takes now.
+#[cfg(target_os = "linux")]
+fn sendfile(stream: &TcpStream, file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<usize> {
+    let mut from = range.start;
+    let most = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    Ok(rustix::fs::sendfile(stream, file, Some(&mut from), most)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sendfile(stream: &TcpStream, file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<usize> {
+    let mut piece = [0; 16 << 10];
+    let most = (range.end - range.start).min(piece.len() as u64) as usize;
+    let count = rustix::io::pread(file, &mut piece[..most], range.start)?;
+    stream.try_write(&piece[..count])
 }
 
 /// Whether nothing waits to be read.

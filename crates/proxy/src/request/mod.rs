@@ -162,7 +162,7 @@ pub(crate) fn start(
         None => Found::NotInMemory,
         Some(variants) => match reuse::choose(worker, request, &asked, &variants)? {
             // A body that has to be read from disk is looked up with patience.
-            Choice::Use(usable) if usable.entry.in_memory().is_none() => Found::NotInMemory,
+            Choice::Use(usable) if !usable.entry.is_in_memory() => Found::NotInMemory,
             Choice::Use(usable) => {
                 return Ok(Started::Answered(answer_from(worker, request, &asked, &usable)));
             }

@@ -73,9 +73,7 @@ pub(crate) fn stored(
             let own = way.head.map(|head| AnswerHead::Own(*head));
             let content = match own {
                 _ if !has_content(method, status) => AnswerContent::None,
-                None if entry.in_memory().is_some() && !has_trailers(entry) => {
-                    AnswerContent::Memory
-                }
+                None if entry.is_in_memory() && !has_trailers(entry) => AnswerContent::Memory,
                 _ => AnswerContent::Stored(Box::new(way.reader.unwrap_or_else(|| entry.reader()))),
             };
             (own.unwrap_or_else(|| AnswerHead::Stored(Arc::clone(entry))), content, length)

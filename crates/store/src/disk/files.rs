@@ -3,10 +3,11 @@
 //! Directories get mode 0700 and files 0600: a cache holds what its users were sent.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is about to be asked of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +15,12 @@ pub(crate) enum Op {
     Create,
     Open,
     Read,
+    /// A read of what the system has in memory, or of nothing.
+    ReadNow,
     Write,
     Rename,
     Unlink,
+    CreateInMemory,
 }
 
 /// How a test makes an operation fail.
@@ -35,12 +39,14 @@ type Faults = Arc<dyn Fn(Op) -> Option<Fault> + Send + Sync>;
 #[derive(Clone, Default)]
 pub(crate) struct Files {
     faults: Option<Faults>,
+    /// The system, or the file system, cannot tell what it has in memory.
+    never_now: Arc<AtomicBool>,
 }
 
 impl Files {
     #[cfg(test)]
     pub(crate) fn failing(faults: impl Fn(Op) -> Option<Fault> + Send + Sync + 'static) -> Self {
-        Self { faults: Some(Arc::new(faults)) }
+        Self { faults: Some(Arc::new(faults)), ..Self::default() }
     }
 
     fn fault(&self, op: Op) -> Option<Fault> {
@@ -66,6 +72,20 @@ impl Files {
     pub(crate) fn open(&self, path: &Path) -> io::Result<Handle> {
         self.check(Op::Open)?;
         Ok(Handle { file: File::open(path)?, files: self.clone() })
+    }
+
+    /// A file without a name that only memory holds.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn create_in_memory(&self) -> io::Result<File> {
+        use rustix::fs::{MemfdFlags, memfd_create};
+        self.check(Op::CreateInMemory)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        Ok(memfd_create("caching-proxy body", flags)?.into())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn create_in_memory(&self) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn open_to_change(&self, path: &Path) -> io::Result<Handle> {
@@ -102,6 +122,31 @@ impl Files {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn preadv_nowait(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    let into = &mut [IoSliceMut::new(bytes)];
+    Ok(preadv2(file, into, offset, ReadWriteFlags::NOWAIT)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn preadv_nowait(_: &File, _: u64, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Lets nobody change a file in memory any more, whoever has it.
+#[cfg(target_os = "linux")]
+pub(crate) fn seal(file: &File) -> io::Result<()> {
+    use rustix::fs::{SealFlags, fcntl_add_seals};
+    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    Ok(fcntl_add_seals(file, all)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn seal(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Creates a directory and its parents, readable by the owner alone.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -127,6 +172,24 @@ impl Handle {
             None => self.file.read_exact_at(&mut bytes, offset)?,
         }
         Ok(bytes)
+    }
+
+    /// Fills `bytes` if the system has all of them in memory, and says whether it did. Never waits
+    /// for the disk; an error is for the read that may wait to find.
+    pub(crate) fn read_now(&self, offset: u64, bytes: &mut [u8]) -> bool {
+        let never = &self.files.never_now;
+        if never.load(Ordering::Relaxed) {
+            return false;
+        }
+        let read = match self.files.fault(Op::ReadNow) {
+            Some(Fault::Errno(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Short) => Ok(bytes.len() / 2),
+            None => preadv_nowait(&self.file, offset, bytes),
+        };
+        if read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported) {
+            never.store(true, Ordering::Relaxed);
+        }
+        read.is_ok_and(|count| count == bytes.len())
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

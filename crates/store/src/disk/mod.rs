@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, Weak};
 pub(crate) use file_body::{FileBody, Owner};
 #[cfg(test)]
 pub(crate) use files::{Fault, Op};
-pub(crate) use files::{Files, Handle};
+pub(crate) use files::{Files, Handle, seal};
 pub(crate) use format::{BLOCK, PIECE};
 pub(crate) use hot::Hot;
 use index::Index;
@@ -39,6 +39,7 @@ use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
 use crate::events::{Event, Events};
 use crate::key::Key;
+use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::{Clock, DiskOptions, Options};
 use crate::reason::{Damage, OpenError};
@@ -52,6 +53,7 @@ pub(crate) struct Disk<M> {
     pub(crate) io: Arc<Io>,
     index: Mutex<Index<M>>,
     pub(crate) hot: Hot,
+    memory_files: Arc<MemoryFiles>,
     /// Bytes and number of entries waiting for the writer.
     queued: AtomicU64,
     queued_entries: AtomicU64,
@@ -81,6 +83,7 @@ impl<M: Meta> Disk<M> {
         options: &Options,
         disk: &DiskOptions,
         files: Files,
+        memory_files: &Arc<MemoryFiles>,
         counters: Arc<Counters>,
     ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
         let root = &disk.directory;
@@ -99,6 +102,7 @@ impl<M: Meta> Disk<M> {
             io: Arc::new(io),
             index: Mutex::new(Index::new(disk.capacity, options.variants_per_key)),
             hot: Hot::new(),
+            memory_files: Arc::clone(memory_files),
             queued: AtomicU64::new(0),
             queued_entries: AtomicU64::new(0),
             journal,
@@ -271,7 +275,7 @@ impl<M: Meta> Disk<M> {
         let Loaded { meta, trailers, length, body } = loaded;
         let name = Name { key: key.as_bytes(), mark: Hot::mark_of(&id.key) };
         let done = match body {
-            LoadedBody::Memory(bytes) => Done::copied(name, &bytes, &trailers),
+            LoadedBody::Memory(bytes) => Done::copied(name, &bytes, &trailers, &self.memory_files),
             LoadedBody::File(sums) => {
                 let place = Place::File(self.shared_body(id, length, sums, seen)?);
                 Done::elsewhere(name, length, &trailers, place)

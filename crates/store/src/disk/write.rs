@@ -9,7 +9,7 @@ use super::format::{BLOCK, BlockSums, FOOTER, encode};
 use super::index::Slot;
 use super::io::{FileId, Io};
 use super::{Disk, FileBody, REST};
-use crate::body::{Done, Place};
+use crate::body::Place;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
@@ -207,22 +207,27 @@ fn file_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
 }
 
 fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>) -> io::Result<()> {
-    let in_memory = |done: &&Done| matches!(done.place(), Place::Memory);
-    let Some(done) = entry.body().done().filter(in_memory) else {
-        return Err(io::ErrorKind::InvalidInput.into());
+    let Some(done) = entry.body().done() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let file = match done.place() {
+        Place::Memory => None,
+        Place::MemoryFile(file) => Some(file),
+        Place::File(_) | Place::Nowhere => return Err(io::ErrorKind::InvalidInput.into()),
     };
     let (mut pieces, mut sums) = (done.pieces(), BlockSums::default());
     pieces.clone().for_each(|piece| sums.add(piece));
+    let of_file = || file.into_iter().flat_map(|file| file.pieces());
+    of_file().try_for_each(|piece| piece.map(|piece| sums.add(&piece)))?;
     sums.finish();
     let end = encode(key.as_bytes(), meta, done.tail(), &sums.done, done.length(), id.sequence);
     let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary = Temporary::create(io)?;
-    if done.length() < BLOCK {
+    if done.length() < BLOCK && file.is_none() {
         // One write for the many small ones.
         let piece = pieces.next().unwrap_or_default();
         temporary.append(&[piece, end.as_slice()].concat())?;
     } else {
         pieces.try_for_each(|piece| temporary.append(piece))?;
+        of_file().try_for_each(|piece| temporary.append(&piece?))?;
         temporary.append(&end)?;
     }
     temporary.publish(id)

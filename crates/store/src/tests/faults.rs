@@ -4,7 +4,16 @@ use super::*;
 use crate::NotStored;
 use crate::disk::{Fault, Op};
 
-const OPS: [Op; 6] = [Op::Create, Op::Open, Op::Read, Op::Write, Op::Rename, Op::Unlink];
+const OPS: [Op; 8] = [
+    Op::Create,
+    Op::CreateInMemory,
+    Op::Open,
+    Op::Read,
+    Op::ReadNow,
+    Op::Write,
+    Op::Rename,
+    Op::Unlink,
+];
 
 fn errno(code: rustix::io::Errno) -> Fault {
     Fault::Errno(code.raw_os_error())
@@ -14,6 +23,10 @@ fn errno(code: rustix::io::Errno) -> Fault {
 fn failing_from(op: Op, nth: u64, fault: Fault, on: &Arc<AtomicBool>) -> Files {
     let (count, on) = (AtomicU64::new(0), Arc::clone(on));
     Files::failing(move |now| {
+        // What fails to be read is not in memory either.
+        if (op, now) == (Op::Read, Op::ReadNow) {
+            return Some(errno(rustix::io::Errno::AGAIN));
+        }
         let due = now == op && count.fetch_add(1, Ordering::SeqCst) >= nth;
         (due && on.load(Ordering::SeqCst)).then_some(fault)
     })
@@ -131,8 +144,13 @@ async fn a_disk_that_fails_in_the_middle_does_not_show_to_readers() {
 
 fn hanging(gate: &Arc<Gate>) -> Files {
     let gate = Arc::clone(gate);
-    Files::failing(move |_| {
-        gate.pass();
+    Files::failing(move |op| {
+        match op {
+            // Memory does not hang when the disk does, and has nothing of the disk here.
+            Op::CreateInMemory => return None,
+            Op::ReadNow => return Some(errno(rustix::io::Errno::AGAIN)),
+            _ => gate.pass(),
+        }
         None
     })
 }

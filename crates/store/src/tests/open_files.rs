@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::Damage;
+use crate::disk::{Fault, Op};
 
 /// What may happen to a stored body while it is read.
 #[derive(Clone, Copy, Debug)]
@@ -134,4 +135,80 @@ async fn a_file_that_is_gone_when_its_metadata_is_written_is_a_miss_and_no_failu
     assert!(matches!(fresh.reader().ready().await, Err(ReadError::Open(_))));
     // The disk does not rest for it.
     stored(&store, &key("k"), label("v", ""), &body(1, 2 * MIB)).await;
+}
+
+/// A store with one body of 2 MiB in a file, of whose operations only these are answered so.
+async fn answering(
+    answer: impl Fn(Op) -> Option<Fault> + Send + Sync + 'static,
+) -> (Setup, Store<Label>, Vec<u8>, Arc<Mutex<Vec<Op>>>) {
+    let (mut setup, store, whole) = with_one().await;
+    drop(store);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    setup.files = Files::failing(move |op| {
+        log.lock().unwrap().push(op);
+        answer(op)
+    });
+    let store = setup.open();
+    (setup, store, whole, asked)
+}
+
+fn count(asked: &Mutex<Vec<Op>>, op: Op) -> usize {
+    asked.lock().unwrap().iter().filter(|asked| **asked == op).count()
+}
+
+#[tokio::test]
+async fn what_the_system_has_in_memory_is_read_without_waiting_for_the_disk() {
+    let (_setup, store, whole, asked) = answering(|_| None).await;
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    let before = count(&asked, Op::Read);
+    assert!(read(entry.reader()).await.unwrap() == whole);
+    assert_eq!((count(&asked, Op::Read) - before, count(&asked, Op::ReadNow)), (0, 8));
+}
+
+#[tokio::test]
+async fn what_it_has_only_in_part_is_read_by_those_who_may_wait() {
+    for fault in [Fault::Short, Fault::Errno(rustix::io::Errno::AGAIN.raw_os_error())] {
+        let answer = move |op| (op == Op::ReadNow).then_some(fault);
+        let (_setup, store, whole, asked) = answering(answer).await;
+        let entry = find(&store, &key("k"), "v").await.unwrap();
+        let before = count(&asked, Op::Read);
+        assert!(read(entry.reader()).await.unwrap() == whole);
+        assert_eq!((count(&asked, Op::Read) - before, count(&asked, Op::ReadNow)), (8, 8));
+    }
+}
+
+#[tokio::test]
+async fn a_system_that_cannot_tell_is_not_asked_again() {
+    let fault = Fault::Errno(rustix::io::Errno::OPNOTSUPP.raw_os_error());
+    let (_setup, store, whole, asked) =
+        answering(move |op| (op == Op::ReadNow).then_some(fault)).await;
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    assert!(read(entry.reader()).await.unwrap() == whole);
+    assert_eq!(count(&asked, Op::ReadNow), 1);
+}
+
+#[tokio::test]
+async fn a_block_read_without_waiting_is_verified_too() {
+    let (setup, store, _, _) = answering(|_| None).await;
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    let path = setup.objects().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[70_000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let read = read(entry.reader()).await;
+    assert!(matches!(read, Err(ReadError::Damaged { block: 1, why: Damage::Checksum })));
+}
+
+#[tokio::test]
+async fn a_range_of_a_large_body_reads_what_it_needs() {
+    let (_setup, store, whole, asked) = answering(|_| None).await;
+    let entry = find(&store, &key("k"), "v").await.unwrap();
+    let before = count(&asked, Op::Read);
+    let mut reader = entry.reader();
+    reader.skip_to(1_500_000);
+    let chunk = reader.next().await.unwrap().unwrap();
+    assert!(chunk == whole[1_500_000..1_500_000 + chunk.len()]);
+    drop(reader);
+    assert_eq!((count(&asked, Op::Read) - before, count(&asked, Op::ReadNow)), (0, 1));
 }

@@ -1,0 +1,126 @@
+//! Larger bodies in memory, which the system takes to clients without a copy.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use testkit::{Client, Origin, Response};
+
+use crate::{Proxy, cache};
+
+/// Just worth a file, and as much as memory takes.
+const LENGTHS: [usize; 2] = [40 << 10, 1 << 20];
+
+/// Different everywhere, and in every version.
+fn body(version: u64, length: usize) -> Vec<u8> {
+    let words = 0..(length as u64).div_ceil(8);
+    let word = |at: u64| (at + version * 1_000_003).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut bytes: Vec<u8> = words.flat_map(|at| word(at).to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
+}
+
+/// `/<length>` in a version that grows with each request.
+fn origin() -> Origin {
+    let version = Arc::new(AtomicU64::new(0));
+    Origin::start(move |request, conn| {
+        if request.method != "GET" {
+            conn.send("HTTP/1.1 204 No Content\r\n\r\n");
+            return;
+        }
+        let version = version.fetch_add(1, Ordering::SeqCst);
+        let length = request.target[1..].parse().unwrap();
+        conn.send(format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"{version}\"\r\nContent-Length: {length}\r\n\r\n"));
+        conn.send(body(version, length));
+    })
+}
+
+/// Files in memory that the process has open.
+fn files(proxy: &mut Proxy) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", proxy.binary().pid())).unwrap();
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    links.filter(|link| link.to_string_lossy().contains("memfd:caching-proxy body")).count()
+}
+
+fn told(response: &Response) -> (u16, &str, usize) {
+    (response.status, cache(response), response.body.len())
+}
+
+#[test]
+fn a_larger_body_is_held_in_a_file_and_leaves_whole_in_every_way() {
+    let origin = origin();
+    let mut proxy = Proxy::before(&origin);
+    for (number, length) in LENGTHS.into_iter().enumerate() {
+        let (path, whole) = (format!("/{length}"), body(number as u64, length));
+        assert_eq!(told(&proxy.get(&path)), (200, "MISS", length));
+        assert_eq!(files(&mut proxy), number + 1);
+        // One connection for all: each response ends exactly where the next begins.
+        let mut client = proxy.client();
+        for _ in 0..3 {
+            assert!(client.get(&path).body == whole);
+        }
+        let head = client.request("HEAD", &path, &[]);
+        assert_eq!((head.status, head.field("Content-Length")), (200, Some(&*length.to_string())));
+        let range = client.request("GET", &path, &[("Range", "bytes=30001-39000")]);
+        assert_eq!(told(&range), (206, "HIT", 9_000));
+        assert!(range.body == whole[30_001..=39_000]);
+        let ranges = client.request("GET", &path, &[("Range", "bytes=1-2,39999-")]);
+        assert_eq!((ranges.status, cache(&ranges)), (206, "HIT"));
+        assert!(ranges.body.windows(961).any(|part| *part == whole[39_999..40_960]));
+        assert!(client.get(&path).body == whole);
+    }
+    let short = "/40959";
+    assert_eq!(told(&proxy.get(short)), (200, "MISS", 40_959));
+    assert_eq!(files(&mut proxy), LENGTHS.len(), "too short to be worth a file");
+}
+
+#[test]
+fn a_body_from_disk_is_held_in_a_file_too() {
+    let origin = origin();
+    let mut proxy = Proxy::before(&origin);
+    let ask = |proxy: &Proxy| {
+        let mut client = proxy.client();
+        client.send("GET /100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.response()
+    };
+    assert_eq!(told(&ask(&proxy)), (200, "MISS", 100_000));
+    proxy.terminate();
+    proxy.start();
+    assert_eq!(files(&mut proxy), 0);
+    let response = ask(&proxy);
+    assert_eq!(told(&response), (200, "HIT", 100_000));
+    assert!(response.body == body(0, 100_000));
+    assert_eq!(files(&mut proxy), 1);
+}
+
+/// A client that has the head of its response, and of the body what came with it.
+fn begun(proxy: &Proxy, path: &str) -> (Client, Response) {
+    let (mut client, (host, port)) = (proxy.client(), proxy.address());
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"));
+    let head = client.head_to("GET").unwrap();
+    assert_eq!(cache(&head), "HIT");
+    (client, head)
+}
+
+#[test]
+fn what_waits_for_a_slow_client_stays_as_it_was_whatever_becomes_of_the_body() {
+    for length in LENGTHS {
+        let origin = origin();
+        // Room for a few of the largest bodies.
+        let mut proxy = Proxy::with(&origin, &["--no-disk", "--memory", "8MiB"]);
+        let path = format!("/{length}");
+        proxy.get(&path);
+        let slow: Vec<_> = (0..8).map(|_| begun(&proxy, &path)).collect();
+        assert_eq!(files(&mut proxy), 1);
+        assert_eq!(proxy.request("POST", &path, &[]).status, 204);
+        for other in 0..20 {
+            proxy.get(&format!("/{}", length - other));
+        }
+        for (mut client, mut response) in slow {
+            let mut got = Vec::new();
+            client.body_into(&mut response, &mut |part| got.extend_from_slice(part)).unwrap();
+            assert!(response.complete && got == body(0, length));
+        }
+        assert!(testkit::eventually(|| files(&mut proxy) < 8), "files that nobody has");
+    }
+}
