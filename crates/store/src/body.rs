@@ -243,14 +243,11 @@ impl Body {
         let finish = |stream: &Stream| {
             let mut state = stream.state();
             let (window, length) = (std::mem::take(&mut state.window), state.end);
-            let done = match files.hold(length, window.iter().map(Chunk::bytes)) {
-                Some(file) => {
-                    Done::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)))
-                }
-                None => {
-                    let (kept, rest) = pieces(name.key, &window, length);
-                    Done::in_memory(name, kept, rest, tail)
-                }
+            let done = if let Some(file) = files.hold(length, window.iter().map(Chunk::bytes)) {
+                Done::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)))
+            } else {
+                let (kept, rest) = pieces(name.key, &window, length);
+                Done::in_memory(name, kept, rest, tail)
             };
             let _ = self.done.set(done);
             // Whoever follows goes on in memory.
