@@ -112,10 +112,9 @@ impl Done {
     }
 
     /// The pieces of a body on the heap; none of one that is elsewhere.
-    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        let first = &self.kept[self.key as usize..];
-        let rest = self.more.iter().flat_map(|more| more.rest.iter().map(|piece| &piece[..]));
-        Some(first).into_iter().filter(|first| !first.is_empty()).chain(rest)
+    pub(crate) fn pieces(&self) -> Pieces<'_> {
+        let rest = self.more.as_ref().map_or(&[][..], |more| &more.rest);
+        Pieces { first: &self.kept[self.key as usize..], rest: rest.iter() }
     }
 
     /// The rest of the piece of a body in memory that has this byte.
@@ -161,6 +160,29 @@ impl Done {
             allocated(size_of::<More>()) + lists + file + pieces.sum::<usize>()
         });
         allocated(ARC + self.kept.len()) + more
+    }
+}
+
+/// The pieces of a body in memory, in order. Plain, since every hit goes through them.
+#[derive(Clone)]
+pub(crate) struct Pieces<'b> {
+    first: &'b [u8],
+    rest: std::slice::Iter<'b, Bytes>,
+}
+
+impl<'b> Iterator for Pieces<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        match std::mem::take(&mut self.first) {
+            [] => self.rest.next().map(|piece| &piece[..]),
+            first => Some(first),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rest.len() + usize::from(!self.first.is_empty());
+        (left, Some(left))
     }
 }
 

@@ -101,8 +101,9 @@ pub(crate) async fn deliver(
                 outbound.send_file(file.as_fd(), 0..file.length()).await?;
                 return Ok(keep);
             }
-            let pieces = entry.and_then(|entry| entry.in_memory());
-            let parts: SmallVec<[&[u8]; 4]> = pieces.into_iter().flatten().collect();
+            let parts: Option<SmallVec<[&[u8]; 4]>> =
+                entry.and_then(|entry| entry.in_memory()).map(Iterator::collect);
+            let parts = parts.unwrap_or_default();
             outbound.write(&parts).await?;
             return Ok(keep);
         }
