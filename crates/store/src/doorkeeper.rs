@@ -84,6 +84,8 @@ mod tests {
         assert!(keeper.knows(hash(0)));
         let strangers = (10_000..20_000).filter(|number| keeper.knows(hash(*number))).count();
         assert!(strangers < 500, "{strangers}");
-        assert!(!keeper.knows(hash(0)));
+        // Which keys look alike differs from process to process.
+        let known = (0..100).filter(|number| keeper.knows(hash(*number))).count();
+        assert!(known < 20, "{known}");
     }
 }
