@@ -158,12 +158,16 @@ impl<M: Meta> Disk<M> {
     }
 
     /// Ends the time in which an entry stood in for its file.
-    fn settle(&self, id: &FileId, entry: &Arc<Entry<M>>, written: bool) {
+    /// Says whether it lost its place because nothing was written.
+    fn settle(&self, id: &FileId, entry: &Arc<Entry<M>>, written: bool) -> bool {
         self.with_index(|index, _| match index.slot(id).filter(|slot| slot.holds(entry)) {
-            Some(slot) if written => slot.held = None,
-            Some(_) => drop(index.remove(id)),
-            None => (),
-        });
+            Some(slot) if written => {
+                slot.held = None;
+                false
+            }
+            Some(_) => index.remove(id),
+            None => false,
+        })
     }
 
     fn is_held(&self, id: &FileId, entry: &Arc<Entry<M>>) -> bool {
@@ -183,12 +187,14 @@ impl<M: Meta> Disk<M> {
         match &written {
             Ok(size) => self.with_index(|index, _| index.resize(&file.id, *size)),
             // Taken away behind our back, which says nothing against the disk.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.io.counters.damaged(Damage::Missing);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => self.failed(),
         }
-        self.settle(&file.id, entry, written.is_ok());
+        let is_missing = matches!(&written, Err(e) if e.kind() == io::ErrorKind::NotFound);
+        // Unless a reader found out at the same time, and counted it.
+        if self.settle(&file.id, entry, written.is_ok()) && is_missing {
+            self.io.counters.damaged(Damage::Missing);
+        }
     }
 }
 
