@@ -148,7 +148,7 @@ impl Running {
         self.handle.shared.draining.store(true, Ordering::Release);
         self.stops.iter().for_each(|stop| stop.notify_one());
         let drained = timeout(patience, self.alive.recv()).await;
-        self.handle.shared.store.flush().await;
+        self.handle.shared.store.settle().await;
         if drained.is_err() {
             return Drained::Cut;
         }

@@ -155,9 +155,9 @@ impl Events {
         self.read().clone()
     }
 
-    /// True if a file is known to be dead, whatever is in it.
-    pub(crate) fn has_removed(&self, key_id: &[u8; 32], sequence: u64) -> bool {
-        self.read().has_removed(key_id, sequence)
+    /// True if an entry on disk is known to be dead, whatever is in it. `start` is that of its key id.
+    pub(crate) fn has_removed(&self, start: u64, sequence: u64) -> bool {
+        self.read().has_removed(start, sequence)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {

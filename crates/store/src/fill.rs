@@ -155,14 +155,17 @@ impl<M: Meta> Fill<M> {
             return Ok((entry, Committed::NotStored(NotStored::WrongLength)));
         }
         let committed = match &self.0.mode {
-            Mode::Spill(_) => return Err(self),
+            Mode::Spill(spill) if !(spill.is_untouched() && spill.is_small(self.0.end)) => {
+                return Err(self);
+            }
             Mode::Along(why) => {
                 let id = self.0.store.id(&self.0.key);
                 entry.body().finish_nowhere(name_of(&self.0.key, &id), tail);
                 self.0.store.supersede(&self.0.key, &entry, self.stream());
                 Committed::NotStored(*why)
             }
-            Mode::Memory => {
+            // What is short goes to disk from memory, also where there is hardly any.
+            Mode::Memory | Mode::Spill(_) => {
                 let id = self.0.store.id(&self.0.key);
                 entry.body().finish_in_memory(
                     name_of(&self.0.key, &id),

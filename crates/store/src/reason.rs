@@ -144,7 +144,10 @@ pub enum OpenError {
         directory: PathBuf,
     },
     /// The store was written by another version of the program.
-    #[error("{directory} has store format {found:?}, this program reads {expected:?}")]
+    #[error(
+        "{directory} has store format {found:?}, this program reads {expected:?}: remove that \
+         directory, or use another one"
+    )]
     Version {
         /// The store's directory.
         directory: PathBuf,
@@ -181,13 +184,15 @@ pub enum Damage {
     Identity,
     /// The metadata cannot be decoded.
     Meta,
-    /// The file that the index knows is not there.
+    /// The file that the index knows is not there, or a segment between others.
     Missing,
+    /// A segment or snapshot that the system cannot read.
+    Unreadable,
 }
 
 impl Damage {
     /// Every kind, in the order of the counters in [`Stats`](crate::Stats).
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Size,
         Self::Magic,
         Self::Version,
@@ -195,6 +200,7 @@ impl Damage {
         Self::Identity,
         Self::Meta,
         Self::Missing,
+        Self::Unreadable,
     ];
 
     /// Stable kebab-case code for logs and metrics.
@@ -207,6 +213,7 @@ impl Damage {
             Self::Identity => "identity",
             Self::Meta => "meta",
             Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
         }
     }
 }

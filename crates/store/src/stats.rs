@@ -12,10 +12,16 @@ pub struct Stats {
     /// Bytes of the memory tier in use: bodies, metadata, keys, and what index and allocator add.
     /// Together with `in_flight_bytes` never more than [`Options::memory`](crate::Options::memory).
     pub memory_bytes: u64,
-    /// Files of the disk tier, those still queued included.
+    /// Entries of the disk tier, those still queued included.
     pub disk_entries: u64,
-    /// Bytes of these files and of files under way.
+    /// Bytes of these records and files, and of files under way.
     pub disk_bytes: u64,
+    /// Bytes of the segments in which small entries are, room that is set aside included.
+    pub segment_bytes: u64,
+    /// Bytes of memory that the index of the disk tier takes, marks and lists included.
+    pub index_bytes: u64,
+    /// Segments whose records are still to be found after a crash; what is in them is a miss.
+    pub segments_to_recover: u64,
     /// Bytes of bodies under way held in memory, and what their fills take. Not part of
     /// `memory_bytes`.
     pub in_flight_bytes: u64,
@@ -23,8 +29,14 @@ pub struct Stats {
     pub queued_bytes: u64,
     /// Entries that the memory tier gave up to make room.
     pub memory_evictions: u64,
-    /// Files that the disk tier gave up to make room.
+    /// Entries that the disk tier gave up to make room.
     pub disk_evictions: u64,
+    /// Bytes of small entries that were given to the log.
+    pub log_stored_bytes: u64,
+    /// Bytes of entries in the log that were copied to its end because they were hit.
+    pub log_copied_bytes: u64,
+    /// Bytes written to the log: by how much this is more than what was stored is what the log costs.
+    pub log_written_bytes: u64,
     /// Failed creations, writes and renames.
     pub disk_write_failures: u64,
     /// Failed opens and reads, damage not included.
@@ -45,7 +57,7 @@ pub struct Stats {
     /// Records of invalidations found damaged or missing at the start: everything that was stored
     /// before was dropped.
     pub event_logs_lost: u64,
-    /// Files dropped as damaged, with the reason.
+    /// Records, files and parts of the log dropped as damaged, with the reason.
     pub damaged: [(Damage, u64); Damage::ALL.len()],
 }
 
@@ -62,7 +74,9 @@ pub struct Cleared {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) memory_evictions: Counter,
-    pub(crate) disk_evictions: Counter,
+    pub(crate) log_stored: Counter,
+    pub(crate) log_copied: Counter,
+    pub(crate) log_written: Counter,
     pub(crate) disk_write_failures: Counter,
     pub(crate) disk_read_errors: Counter,
     pub(crate) disk_timeouts: Counter,
@@ -83,7 +97,9 @@ impl Counters {
     pub(crate) fn read(&self) -> Stats {
         Stats {
             memory_evictions: self.memory_evictions.get(),
-            disk_evictions: self.disk_evictions.get(),
+            log_stored_bytes: self.log_stored.get(),
+            log_copied_bytes: self.log_copied.get(),
+            log_written_bytes: self.log_written.get(),
             disk_write_failures: self.disk_write_failures.get(),
             disk_read_errors: self.disk_read_errors.get(),
             disk_timeouts: self.disk_timeouts.get(),

@@ -267,7 +267,7 @@ impl<M: Meta> Store<M> {
         if let Some(disk) = &self.0.disk {
             let id = key.id();
             let slots = disk.remove_key(&id);
-            if fills.is_some() || !slots.is_empty() {
+            if fills.is_some() || !slots.is_empty() || disk.is_recovering() {
                 disk.record_removal(&id);
             }
             variants.extend(slots.iter().map(|slot| slot.variant));
@@ -318,10 +318,19 @@ impl<M: Meta> Store<M> {
         stats
     }
 
-    /// Waits until all queued work on disk is done: for a clean stop.
+    /// Waits until all queued work on disk is done.
     pub async fn flush(&self) {
         if let Some(disk) = &self.0.disk {
             disk.flush().await;
+        }
+    }
+
+    /// Waits until all queued work on disk is done, and leaves behind what the next start has to know:
+    /// for a clean stop. The last owner that is dropped does so too.
+    pub async fn settle(&self) {
+        if let Some(disk) = &self.0.disk {
+            disk.flush().await;
+            disk.leave_snapshot().await;
         }
     }
 }

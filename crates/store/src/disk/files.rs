@@ -209,9 +209,25 @@ impl Handle {
         self.file.sync_data()
     }
 
+    /// Extends the file by `length` zeros from `from` on, and makes sure that there is room for them.
+    pub(crate) fn allocate(&self, from: u64, length: u64) -> io::Result<()> {
+        self.files.check(Op::Write)?;
+        allocate(&self.file, from, length)
+    }
+
     /// Cuts or extends the file to this length.
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         self.files.check(Op::Write)?;
         self.file.set_len(length)
+    }
+}
+
+/// Where the file system cannot set room aside, a full disk shows when it is written to.
+fn allocate(file: &File, from: u64, length: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), from, length) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(from + length),
+        done => Ok(done?),
     }
 }

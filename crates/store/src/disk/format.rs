@@ -1,4 +1,4 @@
-//! The form of a file of the disk tier, version 1. All numbers are little-endian.
+//! The form of a file that has an entry to itself, version 1. All numbers are little-endian.
 //!
 //! ```text
 //! body      the bytes of the body, first, so that it can be written while it arrives
@@ -27,7 +27,7 @@ pub(crate) const PIECE: u64 = 256 << 10;
 /// Bytes of the footer.
 pub(crate) const FOOTER: usize = 56;
 /// What the `format` file of a store says.
-pub(crate) const FORMAT: &str = "caching-proxy store 1\n";
+pub(crate) const FORMAT: &str = "caching-proxy store 2\n";
 
 const MAGIC: &[u8; 8] = b"cp-store";
 const VERSION: u32 = 1;
@@ -130,22 +130,22 @@ impl Tail {
 }
 
 /// Bytes still to be read; every step checks that they are there.
-struct Cursor<'a>(&'a [u8]);
+pub(crate) struct Cursor<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Damage> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Damage> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Damage::Size)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn u32(&mut self) -> Result<u32, Damage> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Damage> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(Damage::Size)?;
         self.0 = rest;
         Ok(u32::from_le_bytes(*taken))
     }
 
-    fn u64(&mut self) -> Result<u64, Damage> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Damage> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(Damage::Size)?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*taken))

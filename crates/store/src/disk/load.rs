@@ -1,4 +1,4 @@
-//! Reads a stored file back: verified from its footer on, a small body whole, a large one later.
+//! Reads an entry back from its record or file, verified; a small body whole, a large one later.
 
 use std::io;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use super::files::Handle;
 use super::format::{FOOTER, Footer, Tail, first_mismatch};
+use super::index::Place;
 use super::io::{FileId, Io};
-use crate::key::variant_id;
+use super::segment::{Segments, short};
+use crate::key::{Key, variant_id};
 use crate::meta::Meta;
 use crate::reason::Damage;
 
@@ -86,6 +88,31 @@ pub(crate) fn load<M: Meta>(
     // A copy: a slice would keep the whole end of the file in memory.
     let trailers = Bytes::copy_from_slice(&tail.trailers);
     Ok(Loaded { meta, trailers, length: footer.body, body })
+}
+
+/// Reads the record that should hold `key`. `None` if it holds another one that looks alike in the
+/// index.
+pub(crate) fn load_record<M: Meta>(
+    segments: &Segments,
+    place: Place,
+    id: &FileId,
+    key: &[u8],
+) -> Result<Option<Loaded<M>>, Trouble> {
+    let (listed, record) = segments.read(place.segment, place.offset, place.length)?;
+    if (listed.key, listed.variant, listed.sequence) != (short(&id.key), id.variant, id.sequence) {
+        return Err(Damage::Identity.into());
+    }
+    if *record.key != *key {
+        let alike = short(&Key::new(&record.key).id()) == listed.key;
+        return if alike { Ok(None) } else { Err(Damage::Identity.into()) };
+    }
+    let meta = M::decode(&record.meta).ok_or(Damage::Meta)?;
+    if variant_id(meta.variant()) != id.variant {
+        return Err(Damage::Identity.into());
+    }
+    let trailers = Bytes::copy_from_slice(&record.trailers);
+    let length = record.body.len() as u64;
+    Ok(Some(Loaded { meta, trailers, length, body: LoadedBody::Memory(record.body) }))
 }
 
 /// The end of an open file, and the rest on demand.

@@ -1,7 +1,6 @@
-//! The disk tier: which entries have a file, and the work of writing and removing files.
+//! The disk tier: small entries are records in shared segments, a large one has a file of its own.
 //!
-//! Every entry has a file of its own at this stage. The rest of the store uses only [`Disk`] and
-//! the pieces re-exported here, so that small objects can move to shared segments later.
+//! The rest of the store uses only [`Disk`] and the pieces re-exported here.
 
 mod file_body;
 mod files;
@@ -12,13 +11,21 @@ mod io;
 mod journal;
 mod lane;
 mod load;
+mod marker;
 mod open;
+mod reclaim;
+mod recover;
+mod segment;
+mod snapshot;
 mod spill;
+mod start;
+mod table;
+mod work;
 mod write;
 
-use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub(crate) use file_body::{FileBody, Owner};
 #[cfg(test)]
@@ -31,9 +38,12 @@ pub(crate) use index::{Slot, Slots};
 use io::Unanswered;
 pub(crate) use io::{FileId, Io, Piece};
 use journal::Journal;
+use lane::Lane;
 pub(crate) use lane::lock;
 use load::{Loaded, LoadedBody, Trouble};
+use segment::Segments;
 pub(crate) use spill::{Published, Spill};
+use work::Writer;
 
 use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
@@ -41,9 +51,9 @@ use crate::events::{Event, Events};
 use crate::key::Key;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
-use crate::options::{Clock, DiskOptions, Options};
-use crate::reason::{Damage, OpenError};
-use crate::stats::{Counters, Stats};
+use crate::options::Clock;
+use crate::reason::Damage;
+use crate::stats::Stats;
 
 /// Milliseconds for which nothing is written after a write failed.
 const REST: u64 = 10_000;
@@ -65,6 +75,18 @@ pub(crate) struct Disk<M> {
     /// Bytes of the largest file, and of the largest body that is read whole.
     pub(crate) largest: u64,
     whole: u64,
+    /// Bytes of the largest record, and of a segment.
+    largest_record: u64,
+    segment_size: u64,
+    root: PathBuf,
+    segments: Arc<Segments>,
+    writer: Mutex<Writer<M>>,
+    /// Bytes that the list of the open segment takes.
+    listed_bytes: AtomicU64,
+    /// Segments whose records are still to be found, and whoever looks for them.
+    left: AtomicU64,
+    finder: Option<Arc<Lane>>,
+    closing: AtomicBool,
     me: Weak<Self>,
 }
 
@@ -78,96 +100,58 @@ pub(crate) enum Read<M> {
 }
 
 impl<M: Meta> Disk<M> {
-    /// Opens the directory and reads which files are there. The second value is the lock.
-    pub(crate) fn open(
-        options: &Options,
-        disk: &DiskOptions,
-        files: Files,
-        memory_files: &Arc<MemoryFiles>,
-        counters: Arc<Counters>,
-    ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
-        let root = &disk.directory;
-        let held = Arc::new(open::take(root)?);
-        let found = open::scan(root)?;
-        let starting = |source| {
-            let path = root.clone();
-            OpenError::Io { doing: "starting threads for", path, source }
-        };
-        let started = Io::start(files, root, options.disk_patience, counters, &held);
-        let io = started.map_err(starting)?;
-        let next = found.last().map(|(id, _)| id.sequence.saturating_add(1));
-        let opened = Journal::open(io.files.clone(), root, &io.counters, next, &held);
-        let (journal, events) = opened.map_err(starting)?;
-        let tier = Arc::new_cyclic(|me| Self {
-            io: Arc::new(io),
-            index: Mutex::new(Index::new(disk.capacity, options.variants_per_key)),
-            hot: Hot::new(),
-            memory_files: Arc::clone(memory_files),
-            queued: AtomicU64::new(0),
-            queued_entries: AtomicU64::new(0),
-            journal,
-            events,
-            rests_until: AtomicU64::new(0),
-            clock: Arc::clone(&options.clock),
-            largest: options.largest_on_disk(),
-            whole: options.largest_in_memory(),
-            me: Weak::clone(me),
-        });
-        tier.with_index(|index, hot| {
-            for (id, size) in found {
-                let removed = tier.events.has_removed(&id.key, id.sequence);
-                if removed || !index.place(id.key, Slot::stored(&id, size, Weak::new()), hot) {
-                    index.doom(id);
-                }
-            }
-        });
-        Ok((tier, held))
-    }
-
-    /// Changes the index; files that lose their place by it are removed in the background.
+    /// Changes the index, and has the writer do what that takes.
     fn with_index<R>(&self, change: impl FnOnce(&mut Index<M>, &Hot) -> R) -> R {
-        let (result, doomed) = {
-            let mut index = lock(&self.index);
+        let (result, has_work) = {
+            let mut index = self.index();
             let result = change(&mut index, &self.hot);
-            (result, index.take_doomed())
+            (result, index.has_work())
         };
-        if !doomed.is_empty() {
-            let io = Arc::clone(&self.io);
-            self.io.writer.submit(move || doomed.iter().for_each(|id| unlink(&io, id)));
+        if has_work && let Some(disk) = self.me.upgrade() {
+            self.io.writer.submit(move || disk.work());
         }
         result
     }
 
+    fn index(&self) -> MutexGuard<'_, Index<M>> {
+        lock(&self.index)
+    }
+
+    /// Only for the writer's thread: taken before the index, and for as long as a disk takes.
+    fn writer(&self) -> MutexGuard<'_, Writer<M>> {
+        lock(&self.writer)
+    }
+
     /// The slots of a key, as they are now.
     pub(crate) fn slots(&self, key: &[u8; 32]) -> Slots<M> {
-        lock(&self.index).of_key(key).iter().cloned().collect()
+        self.index().of_key(key)
     }
 
     /// True if the slots of a key are still those.
     pub(crate) fn are_as(&self, key: &[u8; 32], seen: &[Slot<M>]) -> bool {
-        let index = lock(&self.index);
-        let now = index.of_key(key);
+        let now = self.index().of_key(key);
         now.len() == seen.len() && now.iter().zip(seen).all(|(now, seen)| now.is_as(seen))
     }
 
     /// True if the disk has a variant of the key that is not among these.
     pub(crate) fn has_others(&self, key: &[u8; 32], known: &[Arc<Entry<M>>]) -> bool {
-        let index = lock(&self.index);
         let is_known = |slot: &Slot<M>| known.iter().any(|e| e.variant() == slot.variant);
-        !index.of_key(key).iter().all(is_known)
+        !self.index().of_key(key).iter().all(is_known)
     }
 
     pub(crate) fn has(&self, key: [u8; 32], entry: &Entry<M>) -> bool {
         let id = FileId { key, variant: entry.variant(), sequence: entry.sequence() };
-        lock(&self.index).slot(&id).is_some()
+        self.index().slot(&id).is_some()
     }
 
     pub(crate) fn remove_variant(&self, key: &[u8; 32], variant: u64) {
-        self.with_index(|index, _| index.remove_variant(key, variant));
+        let number = self.events.number();
+        self.with_index(|index, _| index.remove_variant(key, variant, number));
     }
 
     pub(crate) fn remove_key(&self, key: &[u8; 32]) -> Slots<M> {
-        self.with_index(|index, _| index.remove_key(key))
+        let number = self.events.number();
+        self.with_index(|index, _| index.remove_key(key, number))
     }
 
     /// Removes the file of an entry, and no other of its variant.
@@ -191,16 +175,22 @@ impl<M: Meta> Disk<M> {
         self.journal.note(self.events.add_removal(key_id));
     }
 
-    /// No file has a lower number.
+    /// No entry has a lower number.
     pub(crate) fn oldest(&self) -> Option<u64> {
-        lock(&self.index).oldest()
+        self.index().lowest()
+    }
+
+    /// True if there may be entries that are not found yet.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.index().kills.is_some()
     }
 
     /// Forgets everything; returns how many entries of how many bytes that were.
     pub(crate) fn clear(&self) -> (u64, u64) {
+        let number = self.events.number();
         self.with_index(|index, _| {
             let before = (index.entries(), index.bytes());
-            index.clear();
+            index.clear(number);
             (before.0, before.1 - index.bytes())
         })
     }
@@ -223,6 +213,7 @@ impl<M: Meta> Disk<M> {
             }
             match self.read_slot(key, id, slot).await {
                 SlotRead::Entry(entry) => entries.push(entry),
+                SlotRead::Another => (),
                 SlotRead::Changed => return Read::Changed,
                 SlotRead::Nothing => return Read::Nothing,
             }
@@ -234,11 +225,18 @@ impl<M: Meta> Disk<M> {
     async fn read_slot(&self, key: &Key, key_id: &[u8; 32], slot: &Slot<M>) -> SlotRead<M> {
         let id = FileId { key: *key_id, variant: slot.variant, sequence: slot.sequence };
         let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), self.whole);
-        let read = self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole)).await;
+        let read = if let Some(place) = slot.record {
+            let segments = Arc::clone(&self.segments);
+            let load = move || load::load_record(&segments, place, &id, bytes.as_bytes());
+            self.io.look(load).await
+        } else {
+            self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole).map(Some)).await
+        };
         match read {
-            Ok(Ok(loaded)) => {
+            Ok(Ok(Some(loaded))) => {
                 self.entry(key, &id, loaded, slot).map_or(SlotRead::Changed, SlotRead::Entry)
             }
+            Ok(Ok(None)) => SlotRead::Another,
             Ok(Err(trouble)) => self.troubled(&id, slot, &trouble),
             Err(Unanswered::Full) => {
                 self.io.counters.queue_full_skips.add(1);
@@ -257,7 +255,7 @@ impl<M: Meta> Disk<M> {
             }
         }
         let dropped = self.with_index(|index, _| {
-            index.slot(id).is_some_and(|slot| slot.is_as(seen)) && index.remove(id)
+            index.slot(id).is_some_and(|slot| slot.is_where(seen)) && index.remove(id)
         });
         if let (true, Trouble::Damaged(why)) = (dropped, trouble) {
             self.io.counters.damaged(*why);
@@ -292,10 +290,11 @@ impl<M: Meta> Disk<M> {
         sums: Box<[u64]>,
         seen: &Slot<M>,
     ) -> Option<Arc<FileBody>> {
-        let mut index = lock(&self.index);
-        let slot = index.slot(id).filter(|slot| slot.is_as(seen))?;
-        let body = slot.body.upgrade().unwrap_or_else(|| self.file_body(id, length, sums));
-        slot.body = Arc::downgrade(&body);
+        let mut index = self.index();
+        index.slot(id).filter(|slot| slot.is_as(seen))?;
+        let beside = index.beside(id)?;
+        let body = beside.body.upgrade().unwrap_or_else(|| self.file_body(id, length, sums));
+        beside.body = Arc::downgrade(&body);
         Some(body)
     }
 
@@ -306,10 +305,14 @@ impl<M: Meta> Disk<M> {
 
     /// Fills in the gauges of this tier.
     pub(crate) fn gauge(&self, stats: &mut Stats) {
-        let index = lock(&self.index);
+        let index = self.index();
         stats.disk_entries = index.entries();
         stats.disk_bytes = index.bytes();
-        stats.disk_evictions = index.evictions();
+        stats.segment_bytes = index.segments;
+        stats.disk_evictions = index.evictions;
+        stats.index_bytes = index.memory() + self.hot.bytes();
+        stats.index_bytes += self.listed_bytes.load(Ordering::Relaxed);
+        stats.segments_to_recover = self.left.load(Ordering::Acquire);
         stats.queued_bytes = self.queued.load(Ordering::Relaxed);
     }
 
@@ -319,8 +322,29 @@ impl<M: Meta> Disk<M> {
         self.journal.flush().await;
     }
 
-    /// Finishes what is queued, then ends the threads.
+    /// Leaves a snapshot, so that the next start knows all at once.
+    pub(crate) async fn leave_snapshot(&self) {
+        let (done, left) = tokio::sync::oneshot::channel::<()>();
+        let Some(disk) = self.me.upgrade() else { return };
+        let work = move || {
+            disk.finish();
+            drop(done);
+        };
+        if self.io.writer.submit(work) {
+            // The sender is dropped when that is done.
+            let _ = left.await;
+        }
+    }
+
+    /// Finishes what is queued and leaves a snapshot, then ends the threads.
     pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        if let Some(finder) = &self.finder {
+            finder.join(5 * self.io.patience);
+        }
+        if let Some(disk) = self.me.upgrade() {
+            self.io.writer.submit(move || disk.finish());
+        }
         self.io.close();
         self.journal.close(5 * self.io.patience);
     }
@@ -328,6 +352,8 @@ impl<M: Meta> Disk<M> {
 
 enum SlotRead<M> {
     Entry(Arc<Entry<M>>),
+    /// The entry of another key that looks alike.
+    Another,
     Changed,
     Nothing,
 }
@@ -349,11 +375,4 @@ fn is_shortage(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
     Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
-}
-
-fn unlink(io: &Io, id: &FileId) {
-    // A file that stays is garbage until the next start finds it: no more than lost room.
-    if io.files.unlink(&io.path(id)).is_err() {
-        io.counters.disk_write_failures.add(1);
-    }
 }

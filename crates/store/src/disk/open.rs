@@ -1,11 +1,14 @@
 //! Opens the directory of a disk tier: takes it, checks that it is ours, and reads what is there.
 //!
 //! ```text
-//! format    the format version; a directory without it that has other files is not ours
-//! lock      held while a process has the store; says which
-//! events    the log of events, see `journal`
-//! tmp/      files under way, worthless after a restart
-//! objects/  one directory per first byte of the key id, one file per entry
+//! format     the format version; a directory without it that has other files is not ours
+//! lock       held while a process has the store; says which
+//! events     the log of events, see `journal`
+//! newest     says that the log has every removal, see `marker`
+//! snapshot   the index as a clean stop left it, see `snapshot`
+//! tmp/       files under way, worthless after a restart
+//! segments/  small entries, see `segment::format`
+//! objects/   one directory per first byte of the key id, one file per large entry, see `format`
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -136,6 +139,6 @@ fn empty_temporary(root: &Path) -> Result<(), OpenError> {
     create_directory(&path).map_err(doing("creating", &path))
 }
 
-fn doing(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(crate) fn doing(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Io { doing, path: path.to_owned(), source }
 }

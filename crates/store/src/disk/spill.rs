@@ -38,6 +38,7 @@ pub(crate) struct Published {
     pub(crate) file: Arc<FileBody>,
     size: u64,
     claim: Claim,
+    _announced: Option<Box<dyn Send>>,
 }
 
 /// A file that nobody claims is removed: it would come to life at the next start.
@@ -56,7 +57,36 @@ impl Drop for Claim {
     }
 }
 
+/// As long as it is there, whoever removes the key of a file tells the log: the file may have its name
+/// already, and not its slot yet.
+struct Announced<M: Meta> {
+    disk: Arc<Disk<M>>,
+    sequence: u64,
+}
+
+impl<M: Meta> Announced<M> {
+    fn new(disk: &Arc<Disk<M>>, id: &FileId) -> Self {
+        disk.index().announce(id);
+        Self { disk: Arc::clone(disk), sequence: id.sequence }
+    }
+}
+
+impl<M: Meta> Drop for Announced<M> {
+    fn drop(&mut self) {
+        self.disk.index().withdraw(self.sequence);
+    }
+}
+
 impl<M: Meta> Spill<M> {
+    /// True if nothing of the body has gone to the file.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.handed == 0
+    }
+
+    pub(crate) fn is_small(&self, length: u64) -> bool {
+        self.disk.is_small(length)
+    }
+
     pub(crate) fn new(disk: &Arc<Disk<M>>) -> Self {
         let writer = Some(Box::new(Writer::new(&disk.io)));
         Self { disk: Arc::clone(disk), writer, job: None, handed: 0, written: 0, reserved: 0 }
@@ -96,9 +126,11 @@ impl<M: Meta> Spill<M> {
         let id = self.disk.next_id(key.id(), variant);
         let writer = self.writer.take().ok_or(NotStored::DiskFailed)?;
         let parts = (key.clone(), meta.to_owned(), trailers.to_owned());
+        let announced = Announced::new(&self.disk, &id);
         let job = self.disk.io.write(move || {
             let (key, meta, trailers) = parts;
-            writer.publish(&id, key.as_bytes(), &meta, &trailers, length)
+            let finished = writer.publish(&id, key.as_bytes(), &meta, &trailers, length);
+            finished.map(|finished| Finished { announced: Some(Box::new(announced)), ..finished })
         });
         let done = match job {
             Ok(job) => self.disk.io.answer(job, self.disk.io.patience).await,
@@ -107,7 +139,12 @@ impl<M: Meta> Spill<M> {
         let finished = self.judge(done)?.map_err(|_| self.failed())?;
         let file = self.disk.file_body(&id, length, finished.sums);
         file.lend(finished.handle);
-        Ok(Published { file, size: finished.size, claim: finished.claim })
+        Ok(Published {
+            file,
+            size: finished.size,
+            claim: finished.claim,
+            _announced: finished.announced,
+        })
     }
 
     /// Gives the file its place in the index, in the room that was set aside for it.
@@ -204,6 +241,7 @@ struct Finished {
     sums: Box<[u64]>,
     size: u64,
     claim: Claim,
+    announced: Option<Box<dyn Send>>,
 }
 
 impl Writer {
@@ -251,7 +289,7 @@ impl Writer {
         self.handle = None;
         let size = length + end.len() as u64;
         let claim = Claim { io: Arc::clone(&self.io), id: *id, claimed: false };
-        Ok(Finished { handle, sums: sums.into(), size, claim })
+        Ok(Finished { handle, sums: sums.into(), size, claim, announced: None })
     }
 }
 

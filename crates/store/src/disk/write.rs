@@ -1,4 +1,5 @@
-//! What is written in the background: small bodies, new metadata; and what happens when that fails.
+//! What is written in the background: bodies from memory, new metadata; and what happens when that
+//! fails.
 
 use std::io;
 use std::sync::Arc;
@@ -6,24 +7,28 @@ use std::sync::atomic::Ordering;
 
 use super::files::Handle;
 use super::format::{BLOCK, BlockSums, FOOTER, encode};
-use super::index::Slot;
+use super::index::New;
 use super::io::{FileId, Io};
+use super::segment::HEAD;
+use super::work::{Item, Pending};
 use super::{Disk, FileBody, REST};
 use crate::body::Place;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
-use crate::reason::{Damage, NotStored};
+use crate::reason::NotStored;
 
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES: u64 = 32 << 20;
 /// Entries that may wait for the writer.
 const QUEUE_ENTRIES: u64 = 8192;
+/// Bytes of key, metadata and trailers that are usual at most.
+const SURROUNDINGS: u64 = 8 << 10;
 
 impl<M: Meta> Disk<M> {
-    /// Gives an entry whose body is in memory its place and queues its file. Until that is written
-    /// the entry itself answers look-ups. Whatever comes of it, an older entry of the same variant
-    /// is gone.
+    /// Gives an entry whose body is in memory its place and queues its record or file. Until that is
+    /// written the entry itself answers look-ups. Whatever comes of it, an older entry of the same
+    /// variant is gone.
     pub(crate) fn store(
         &self,
         key: &Key,
@@ -33,37 +38,47 @@ impl<M: Meta> Disk<M> {
         let id = self.next_id(key_id, entry.variant());
         let mut meta = Vec::new();
         entry.meta().encode(&mut meta);
-        let size = file_size(key, &meta, entry);
+        let record = record_size(key, &meta, entry);
+        let is_small = record <= self.largest_record;
+        let size = if is_small { record } else { file_size(key, &meta, entry) };
         entry.set_sequence(id.sequence);
         let placed = self.queue(size).and_then(|()| {
-            let held = Some(Arc::clone(entry));
-            let slot = Slot { held, ..Slot::stored(&id, size, std::sync::Weak::new()) };
-            let placed = self.with_index(|index, hot| index.place(key_id, slot, hot));
+            let (held, key) = (Arc::clone(entry), key.clone());
+            let pending = Pending { key, id, meta, entry: Arc::clone(entry), size };
+            let (new, item) = if is_small {
+                (New::Record(held, size as u32), Item::Record(pending))
+            } else {
+                (New::Large(held, size), Item::Large(pending))
+            };
+            let placed = self.with_index(|index, hot| {
+                let placed = index.place(&id, new, hot);
+                if placed {
+                    index.queue(item);
+                }
+                placed
+            });
             if !placed {
                 self.unqueue(size);
             }
             if placed { Ok(()) } else { Err(NotStored::NoRoom) }
         });
-        if let Err(why) = placed {
+        if placed.is_err() {
             self.remove_variant(&key_id, id.variant);
-            return Err(why);
         }
-        let (disk, key, entry) = (self.me.upgrade(), key.clone(), Arc::clone(entry));
-        self.io.writer.submit(move || {
-            if let Some(disk) = disk {
-                disk.write_entry(&key, &id, &meta, &entry);
-                disk.unqueue(size);
-            }
-        });
-        Ok(())
+        placed
+    }
+
+    /// True if a body of this length goes into a segment, together with what belongs to it.
+    pub(crate) fn is_small(&self, length: u64) -> bool {
+        length + SURROUNDINGS <= self.largest_record
     }
 
     /// Gives a large body that is already in its file its place.
     pub(crate) fn adopt(&self, file: &Arc<FileBody>, size: u64, reserved: u64) -> bool {
-        let slot = Slot::stored(&file.id, size, Arc::downgrade(file));
+        let new = New::File(Arc::downgrade(file), size);
         self.with_index(|index, hot| {
             index.release(reserved);
-            index.place(file.id.key, slot, hot)
+            index.place(&file.id, new, hot)
         })
     }
 
@@ -74,20 +89,14 @@ impl<M: Meta> Disk<M> {
         entry: &Arc<Entry<M>>,
         file: &Arc<FileBody>,
     ) -> bool {
-        let held = self.with_index(|index, _| {
-            let slot = index.slot(&file.id)?;
-            slot.held = Some(Arc::clone(entry));
-            slot.version += 1;
-            Some(())
-        });
-        let (disk, key) = (self.me.upgrade(), key.clone());
-        let (entry, file) = (Arc::clone(entry), Arc::clone(file));
-        held.is_some()
-            && self.io.writer.submit(move || {
-                if let Some(disk) = disk {
-                    disk.write_tail(&key, &entry, &file);
-                }
-            })
+        let (key, entry, file) = (key.clone(), Arc::clone(entry), Arc::clone(file));
+        self.with_index(|index, _| {
+            let Some(beside) = index.beside(&file.id) else { return false };
+            beside.held = Some(Arc::clone(&entry));
+            beside.version += 1;
+            index.queue(Item::Tail(key, entry, file));
+            true
+        })
     }
 
     pub(crate) fn next_id(&self, key: [u8; 32], variant: u64) -> FileId {
@@ -134,35 +143,36 @@ impl<M: Meta> Disk<M> {
         Ok(())
     }
 
-    fn unqueue(&self, size: u64) {
+    pub(crate) fn unqueue(&self, size: u64) {
         self.queued.fetch_sub(size, Ordering::Relaxed);
         self.queued_entries.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn write_entry(&self, key: &Key, id: &FileId, meta: &[u8], entry: &Arc<Entry<M>>) {
-        // Replaced or removed while it waited.
-        if !self.is_held(id, entry) {
-            return;
+    pub(crate) fn write_large(&self, pending: &Pending<M>) {
+        let Pending { key, id, meta, entry, size } = pending;
+        // Replaced or removed while it waited, or not.
+        if self.is_held(id, entry) {
+            let written = if self.is_resting() {
+                self.io.counters.resting_skips.add(1);
+                false
+            } else {
+                let written = write_file(&self.io, key, id, meta, entry);
+                if written.is_err() {
+                    self.failed();
+                }
+                written.is_ok()
+            };
+            self.settle(id, entry, written);
         }
-        let written = if self.is_resting() {
-            self.io.counters.resting_skips.add(1);
-            false
-        } else {
-            let written = write_file(&self.io, key, id, meta, entry);
-            if written.is_err() {
-                self.failed();
-            }
-            written.is_ok()
-        };
-        self.settle(id, entry, written);
+        self.unqueue(*size);
     }
 
-    /// Ends the time in which an entry stood in for its file.
-    /// Says whether it lost its place because nothing was written.
-    fn settle(&self, id: &FileId, entry: &Arc<Entry<M>>, written: bool) -> bool {
-        self.with_index(|index, _| match index.slot(id).filter(|slot| slot.holds(entry)) {
-            Some(slot) if written => {
-                slot.held = None;
+    /// Ends the time in which an entry stood in for its file, or gives it up. Says whether it lost its
+    /// place because nothing was written.
+    pub(crate) fn settle(&self, id: &FileId, entry: &Arc<Entry<M>>, written: bool) -> bool {
+        self.with_index(|index, _| match index.beside(id).filter(|beside| beside.holds(entry)) {
+            Some(beside) if written => {
+                beside.held = None;
                 false
             }
             Some(_) => index.remove(id),
@@ -170,38 +180,16 @@ impl<M: Meta> Disk<M> {
         })
     }
 
-    fn is_held(&self, id: &FileId, entry: &Arc<Entry<M>>) -> bool {
-        self.with_index(|index, _| index.slot(id).is_some_and(|slot| slot.holds(entry)))
-    }
-
-    /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
-    /// the next look-up finds out; a reader of the body does not mind.
-    fn write_tail(&self, key: &Key, entry: &Arc<Entry<M>>, file: &FileBody) {
-        if !self.is_held(&file.id, entry) {
-            return;
-        }
-        let mut meta = Vec::new();
-        entry.meta().encode(&mut meta);
-        let trailers = entry.tail().unwrap_or_default();
-        let written = tail_in_place(&self.io, key, &meta, trailers, file);
-        match &written {
-            Ok(size) => self.with_index(|index, _| index.resize(&file.id, *size)),
-            // Taken away behind our back, which says nothing against the disk.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => self.failed(),
-        }
-        let is_missing = matches!(&written, Err(e) if e.kind() == io::ErrorKind::NotFound);
-        // Unless a reader found out at the same time, and counted it.
-        if self.settle(&file.id, entry, written.is_ok()) && is_missing {
-            self.io.counters.damaged(Damage::Missing);
-        }
+    pub(crate) fn is_held(&self, id: &FileId, entry: &Arc<Entry<M>>) -> bool {
+        self.index().beside(id).is_some_and(|beside| beside.holds(entry))
     }
 }
 
-impl<M> Slot<M> {
-    fn holds(&self, entry: &Arc<Entry<M>>) -> bool {
-        self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, entry))
-    }
+/// Bytes of the record of an entry whose body is in memory.
+fn record_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
+    let trailers = entry.tail().map_or(0, <[u8]>::len);
+    let beside = key.as_bytes().len() + meta.len() + trailers;
+    HEAD + beside as u64 + entry.length().unwrap_or(0)
 }
 
 /// Bytes of the file of an entry whose body is in memory.
@@ -277,7 +265,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-fn tail_in_place(
+pub(crate) fn tail_in_place(
     io: &Io,
     key: &Key,
     meta: &[u8],

@@ -76,6 +76,12 @@ impl Ages {
         }
     }
 
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        // Key and value, in nodes that are two thirds full.
+        self.0.len() as u64 * 24
+    }
+
     /// No number is below this.
     pub(crate) fn oldest(&self) -> Option<u64> {
         self.0.keys().next().map(|epoch| epoch * LENGTH)

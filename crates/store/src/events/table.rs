@@ -178,9 +178,8 @@ impl Table {
     }
 
     /// True if a file was removed, or is of an entry that is dead for sure, whatever is in it.
-    pub(crate) fn has_removed(&self, key_id: &[u8; 32], sequence: u64) -> bool {
-        let Subject::Files(hash) = Subject::files(key_id) else { return false };
-        let removed = self.removed.get(&hash).is_some_and(|number| *number >= sequence);
+    pub(crate) fn has_removed(&self, start: u64, sequence: u64) -> bool {
+        let removed = self.removed.get(&start).is_some_and(|number| *number >= sequence);
         removed || sequence < self.floor.max(self.files_floor)
     }
 

@@ -210,7 +210,8 @@ async fn a_removed_key_is_gone_and_stays_gone(setup: &Setup, store: &Store<Label
         store.flush().await;
         assert!(store.look_up(&key("k")).await.is_none());
         assert!(get(store, &key("other"), "a").await.unwrap().1 == body);
-        assert_eq!(setup.objects().len(), usize::from(setup.has_disk()));
+        let is_large = body.len() > 5;
+        assert_eq!(setup.objects().len(), usize::from(setup.has_disk() && is_large));
     }
 }
 
@@ -236,7 +237,8 @@ async fn a_clear_forgets_everything_also_on_its_way(setup: &Setup, store: &Store
     }
     let stats = store.stats();
     assert_eq!((stats.memory_entries, stats.disk_bytes, stats.disk_entries), (0, 0, 0));
-    assert_eq!(setup.objects().len(), 0);
+    // That all is gone stays written if a file was on its way to its name.
+    assert!(setup.objects().is_empty() && setup.segments().len() <= 1);
     stored(store, &key("0"), label("v", "again"), b"again").await;
     assert!(find(store, &key("0"), "v").await.is_some());
 }
@@ -257,8 +259,15 @@ async fn fresh_metadata_keeps_the_body(setup: &Setup, store: &Store<Label>) {
         }
         assert_eq!(store.look_up(&key).await.unwrap().iter().count(), 1);
     }
-    let on_disk: u64 = setup.objects().iter().map(|path| path.metadata().unwrap().len()).sum();
-    assert_eq!(store.stats().disk_bytes, on_disk);
+    let large: u64 = setup.objects().iter().map(|path| path.metadata().unwrap().len()).sum();
+    let small = if setup.has_disk() { small_record("k10", "n", 10, "trailers of old") } else { 0 };
+    assert_eq!(store.stats().disk_bytes, large + small);
+}
+
+/// Bytes of the record of an entry of the variant `v`.
+fn small_record(key: &str, text: &str, body: u64, trailers: &str) -> u64 {
+    let labels = 16;
+    64 + (key.len() + labels + 2 + text.len() + trailers.len()) as u64 + body
 }
 
 async fn metadata_of_what_was_replaced_is_not_replaced(_: &Setup, store: &Store<Label>) {

@@ -24,8 +24,9 @@ async fn serve(setup: &Setup, path: &Path, bytes: &[u8], right: &[u8], what: &st
 
 #[tokio::test]
 async fn no_single_changed_byte_of_a_file_gets_through() {
-    let setup = Setup::new(8 * MIB, 64 * MIB);
-    let right = body(1, 50);
+    // So small a disk that hardly anything goes into a segment.
+    let setup = Setup::new(8 * MIB, 4 * KIB);
+    let right = body(1, 150);
     stored(&setup.open(), &key("k"), label("v", "text"), &right).await;
     let path = setup.objects().remove(0);
     let good = fs::read(&path).unwrap();
@@ -49,10 +50,11 @@ async fn no_single_changed_byte_of_a_file_gets_through() {
 async fn a_sound_file_in_the_wrong_place_is_dropped() {
     let setup = Setup::new(8 * MIB, 64 * MIB);
     let store = setup.open();
-    stored(&store, &key("a"), label("v", "a"), b"secret of a").await;
+    let secret = body(1, 300_000);
+    stored(&store, &key("a"), label("v", "a"), &secret).await;
     store.flush().await;
     let a = setup.objects().remove(0);
-    stored(&store, &key("b"), label("v", "b"), b"of b").await;
+    stored(&store, &key("b"), label("v", "b"), &body(2, 300_000)).await;
     store.flush().await;
     let b = setup.objects().into_iter().find(|path| *path != a).unwrap();
     drop(store);
@@ -60,18 +62,21 @@ async fn a_sound_file_in_the_wrong_place_is_dropped() {
     let store = setup.open();
     assert_eq!(get(&store, &key("b"), "v").await, None);
     assert!(store.stats().damaged.contains(&(Damage::Identity, 1)));
-    assert_eq!(get(&store, &key("a"), "v").await.unwrap().1, b"secret of a");
+    assert!(get(&store, &key("a"), "v").await.unwrap().1 == secret);
 }
 
 #[tokio::test]
 async fn a_file_that_vanished_is_a_miss() {
-    let setup = Setup::new(8 * MIB, 64 * MIB);
-    stored(&setup.open(), &key("k"), label("v", ""), b"x").await;
-    let store = setup.open();
-    fs::remove_file(setup.objects().remove(0)).unwrap();
-    assert!(store.look_up(&key("k")).await.is_none());
-    assert!(store.stats().damaged.contains(&(Damage::Missing, 1)));
-    assert_eq!(store.stats().disk_bytes, 0);
+    for length in [1, 300_000] {
+        let setup = Setup::new(8 * MIB, 64 * MIB);
+        stored(&setup.open(), &key("k"), label("v", ""), &body(1, length)).await;
+        let store = setup.open();
+        let all = setup.objects().into_iter().chain(setup.segments());
+        all.for_each(|path| fs::remove_file(path).unwrap());
+        assert!(store.look_up(&key("k")).await.is_none());
+        assert!(store.stats().damaged.contains(&(Damage::Missing, 1)));
+        assert_eq!(store.stats().disk_bytes, 0);
+    }
 }
 
 #[tokio::test]
@@ -133,7 +138,7 @@ async fn trouble_with_a_large_body_shows_before_its_first_byte_is_needed() {
 #[tokio::test]
 async fn a_torn_change_of_metadata_is_a_miss() {
     let setup = Setup::new(8 * KIB, 64 * MIB);
-    let right = body(1, 100_000);
+    let right = body(1, 300_000);
     let store = setup.open();
     stored(&store, &key("k"), label("v", "old"), &right).await;
     let path = setup.objects().remove(0);

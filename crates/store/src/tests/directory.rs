@@ -36,7 +36,7 @@ async fn a_restart_keeps_everything() {
 #[tokio::test]
 async fn what_a_killed_process_left_is_harmless() {
     let setup = Setup::new(8 * MIB, 64 * MIB);
-    stored(&setup.open(), &key("k"), label("v", "t"), &body(1, 1000)).await;
+    stored(&setup.open(), &key("k"), label("v", "t"), &body(1, 300_000)).await;
     let [whole] = &setup.objects()[..] else { panic!("one file") };
     let bytes = fs::read(whole).unwrap();
     fs::write(setup.root().join("tmp/0000000000000007"), &bytes[..500]).unwrap();
@@ -46,7 +46,7 @@ async fn what_a_killed_process_left_is_harmless() {
         .unwrap()
         .to_str()
         .unwrap()
-        .replace("-0000000000000001", "-0000000000000009");
+        .replace("-0000000000000002", "-0000000000000009");
     fs::write(whole.with_file_name(torn), &bytes[..900]).unwrap();
     let foreign = whole.with_file_name("README");
     fs::write(&foreign, "mine").unwrap();
@@ -64,17 +64,22 @@ async fn what_a_killed_process_left_is_harmless() {
 async fn the_newer_of_two_files_of_a_variant_counts() {
     let setup = Setup::new(8 * MIB, 64 * MIB);
     let store = setup.open();
-    stored(&store, &key("k"), label("v", "old"), b"old").await;
+    let (first, second) = (body(1, 300_000), body(2, 300_000));
+    stored(&store, &key("k"), label("v", "old"), &first).await;
     store.flush().await;
     let [old] = &setup.objects()[..] else { panic!("one file") };
     let bytes = fs::read(old).unwrap();
-    stored(&store, &key("k"), label("v", "new"), b"new").await;
-    drop(store);
-    fs::write(old, bytes).unwrap();
-    let store = setup.open();
-    assert_eq!(get(&store, &key("k"), "v").await, Some(("new".to_owned(), b"new".to_vec())));
-    store.flush().await;
-    assert_eq!(setup.objects().len(), 1);
+    for (new, files) in [(&second[..], 1), (b"small", 0)] {
+        stored(&store, &key("k"), label("v", "new"), new).await;
+        store.flush().await;
+        let copy = setup.copy();
+        fs::create_dir_all(copy.objects_of(old).parent().unwrap()).unwrap();
+        fs::write(copy.objects_of(old), &bytes).unwrap();
+        let store = recovered(copy.open());
+        assert_eq!(get(&store, &key("k"), "v").await, Some(("new".to_owned(), new.to_vec())));
+        store.flush().await;
+        assert_eq!(copy.objects().len(), files);
+    }
 }
 
 #[tokio::test]
@@ -134,13 +139,16 @@ async fn nobody_else_may_read_the_files() {
     stored(&store, &key("large"), label("v", ""), &body(1, 2 * MIB)).await;
     store.flush().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    for name in ["", "tmp", "objects"] {
+    for name in ["", "tmp", "objects", "segments"] {
         assert_eq!(mode(&setup.root().join(name)), 0o700, "{name}");
     }
-    let objects = setup.objects();
-    assert_eq!(objects.len(), 2);
-    for path in objects {
+    let (objects, segments) = (setup.objects(), setup.segments());
+    assert_eq!((objects.len(), segments.len()), (1, 1));
+    for path in objects.into_iter().chain(segments) {
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
     }
-    assert_eq!(mode(&setup.root().join("format")), 0o600);
+    drop(store);
+    for name in ["format", "newest", "snapshot", "events"] {
+        assert_eq!(mode(&setup.root().join(name)), 0o600, "{name}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Tests of the whole store: one contract for every set-up, then what is special to the disk.
 
+mod bits;
 mod contract;
+mod crash;
 mod damage;
 mod directory;
 mod events;
@@ -9,7 +11,9 @@ mod following;
 mod model;
 mod open_files;
 mod purges;
+mod recovery;
 mod room;
+mod segments;
 mod sharing;
 
 use std::path::{Path, PathBuf};
@@ -102,9 +106,57 @@ impl Setup {
         files_below(&self.root().join("objects"))
     }
 
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let mut found = files_below(&self.root().join("segments"));
+        found.sort();
+        found
+    }
+
+    /// The place that a stored file of another set-up has in this one.
+    pub(crate) fn objects_of(&self, path: &Path) -> PathBuf {
+        let mut parts = path.components().rev();
+        let (name, directory) = (parts.next().unwrap(), parts.next().unwrap());
+        self.root().join("objects").join(directory).join(name)
+    }
+
+    /// Bytes of all that is stored, as the file system says.
+    pub(crate) fn on_disk(&self) -> u64 {
+        let all = self.objects().into_iter().chain(self.segments()).chain(self.temporaries());
+        all.map(|path| path.metadata().map_or(0, |about| about.len())).sum()
+    }
+
+    /// What a process finds that starts now, were this one killed.
+    pub(crate) fn copy(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        copy_all(&self.root(), &directory.path().join("store"));
+        let mut options = self.options.clone();
+        options.disk.as_mut().unwrap().directory = directory.path().join("store");
+        Self { options, files: Files::default(), millis: Arc::clone(&self.millis), directory }
+    }
+
     pub(crate) fn temporaries(&self) -> Vec<PathBuf> {
         files_below(&self.root().join("tmp"))
     }
+}
+
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_all(&path, &to);
+        } else {
+            std::fs::copy(path, to).unwrap();
+        }
+    }
+}
+
+/// Waits until a store knows all that a crash left.
+pub(crate) fn recovered(store: Store<Label>) -> Store<Label> {
+    while store.stats().segments_to_recover > 0 {
+        std::thread::yield_now();
+    }
+    store
 }
 
 fn files_below(path: &Path) -> Vec<PathBuf> {

@@ -1,5 +1,7 @@
 //! Several runtimes use one store at once.
 
+use std::sync::atomic::AtomicI64;
+
 use super::*;
 use crate::disk::Op;
 
@@ -80,6 +82,7 @@ async fn look_ups_of_one_key_share_one_read() {
         None
     });
     let store = setup.open();
+    store.flush().await;
     reads.store(0, Ordering::SeqCst);
     let tasks: Vec<_> = (0..100)
         .map(|_| {
@@ -93,11 +96,11 @@ async fn look_ups_of_one_key_share_one_read() {
     assert_eq!(reads.load(Ordering::SeqCst), 2, "one open, one read");
 }
 
-/// Files whose `nth` opening waits at the gate, not counting that of the directory at the start.
-fn stopped_at(nth: u64, gate: &Arc<Gate>) -> Files {
-    let (count, gate) = (AtomicU64::new(0), Arc::clone(gate));
+/// Files that are read at the gate from now on, but for the first `free` times.
+fn stopped_after(free: &Arc<AtomicI64>, gate: &Arc<Gate>) -> Files {
+    let (free, gate) = (Arc::clone(free), Arc::clone(gate));
     Files::failing(move |op| {
-        if op == Op::Open && count.fetch_add(1, Ordering::SeqCst) == nth + 1 {
+        if op == Op::Read && free.fetch_sub(1, Ordering::SeqCst) == 0 {
             gate.pass();
         }
         None
@@ -111,8 +114,10 @@ async fn what_is_removed_while_it_is_read_does_not_come_back() {
     for variant in ["a", "b"] {
         stored(&setup.open(), &key("k"), label(variant, ""), b"x").await;
     }
-    setup.files = stopped_at(1, &gate);
+    let free = Arc::new(AtomicI64::new(i64::MAX));
+    setup.files = stopped_after(&free, &gate);
     let store = setup.open();
+    free.store(1, Ordering::SeqCst);
     gate.set(true);
     let looking = tokio::spawn({
         let store = store.clone();
@@ -129,13 +134,22 @@ async fn what_is_removed_while_it_is_read_does_not_come_back() {
 #[tokio::test]
 async fn metadata_replaced_while_it_is_read_is_read_again() {
     let gate = Arc::new(Gate::default());
+    for length in [1000, 300_000] {
+        replaced_while_read(&gate, length).await;
+    }
+}
+
+async fn replaced_while_read(gate: &Arc<Gate>, length: u64) {
     let mut setup = Setup::new(0, 64 * MIB);
-    setup.files = stopped_at(3, &gate);
+    let free = Arc::new(AtomicI64::new(i64::MAX));
+    setup.files = stopped_after(&free, gate);
     let store = setup.open();
     for variant in ["older", "newer"] {
-        stored(&store, &key("k"), label(variant, "old"), &body(1, 100_000)).await;
+        stored(&store, &key("k"), label(variant, "old"), &body(1, length)).await;
     }
+    store.flush().await;
     let entry = find(&store, &key("k"), "newer").await.unwrap();
+    free.store(1, Ordering::SeqCst);
     gate.set(true);
     let looking = tokio::spawn({
         let store = store.clone();

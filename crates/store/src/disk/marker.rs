@@ -1,0 +1,86 @@
+//! The file `newest`: which segment is the newest, and that the log has every removal.
+//!
+//! ```text
+//! 8 bytes magic, u32 version, u32 number of the newest segment, u64 xxh3-64 of the 16 bytes before
+//! ```
+//!
+//! It is there unless a removal could not be written to the log: then a start that finds no snapshot
+//! gives up all that is stored. One that is there and damaged still says that nothing is owed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::files::{Files, Handle};
+
+const MAGIC: &[u8; 8] = b"cp-newst";
+const VERSION: u32 = 1;
+const LENGTH: usize = 24;
+
+/// The marker of a store.
+pub(crate) struct Marker {
+    files: Files,
+    path: PathBuf,
+    /// The open file and what it says.
+    there: Option<(Handle, u32)>,
+}
+
+/// What a start finds.
+pub(crate) enum Found {
+    /// Nothing.
+    Absent,
+    /// The number of the newest segment, if that can be read.
+    There(Option<u32>),
+}
+
+impl Marker {
+    pub(crate) fn open(files: &Files, root: &Path) -> (Self, Found) {
+        let path = root.join("newest");
+        let mut marker = Self { files: files.clone(), path, there: None };
+        let Ok(handle) = files.open_to_change(&marker.path) else { return (marker, Found::Absent) };
+        let number = handle.read(0, LENGTH).ok().and_then(|bytes| decode(&bytes));
+        // One that cannot be read says nothing that the next segment would not say anew.
+        marker.there = Some((handle, number.unwrap_or(0)));
+        (marker, Found::There(number))
+    }
+
+    /// Makes it say that this is the newest segment.
+    pub(crate) fn put(&mut self, number: u32) -> io::Result<()> {
+        if let Some((handle, says)) = &mut self.there {
+            if *says < number {
+                handle.write(0, &encode(number))?;
+                *says = number;
+            }
+            return Ok(());
+        }
+        self.files.unlink(&self.path)?;
+        let handle = self.files.create(&self.path)?;
+        handle.write(0, &encode(number))?;
+        self.there = Some((handle, number));
+        Ok(())
+    }
+
+    /// A removal is owed.
+    pub(crate) fn take_away(&mut self) {
+        if self.there.take().is_some() {
+            // If not even that can be done, there is nothing left to do.
+            let _ = self.files.unlink(&self.path);
+        }
+    }
+}
+
+fn encode(number: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LENGTH);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&number.to_le_bytes());
+    let sum = xxh3_64(&out);
+    out.extend_from_slice(&sum.to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8]) -> Option<u32> {
+    let number = u32::from_le_bytes(*bytes.get(12..16)?.first_chunk()?);
+    (bytes == encode(number)).then_some(number)
+}
