@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use store::{DiskOptions, Options, Store};
+use store::{DiskOptions, Options, Stats, Store};
 
 use crate::Failure;
 use crate::item::{self, Head};
@@ -159,7 +159,9 @@ impl Many {
         let stopwatch = Stopwatch::start();
         let store = self.open()?;
         say("open", stopwatch.wall().as_micros() as u64);
-        while store.stats().disk_entries < self.objects && stopwatch.wall().as_secs() < 600 {
+        let is_found =
+            |stats: Stats| stats.segments_to_recover == 0 && stats.disk_entries >= self.objects;
+        while !is_found(store.stats()) && stopwatch.wall().as_secs() < 600 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         say("all", stopwatch.wall().as_micros() as u64);

@@ -78,8 +78,10 @@ pub(crate) async fn put(store: &Store<Head>, number: u64, body: Bytes) -> Result
 /// An object that is in memory.
 pub(crate) fn peek(store: &Store<Head>, number: u64) -> Result<bool, Failure> {
     let Some(found) = store.peek(&key_bytes(number)) else { return Ok(false) };
-    let mut pieces = found.iter().filter_map(|entry| entry.in_memory()?.next());
-    pieces.next().map_or(Ok(false), |piece| check(number, piece).map(|()| true))
+    let Some(entry) = found.iter().next() else { return Ok(false) };
+    // A larger body is in a memory file, which is sent and not read.
+    let first = entry.in_memory().and_then(|mut pieces| pieces.next());
+    first.map_or(Ok(entry.is_in_memory()), |piece| check(number, piece).map(|()| true))
 }
 
 /// An object with all of its body, wherever it is.
