@@ -376,7 +376,7 @@ impl<M: Meta> Store<M> {
         if stream.is_removed() {
             return Committed::NotStored(NotStored::Removed);
         }
-        if self.is_ended(key, entry) {
+        if self.is_ended(key, entry) || self.is_outlived(key, entry) {
             drop(shard);
             self.supersede(key, entry, stream);
             return Committed::NotStored(NotStored::Removed);
@@ -409,7 +409,9 @@ impl<M: Meta> Store<M> {
         let name = name_of(key, &id);
         let why = match stream.is_removed() {
             true => NotStored::Removed,
-            false if self.is_ended(key, entry) => NotStored::Removed,
+            false if self.is_ended(key, entry) || self.is_outlived(key, entry) => {
+                NotStored::Removed
+            }
             false if spill.adopt(published) => {
                 shard.reads.remove(key);
                 entry.set_sequence(file.id.sequence);

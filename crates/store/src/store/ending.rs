@@ -60,12 +60,14 @@ impl<M: Meta> Store<M> {
         entry.is_ended(key.as_bytes(), &self.0.events)
     }
 
-    /// True if an ended entry comes after one that was fetched since and took its place already.
+    /// True if an entry that an event has ended, or made stale, comes after one that was fetched since
+    /// and took its place already.
     pub(super) fn is_outlived(&self, key: &Key, entry: &Entry<M>) -> bool {
         let is_newer = |other: &Arc<Entry<M>>| {
             other.variant() == entry.variant() && other.began() > entry.began()
         };
-        self.is_ended(key, entry) && self.in_memory(key).iter().any(is_newer)
+        let is_outdated = self.is_ended(key, entry) || entry.stale_since().is_some();
+        is_outdated && self.in_memory(key).iter().any(is_newer)
     }
 
     /// Drops what events have ended from what memory has of a key.

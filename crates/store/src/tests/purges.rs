@@ -5,7 +5,7 @@ use std::fs;
 use super::events::{SETUPS, killed, restarted};
 use super::*;
 use crate::disk::Op;
-use crate::{Fate, Label as Name, Labels, Matcher};
+use crate::{Fate, Label as Name, Labels, Matcher, NotStored};
 
 const SOFT: Fate = Fate::Stale { since: 1234 };
 
@@ -109,6 +109,29 @@ async fn a_soft_event_makes_stale_until_it_is_fetched_or_confirmed_again() {
         assert_eq!(found(&store, &NAMES).await, ["A/X", "A/XY", "A/Z", "B/X"]);
         store.invalidate(&[Matcher::Everything], Fate::Dead).await;
         assert!(found(&store, &NAMES).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_stale_by_an_event_does_not_take_the_place_of_what_came_after() {
+    for (length, older) in [100, 2 * MIB].into_iter().flat_map(|l| [(l, false), (l, true)]) {
+        let setup = Setup::new(8 * MIB, 64 * MIB);
+        let store = setup.open();
+        let mut slow = store.begin(key("k"), fetched(&store, "v"), None).unwrap();
+        slow.write(body(2, length).into()).await.unwrap();
+        if older {
+            fill(&store, &["k"], 100).await;
+        }
+        store.invalidate(&[Matcher::Key(b"k")], SOFT).await;
+        if !older {
+            fill(&store, &["k"], 100).await;
+        }
+        // Where there is none, it is better than nothing.
+        let expected =
+            if older { Committed::Stored } else { Committed::NotStored(NotStored::Removed) };
+        assert_eq!(slow.commit(b"").await, expected);
+        let left = if older { ["K"] } else { ["k"] };
+        assert_eq!(found(&store, &["k"]).await, left, "{length}");
     }
 }
 
