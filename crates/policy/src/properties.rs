@@ -298,7 +298,7 @@ fn prop_decides(head: &Fields) {
     let _ = invalidated(&Method::Post, 200, &target, head);
     let (mut copy, mut out) = (head.clone(), Fields::new());
     conditional_fields(head, &mut out);
-    freshen(&mut copy, head);
+    freshen(&mut copy, head, &rules);
     strip_for_storage(&mut copy, &rules);
     strip_heeded(&mut copy, &rules);
     announce(&mut copy, &rules);

@@ -1,6 +1,6 @@
 //! Fields that are not passed on (RFC 9110 §7.6.1) and fields that are not stored (RFC 9111 §3.1).
 
-use crate::directives::{self, ResponseDirectives};
+use crate::directives::ResponseDirectives;
 use crate::fields::Fields;
 use crate::rules::{Rules, SetCookie};
 use crate::syntax::members;
@@ -63,12 +63,12 @@ fn is_withheld(name: &[u8], directives: &ResponseDirectives, rules: &Rules) -> b
 }
 
 /// Removes the trailer fields of a response with this head that must not be kept for others.
-pub fn strip_trailers_for_storage(head: &Fields, trailers: &mut Fields) {
+pub fn strip_trailers_for_storage(head: &Fields, trailers: &mut Fields, rules: &Rules) {
     strip_hop_by_hop(trailers);
-    let mut read = ResponseDirectives::default();
-    head.all("cache-control").flat_map(directives::parse).for_each(|d| read.add(d));
+    let directives = ResponseDirectives::of(head, rules);
     // A cookie in a trailer is one that neither side means to be seen.
-    trailers.retain(|name, _| !name.eq_ignore_ascii_case(b"set-cookie") && !read.withholds(name));
+    let is_cookie = |name: &[u8]| name.eq_ignore_ascii_case(b"set-cookie");
+    trailers.retain(|name, _| !is_cookie(name) && !directives.withholds(name));
 }
 
 /// An id is of one exchange, and Age is computed anew for each response.
@@ -274,10 +274,14 @@ mod tests {
 
     #[test]
     fn trailers_are_withheld_as_fields_are() {
-        let head = fields("Cache-Control: max-age=5, no-cache=\"a\", private=\"B\"");
-        let mut trailers = fields("A: 1\nb: 2\nc: 3\nSet-Cookie: x\nConnection: d\nd: 4");
-        strip_trailers_for_storage(&head, &mut trailers);
-        assert_eq!(trailers, fields("c: 3"));
+        for head in [
+            "Cache-Control: max-age=5, no-cache=\"a\", private=\"B\"",
+            "CDN-Cache-Control: max-age=5, no-cache=\"a\", private=\"B\"\nCache-Control: public",
+        ] {
+            let mut trailers = fields("A: 1\nb: 2\nc: 3\nSet-Cookie: x\nConnection: d\nd: 4");
+            strip_trailers_for_storage(&fields(head), &mut trailers, &Rules::default());
+            assert_eq!(trailers, fields("c: 3"), "{head}");
+        }
     }
 
     #[test]

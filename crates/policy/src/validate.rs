@@ -1,8 +1,9 @@
 //! Validation: the conditional request out, the 304 in (RFC 9111 §4.3, §3.2).
 
 use crate::date;
-use crate::directives::{self, ResponseDirectives};
+use crate::directives::ResponseDirectives;
 use crate::fields::Fields;
+use crate::rules::Rules;
 use crate::strip::{is_hop_by_hop, is_named_by_connection};
 use crate::syntax::trim;
 use crate::units::Timestamp;
@@ -113,23 +114,20 @@ fn only(stored: &[&Fields], is_meant: impl Fn(&Fields) -> bool) -> Option<usize>
 /// Updates the fields of a stored response with those of a 304 about it.
 ///
 /// Age and Date are those of the 304 alone: the old ones are removed even when it has none, so that
-/// a validated response counts as new. Give the 304 a Date first with [`date::stamp`].
-pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
+/// a validated response counts as new. Give the 304 a Date first with [`date::stamp`]. What the
+/// updated directives withhold from storage is removed, be it old or new.
+pub fn freshen(stored: &mut Fields, not_modified: &Fields, rules: &Rules) {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.2
     //# When doing so, the cache MUST add each header field in the provided response to the stored
     //# response, replacing field values that are already present, with the following exceptions:
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.4
     //# For each stored response identified, the cache MUST update its header fields with the header
     //# fields provided in the 304 (Not Modified) response, as per Section 3.2.
-    let withheld = withheld(stored, not_modified);
     let keeps_type = !is_same_type(stored, not_modified);
     let is_kept =
         |name: &[u8]| is_kept(name) || (keeps_type && name.eq_ignore_ascii_case(b"content-type"));
     let updates = |name: &[u8]| {
-        !is_kept(name)
-            && !is_hop_by_hop(name)
-            && !is_named_by_connection(name, not_modified)
-            && !withheld.withholds(name)
+        !is_kept(name) && !is_hop_by_hop(name) && !is_named_by_connection(name, not_modified)
     };
     stored.retain(|name, _| {
         let is_renewed = name.eq_ignore_ascii_case(b"age") || name.eq_ignore_ascii_case(b"date");
@@ -139,12 +137,14 @@ pub fn freshen(stored: &mut Fields, not_modified: &Fields) {
     for (name, value) in not_modified.iter().filter(|(name, _)| updates(name)) {
         stored.push(name, value);
     }
+    let directives = ResponseDirectives::of(stored, rules);
+    stored.retain(|name, _| !directives.withholds(name));
 }
 
-/// The fields of a 304 that [`freshen`] leaves out because they are withheld from storage: they are
-/// for the client whose request brought them.
-pub fn withheld_fields(stored: &Fields, not_modified: &Fields) -> Fields {
-    let withheld = withheld(stored, not_modified);
+/// The fields of a 304 that [`freshen`] left out of the `updated` ones because they are withheld
+/// from storage: they are for the client whose request brought them.
+pub fn withheld_fields(updated: &Fields, not_modified: &Fields, rules: &Rules) -> Fields {
+    let withheld = ResponseDirectives::of(updated, rules);
     let mut fields = not_modified.clone();
     fields.retain(|name, _| withheld.withholds(name) && !is_kept(name) && !is_hop_by_hop(name));
     fields
@@ -185,14 +185,6 @@ fn is_same_type(stored: &Fields, not_modified: &Fields) -> bool {
 fn media_type(value: &[u8]) -> &[u8] {
     let end = value.iter().position(|&b| b == b';').unwrap_or(value.len());
     trim(&value[..end])
-}
-
-/// The fields that the directives in force after the update withhold from storage.
-fn withheld(stored: &Fields, not_modified: &Fields) -> ResponseDirectives {
-    let source = if not_modified.contains("cache-control") { not_modified } else { stored };
-    let mut read = ResponseDirectives::default();
-    source.all("cache-control").flat_map(directives::parse).for_each(|d| read.add(d));
-    read
 }
 
 /// The `ETag` as it came; many origins forget its quotes, and want it back without.

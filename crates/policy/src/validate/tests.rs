@@ -10,7 +10,7 @@ fn conditions(stored: &str) -> Option<Fields> {
 
 fn freshened(stored: &str, not_modified: &str) -> Fields {
     let mut stored = fields(stored);
-    freshen(&mut stored, &fields(not_modified));
+    freshen(&mut stored, &fields(not_modified), &Rules::default());
     stored
 }
 
@@ -214,6 +214,27 @@ fn fields_that_are_not_stored_do_not_come_in_by_a_304() {
     assert_eq!(got, fields(&format!("A: 1\n{private}")));
     let got = freshened(&format!("A: 1\n{private}"), "secret: 1");
     assert_eq!(got, fields(&format!("A: 1\n{private}")));
+}
+
+#[test]
+fn what_was_stored_before_it_was_withheld_goes() {
+    let rows = [
+        ("Secret: 1", "Cache-Control: private=\"secret\"", "Secret: 2"),
+        ("Secret: 1", "Cache-Control: private=\"secret\"", ""),
+        // A targeted field counts instead of Cache-Control.
+        ("Secret: 1", "CDN-Cache-Control: private=\"secret\"", "Secret: 2"),
+    ];
+    for (stored, control, new) in rows {
+        let new = fields(&format!("{control}\n{new}"));
+        let mut updated = fields(stored);
+        freshen(&mut updated, &new, &Rules::default());
+        assert_eq!(updated, fields(control));
+        let withheld = withheld_fields(&updated, &new, &Rules::default());
+        assert_eq!(withheld.iter().count(), new.iter().count() - 1, "{control}");
+    }
+    let targeted = "CDN-Cache-Control: max-age=1\nCache-Control: private=\"secret\"";
+    let got = freshened(&format!("Secret: 1\n{targeted}"), "Secret: 2");
+    assert_eq!(got, fields(&format!("{targeted}\nSecret: 2")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::Fields;
+use policy::{Fields, Rules};
 use store::Fill;
 use tokio::time::sleep;
 
@@ -33,13 +33,16 @@ pub(crate) fn rush(
     fill: &mut Fill<StoredHead>,
     content: &mut ResponseContent,
     backlog: &mut Option<bytes::Bytes>,
+    rules: &Rules,
 ) -> Result<Rushed, FetchError> {
     let mut tail = Vec::new();
     loop {
         match content.try_next()? {
             Arrived::Waiting => return Ok(Rushed::Waiting),
             Arrived::Next(None) => return Ok(Rushed::Complete(tail)),
-            Arrived::Next(Some(Piece::Trailers(trailers))) => keep(fill, trailers, &mut tail),
+            Arrived::Next(Some(Piece::Trailers(trailers))) => {
+                keep(fill, trailers, &mut tail, rules);
+            }
             Arrived::Next(Some(Piece::Data(data))) => {
                 if !fill.try_write(&data) {
                     *backlog = Some(data);
@@ -51,8 +54,9 @@ pub(crate) fn rush(
 }
 
 /// Encodes what of the trailers may be kept.
-fn keep(fill: &Fill<StoredHead>, mut trailers: Fields, tail: &mut Vec<u8>) {
-    policy::strip::strip_trailers_for_storage(&fill.entry().meta().fields(), &mut trailers);
+fn keep(fill: &Fill<StoredHead>, mut trailers: Fields, tail: &mut Vec<u8>, rules: &Rules) {
+    let head = fill.entry().meta().fields();
+    policy::strip::strip_trailers_for_storage(&head, &mut trailers, rules);
     trailers.encode(tail);
 }
 
@@ -94,6 +98,7 @@ pub(crate) async fn run(
     backlog: Option<bytes::Bytes>,
     for_readers: bool,
     is_awaited: impl Fn() -> bool,
+    rules: &Rules,
 ) -> Ended {
     let length = content.length();
     let mut written = 0;
@@ -110,7 +115,7 @@ pub(crate) async fn run(
                     return Ended::Deserted;
                 }
             }
-            Some(Piece::Trailers(trailers)) => keep(&fill, trailers, &mut tail),
+            Some(Piece::Trailers(trailers)) => keep(&fill, trailers, &mut tail, rules),
             None => {}
         }
         tokio::select! {

@@ -101,7 +101,7 @@ impl Answered<'_> {
         validated: bool,
     ) -> Option<(StoredHead, Option<Validated>)> {
         let mut fields = meta.fields();
-        policy::validate::freshen(&mut fields, &self.head.fields);
+        policy::validate::freshen(&mut fields, &self.head.fields, &self.worker.shared.rules);
         let exchanged = Exchanged {
             method: &Method::Get,
             asked: self.asked,

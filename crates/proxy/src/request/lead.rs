@@ -191,7 +191,7 @@ impl Lead {
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;
-        match fill::rush(&mut fill, &mut content, &mut backlog) {
+        match fill::rush(&mut fill, &mut content, &mut backlog, &shared.rules) {
             Err(error) => self.fail(leader, error),
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
                 Ok((entry, committed)) => {
@@ -226,7 +226,8 @@ impl Lead {
         self.share(&entry);
         tell(leader, Led::Stored { entry, origin, reader, head });
         let whole = fill.entry();
-        match fill::run(fill, content, backlog, for_readers, || self.is_awaited()).await {
+        let rules = &self.worker.shared.rules;
+        match fill::run(fill, content, backlog, for_readers, || self.is_awaited(), rules).await {
             Ended::Broken(broken) => self.worker.broke(&broken),
             Ended::Whole => parts::superseded(&self.worker, &self.wanted, &whole),
             Ended::Deserted => {}

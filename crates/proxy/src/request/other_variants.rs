@@ -74,9 +74,9 @@ fn reuse_confirmed(
         fields: stored.fields(),
         version: not_modified.version,
     };
-    policy::validate::freshen(&mut head.fields, &not_modified.fields);
-    let first = reconcile::head_for_first(&head, &stored.fields(), &not_modified.fields);
     let Lead { worker, request, wanted, .. } = lead;
+    policy::validate::freshen(&mut head.fields, &not_modified.fields, &worker.shared.rules);
+    let first = reconcile::head_for_first(worker, &head, &not_modified.fields);
     let kept = match reconcile::admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => keep(lead, entry, head, terms, began),
         Admit::DoNotStore(_) => None,

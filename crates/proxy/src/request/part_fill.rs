@@ -124,7 +124,8 @@ pub(super) async fn fill_part(
     let entry = fill.entry();
     let reader = Box::new(entry.reader());
     let mut backlog = None;
-    let fill = match fill::rush(&mut fill, &mut content, &mut backlog) {
+    let rules = &lead.worker.shared.rules;
+    let fill = match fill::rush(&mut fill, &mut content, &mut backlog, rules) {
         Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
             Ok((entry, committed)) => {
                 lead.note_shareable(&entry);
@@ -148,7 +149,8 @@ pub(super) async fn fill_part(
     lead.share(&entry);
     tell(leader, Led::Ranged(Box::new(to_client(Follow::Reader(reader), Became::Stored))));
     let is_awaited = || lead.is_awaited();
-    if let Ended::Broken(broken) = fill::run(fill, content, backlog, true, is_awaited).await {
+    if let Ended::Broken(broken) = fill::run(fill, content, backlog, true, is_awaited, rules).await
+    {
         lead.worker.broke(&broken);
     }
 }
@@ -185,7 +187,8 @@ pub(super) async fn complete(
     let origin = FromOrigin { status: 206, aged: first.fields.contains("Age"), unkept: None };
     let head = reconcile::own_head(&lead.worker, first);
     tell(leader, Led::Stored { entry: Arc::clone(&entry), origin, reader, head });
-    match fill::run(fill, whole, None, true, || lead.is_awaited()).await {
+    let rules = &lead.worker.shared.rules;
+    match fill::run(fill, whole, None, true, || lead.is_awaited(), rules).await {
         Ended::Broken(broken) => lead.worker.broke(&broken),
         Ended::Whole => parts::superseded(&lead.worker, &lead.wanted, &entry),
         Ended::Deserted => {}

@@ -184,13 +184,13 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
     let Missing { set, part, needed } = &missing;
     let Response { head: new, content } = response;
     let mut head = new.clone();
-    head.fields = combined_fields(set.fields(), &new.fields);
+    head.fields = combined_fields(set.fields(), &new.fields, &worker.shared.rules);
     let length = set.complete;
     if matches!(needed, Needed::Whole(_)) {
         head = ResponseHead { fields: head.fields, ..ResponseHead::with_status(200) };
         head.fields.remove("Content-Range");
     }
-    let first = reconcile::head_for_first(&head, set.fields(), &new.fields);
+    let first = reconcile::head_for_first(worker, &head, &new.fields);
     let begun = match (reconcile::admit(worker, request, wanted, &head, times), needed) {
         (Admit::Store(terms), Needed::Whole(_)) => {
             begin(&lead, &head, terms, length, began).map(|fill| (fill, None))

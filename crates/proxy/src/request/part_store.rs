@@ -62,7 +62,10 @@ fn storable(
         Found::Parts(parts, _) => {
             let sets = PartSet::of(parts);
             match sets.iter().find(|set| set.includes(&head.fields, part)) {
-                Some(set) => head.fields = combined_fields(set.fields(), &head.fields),
+                Some(set) => {
+                    let rules = &worker.shared.rules;
+                    head.fields = combined_fields(set.fields(), &head.fields, rules);
+                }
                 None => may_lack_fields(request)?,
             }
         }

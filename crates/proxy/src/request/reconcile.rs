@@ -87,11 +87,11 @@ fn freshen(
     let mut head = ResponseHead {
         status: stored.status(),
         reason: stored.reason().to_vec(),
-        fields: fields.clone(),
+        fields,
         version: not_modified.version,
     };
-    policy::validate::freshen(&mut head.fields, &not_modified.fields);
-    let first = head_for_first(&head, &fields, &not_modified.fields);
+    policy::validate::freshen(&mut head.fields, &not_modified.fields, &worker.shared.rules);
+    let first = head_for_first(worker, &head, &not_modified.fields);
     let store = &worker.shared.store;
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
@@ -129,12 +129,13 @@ impl Freshened {
 
 /// A stored head that `new` has updated, with what `new` brought for the client alone that asked.
 pub(super) fn head_for_first(
+    worker: &Worker,
     updated: &ResponseHead,
-    stored: &Fields,
     new: &Fields,
 ) -> ResponseHead {
     let mut head = updated.clone();
-    for (name, value) in policy::validate::withheld_fields(stored, new).iter() {
+    let rules = &worker.shared.rules;
+    for (name, value) in policy::validate::withheld_fields(&updated.fields, new, rules).iter() {
         head.fields.push(name, value);
     }
     head

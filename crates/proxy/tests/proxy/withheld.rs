@@ -156,3 +156,30 @@ fn a_304_tells_the_age_of_a_confirmation_that_is_used_once() {
     assert_eq!(told(&once), (304, String::new(), vec!["n=2"]));
     assert_eq!(once.all("Age"), ["3"]);
 }
+
+#[test]
+fn what_becomes_withheld_by_a_confirmation_is_told_once_and_to_the_asker_alone() {
+    for field in ["Cache-Control", "CDN-Cache-Control"] {
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let origin = Origin::start(move |_, conn| {
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            conn.send(if number == 1 {
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=10\r\nETag: \"a\"\r\nX-User: 1\r\n\
+                 Content-Length: 2\r\n\r\nhi"
+                    .to_owned()
+            } else {
+                format!(
+                    "HTTP/1.1 304 Not Modified\r\n{field}: max-age=10, private=\"x-user\"\r\n\
+                     ETag: \"a\"\r\nX-User: {number}\r\n\r\n"
+                )
+            });
+        });
+        let site = Site::before(&origin);
+        assert_eq!(get(&site, &[]).all("X-User"), ["1"]);
+        assert_eq!(get(site.after(10), &[]).all("X-User"), ["2"], "{field}");
+        assert!(get(&site, &[]).all("X-User").is_empty(), "{field}");
+        let known = [("If-None-Match", "\"a\"")];
+        assert_eq!(get(site.after(10), &known).all("X-User"), ["3"], "{field}");
+        assert_eq!(origin.count(), 3);
+    }
+}
