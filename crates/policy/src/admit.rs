@@ -9,7 +9,7 @@ use crate::method::Method;
 use crate::range::Part;
 use crate::reason::NotStored;
 use crate::rules::{Profile, Rules, SetCookie};
-use crate::terms::Terms;
+use crate::terms::{Fact, Facts, Terms};
 use crate::units::Timestamp;
 use crate::validate::has_validator;
 use crate::vary::Vary;
@@ -74,16 +74,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         initial_age: age::initial(response, request_time, response_time),
         lifetime: freshness.lifetime,
         source: freshness.source,
-        no_cache: directives.no_cache == Scope::Everything,
-        //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.8
-        //# The proxy-revalidate response directive indicates that once the response has become
-        //# stale, a shared cache MUST NOT reuse that response to satisfy another request until it
-        //# has been successfully validated by the origin
-        must_revalidate: directives.must_revalidate || directives.proxy_revalidate,
-        s_maxage: directives.s_maxage.is_some(),
-        immutable: directives.immutable,
-        permits_authorized: directives.permits_authorized(),
-        has_validator: has_validator(response),
+        facts: facts(response, &directives),
         stale_while_revalidate: directives.stale_while_revalidate,
         stale_if_error: directives.stale_if_error,
         dialect: directives.dialect,
@@ -91,6 +82,22 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
     };
     check_useful(&terms)?;
     Ok(terms)
+}
+
+fn facts(response: &Fields, directives: &ResponseDirectives) -> Facts {
+    //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.8
+    //# The proxy-revalidate response directive indicates that once the response has become
+    //# stale, a shared cache MUST NOT reuse that response to satisfy another request until it
+    //# has been successfully validated by the origin
+    let must_revalidate = directives.must_revalidate || directives.proxy_revalidate;
+    Facts::of([
+        (Fact::NoCache, directives.no_cache == Scope::Everything),
+        (Fact::MustRevalidate, must_revalidate),
+        (Fact::SMaxage, directives.s_maxage.is_some()),
+        (Fact::Immutable, directives.immutable),
+        (Fact::PermitsAuthorized, directives.permits_authorized()),
+        (Fact::HasValidator, has_validator(response)),
+    ])
 }
 
 /// The conditions on method and status.
@@ -260,14 +267,14 @@ fn check_useful(terms: &Terms) -> Result<(), NotStored> {
     //# Note that, in normal operation, some caches will not store a response that has neither a
     //# cache validator nor an explicit expiration time, as such responses are not usually useful to
     //# store.
-    if terms.has_validator {
+    if terms.is(Fact::HasValidator) {
         return Ok(());
     }
     let may_be_stale = terms.stale_while_revalidate.or(terms.stale_if_error).is_some();
     if terms.source == Source::Absent && !may_be_stale {
         return Err(NotStored::NoExplicitLifetime);
     }
-    if terms.no_cache || (terms.lifetime == crate::Lifetime::ZERO && !may_be_stale) {
+    if terms.is(Fact::NoCache) || (terms.lifetime == crate::Lifetime::ZERO && !may_be_stale) {
         return Err(NotStored::NoValidator);
     }
     Ok(())

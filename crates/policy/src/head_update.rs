@@ -5,7 +5,7 @@ use crate::fields::Fields;
 use crate::range::exactly;
 use crate::rules::{Profile, Rules};
 use crate::syntax::trim;
-use crate::terms::Terms;
+use crate::terms::{Fact, Terms};
 use crate::units::Timestamp;
 use crate::validate::{etag, last_modified, same_date};
 
@@ -52,8 +52,9 @@ pub fn head_effect(
     // What was stored since then is newer than this answer. Without the permission to share it, what
     // one user is shown is no news for the others; and nothing of the answer may be kept if the
     // client forbids it.
-    let personal =
-        asked.authorization && rules.profile == Profile::Safe && !stored.terms.permits_authorized;
+    let personal = asked.authorization
+        && rules.profile == Profile::Safe
+        && !stored.terms.is(Fact::PermitsAuthorized);
     if stored.terms.response_time() > sent || personal || asked.no_store {
         return HeadEffect::Nothing;
     }

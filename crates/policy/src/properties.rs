@@ -19,7 +19,7 @@ use crate::reuse::{OriginFailure, Verdict, reuse, stale_on_error};
 use crate::rules::{Profile, Rules};
 use crate::seen::{OriginName, Seen};
 use crate::strip::strip_for_storage;
-use crate::terms::Terms;
+use crate::terms::{Fact, Facts, Terms};
 use crate::units::{Age, DeltaSeconds, Lifetime, Timestamp};
 use crate::validate::{conditional_fields, freshen, selected_by};
 use crate::vary::Vary;
@@ -122,6 +122,18 @@ fn judge(request: &Fields, status: u16, response: &Fields, rules: &Rules) -> Opt
     }
 }
 
+fn facts(are_so: [bool; 6]) -> [(Fact, bool); 6] {
+    let all = [
+        Fact::NoCache,
+        Fact::MustRevalidate,
+        Fact::SMaxage,
+        Fact::Immutable,
+        Fact::PermitsAuthorized,
+        Fact::HasValidator,
+    ];
+    std::array::from_fn(|index| (all[index], are_so[index]))
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
     let source = prop::sample::select(vec![
         Source::Absent,
@@ -145,12 +157,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                 initial_age: Age::new(Duration::from_millis(age)),
                 lifetime: Lifetime::new(Duration::from_millis(lifetime)),
                 source,
-                no_cache: flags[0],
-                must_revalidate: flags[1],
-                s_maxage: flags[2],
-                immutable: flags[3],
-                permits_authorized: flags[4],
-                has_validator: flags[5],
+                facts: Facts::of(facts(flags)),
                 stale_while_revalidate: swr,
                 stale_if_error: sie,
                 dialect: own,
@@ -176,11 +183,11 @@ proptest! {
                 prop_assert!(age.get() < terms.lifetime().get() && ttl >= 0);
                 prop_assert!(age.get() >= Duration::from_secs(secs));
                 prop_assert!(rules.max_ttl.is_none_or(|max| age.get() < max));
-                prop_assert!(!terms.no_cache);
+                prop_assert!(!terms.is(Fact::NoCache));
             }
             Verdict::Stale { age, ttl, .. } => {
                 prop_assert!(age.get() >= terms.lifetime().get() && ttl <= 0);
-                prop_assert!(!terms.no_cache && !terms.must_revalidate);
+                prop_assert!(!terms.is(Fact::NoCache) && !terms.is(Fact::MustRevalidate));
             }
             Verdict::Revalidate(_) | Verdict::Unsatisfiable => {}
         }
@@ -207,7 +214,7 @@ proptest! {
     ) {
         request.push(b"Authorization", b"Basic eA==");
         if let Some(terms) = judge(&request, 200, &response, &rules) {
-            prop_assert!(terms.permits_authorized);
+            prop_assert!(terms.is(Fact::PermitsAuthorized));
         }
     }
 
@@ -277,8 +284,8 @@ proptest! {
         let now = THEN.plus(Duration::from_secs(secs));
         let failure = OriginFailure::Unreachable;
         if stale_on_error(&asked(&request, &rules), &terms, &rules, failure, None, now).is_some() {
-            prop_assert!(!terms.no_cache);
-            prop_assert!(terms.is_fresh(now) || !terms.must_revalidate);
+            prop_assert!(!terms.is(Fact::NoCache));
+            prop_assert!(terms.is_fresh(now) || !terms.is(Fact::MustRevalidate));
         }
     }
 }

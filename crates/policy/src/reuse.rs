@@ -6,7 +6,7 @@ use crate::classify::Asked;
 use crate::explain::Fwd;
 use crate::reason::{Hit, Refetch, Refused};
 use crate::rules::{Profile, Rules};
-use crate::terms::Terms;
+use crate::terms::{Fact, Terms};
 use crate::units::{Age, DeltaSeconds, Timestamp};
 
 /// What a stored response is good for. `ttl` is in whole seconds and negative when it is stale.
@@ -127,7 +127,7 @@ pub fn stale_on_error(
     //# In all circumstances, a cache MUST NOT ignore the must-revalidate directive; in particular,
     //# if a cache is disconnected, the cache MUST generate an error response rather than reuse the
     //# stale response.
-    if needs.is_some() || (terms.must_revalidate && !is_fresh) {
+    if needs.is_some() || (terms.is(Fact::MustRevalidate) && !is_fresh) {
         return None;
     }
     let why = if is_fresh {
@@ -149,7 +149,7 @@ pub fn unvalidated_status(terms: &Terms, purged: Option<Timestamp>, now: Timesta
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10
     //# The s-maxage directive incorporates the semantics of the proxy-revalidate response directive
     //# (Section 5.2.2.8) for a shared cache.
-    let must_be_validated = terms.must_revalidate || terms.s_maxage;
+    let must_be_validated = terms.is(Fact::MustRevalidate) || terms.is(Fact::SMaxage);
     (must_be_validated && Now::of(terms, purged, now).left.is_none()).then_some(504)
 }
 
@@ -194,7 +194,7 @@ fn needs_validation(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Refet
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4
     //# the stored response does not contain the no-cache directive (Section 5.2.2.4), unless it is
     //# successfully validated (Section 4.3), and
-    if terms.no_cache {
+    if terms.is(Fact::NoCache) {
         return Some(Refetch::NoCache);
     }
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.4
@@ -205,7 +205,7 @@ fn needs_validation(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Refet
     }
     // An origin may answer the anonymous and the authorised alike without `Vary: Authorization`.
     // The RFC lets us trust that it means it; the safe profile wants a word from the origin.
-    let is_unsafe = rules.profile == Profile::Safe && !terms.permits_authorized;
+    let is_unsafe = rules.profile == Profile::Safe && !terms.is(Fact::PermitsAuthorized);
     (asked.authorization && is_unsafe).then_some(Refetch::Authorization)
 }
 
@@ -226,7 +226,7 @@ fn accepted(asked: &Asked, terms: &Terms, age: Age, left: Duration) -> Result<Hi
             //# proxies SHOULD skip conditionally revalidating fresh responses containing the
             //# immutable extension unless there is a signal from the client that a validation is
             //# necessary (e.g., a no-cache Cache-Control request directive
-            if terms.immutable { Ok(Hit::Immutable) } else { Err(Refetch::RequestMaxAge) }
+            if terms.is(Fact::Immutable) { Ok(Hit::Immutable) } else { Err(Refetch::RequestMaxAge) }
         }
         _ => Ok(Hit::Fresh),
     }
@@ -263,7 +263,7 @@ fn stale(asked: &Asked, terms: &Terms, rules: &Rules, at: &Now) -> Result<(Hit, 
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.2
     //# once the response has become stale, a cache MUST NOT reuse that response to satisfy another
     //# request until it has been successfully validated by the origin
-    if terms.must_revalidate || asked.min_fresh.is_some() {
+    if terms.is(Fact::MustRevalidate) || asked.min_fresh.is_some() {
         return Err(refusal);
     }
     let stale_for = at.stale_for;
@@ -273,11 +273,12 @@ fn stale(asked: &Asked, terms: &Terms, rules: &Rules, at: &Now) -> Result<(Hit, 
     if asked.max_age.is_none() && is_permitted(stale_for, while_revalidate(terms, rules)) {
         return Ok((Hit::StaleWhileRevalidate, true));
     }
-    let max_stale = asked.max_stale.filter(|_| !terms.s_maxage).map(DeltaSeconds::duration);
+    let max_stale =
+        asked.max_stale.filter(|_| !terms.is(Fact::SMaxage)).map(DeltaSeconds::duration);
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.2
     //# If a value is present, then the client is willing to accept a response that has exceeded its
     //# freshness lifetime by no more than the specified number of seconds.
-    let is_any = asked.max_stale == Some(DeltaSeconds::MAX) && !terms.s_maxage;
+    let is_any = asked.max_stale == Some(DeltaSeconds::MAX) && !terms.is(Fact::SMaxage);
     if is_any || is_permitted(stale_for, max_stale) {
         return Ok((Hit::MaxStale, false));
     }
@@ -306,7 +307,7 @@ fn on_error(
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.10
     //# A shared cache MUST NOT reuse a stale response with s-maxage to satisfy another request
     //# until it has been successfully validated by the origin
-    let is_disconnected = failure == OriginFailure::Unreachable && !terms.s_maxage;
+    let is_disconnected = failure == OriginFailure::Unreachable && !terms.is(Fact::SMaxage);
     (is_disconnected && stale_for <= rules.stale_if_unreachable)
         .then_some(Hit::StaleOriginUnreachable)
 }
@@ -320,15 +321,16 @@ fn while_revalidate(terms: &Terms, rules: &Rules) -> Option<Duration> {
     //# When present in an HTTP response, the stale-while-revalidate Cache-Control extension
     //# indicates that caches MAY serve the response it appears in after it becomes stale, up to the
     //# indicated number of seconds.
-    let ours = rules.stale_while_revalidate.filter(|_| !terms.s_maxage);
+    let ours = rules.stale_while_revalidate.filter(|_| !terms.is(Fact::SMaxage));
     terms.stale_while_revalidate.map(DeltaSeconds::duration).or(ours)
 }
 
 /// The window after the lifetime in which an error of the origin may be hidden. A client may widen
 /// it for itself.
 fn if_error(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Duration> {
-    let theirs = asked.stale_if_error.map(DeltaSeconds::duration).filter(|_| !terms.s_maxage);
-    let ours = rules.stale_if_error.filter(|_| !terms.s_maxage);
+    let theirs =
+        asked.stale_if_error.map(DeltaSeconds::duration).filter(|_| !terms.is(Fact::SMaxage));
+    let ours = rules.stale_if_error.filter(|_| !terms.is(Fact::SMaxage));
     terms.stale_if_error.map(DeltaSeconds::duration).or(ours).max(theirs)
 }
 

@@ -16,28 +16,51 @@ const VERSION: u8 = 2;
 
 /// The terms of a stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact of the response")]
 pub struct Terms {
     pub(crate) response_time: Timestamp,
     pub(crate) initial_age: Age,
     pub(crate) lifetime: Lifetime,
     pub(crate) source: Source,
-    /// RFC 9111 §5.2.2.4, in its unqualified form.
-    pub(crate) no_cache: bool,
-    /// RFC 9111 §5.2.2.2 or §5.2.2.8.
-    pub(crate) must_revalidate: bool,
-    /// RFC 9111 §5.2.2.10 was present.
-    pub(crate) s_maxage: bool,
-    /// RFC 8246.
-    pub(crate) immutable: bool,
-    /// RFC 9111 §3.5: it may answer authorised requests without further ado.
-    pub(crate) permits_authorized: bool,
-    pub(crate) has_validator: bool,
+    pub(crate) facts: Facts,
     pub(crate) stale_while_revalidate: Option<DeltaSeconds>,
     pub(crate) stale_if_error: Option<DeltaSeconds>,
     /// The field for us alone that gave these terms.
     pub(crate) dialect: Option<Dialect>,
     pub(crate) vary: Vary,
+}
+
+// They stand beside every object in memory.
+const _: () = assert!(size_of::<Terms>() <= 40);
+
+/// What is so or not, each for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// RFC 9111 §5.2.2.4, in its unqualified form.
+    NoCache,
+    /// RFC 9111 §5.2.2.2 or §5.2.2.8.
+    MustRevalidate,
+    /// RFC 9111 §5.2.2.10 was present.
+    SMaxage,
+    /// RFC 8246.
+    Immutable,
+    /// RFC 9111 §3.5: it may answer authorised requests without further ado.
+    PermitsAuthorized,
+    HasValidator,
+}
+
+/// Those facts that are so, in a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts(u8);
+
+impl Facts {
+    pub(crate) fn of(facts: [(Fact, bool); 6]) -> Facts {
+        Facts(facts.into_iter().fold(0, |bits, (fact, is_so)| bits | u8::from(is_so) << fact as u8))
+    }
+
+    /// As a byte of the encoding; `None` if it says more than there is.
+    fn decode(bits: u8) -> Option<Facts> {
+        (bits < 1 << 6).then_some(Facts(bits))
+    }
 }
 
 impl Terms {
@@ -63,7 +86,11 @@ impl Terms {
 
     /// Can it be validated with a conditional request?
     pub fn has_validator(&self) -> bool {
-        self.has_validator
+        self.is(Fact::HasValidator)
+    }
+
+    pub(crate) fn is(&self, fact: Fact) -> bool {
+        self.facts.0 >> fact as u8 & 1 == 1
     }
 
     /// The request fields that selected it.
@@ -96,7 +123,7 @@ impl Terms {
 
     /// May it be used for other requests than the one it answers, without asking the origin?
     pub fn is_shareable(&self, now: Timestamp) -> bool {
-        !self.no_cache && self.is_fresh(now)
+        !self.is(Fact::NoCache) && self.is_fresh(now)
     }
 
     /// Is it fresh?
@@ -122,7 +149,7 @@ impl Terms {
     /// Appends the bytes that [`Terms::decode`] reads.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
-        out.push(self.flags());
+        out.push(self.facts.0);
         out.push(code(self.source));
         put_signed(out, self.response_time.as_millis());
         put_number(out, millis(self.initial_age.get()));
@@ -140,11 +167,7 @@ impl Terms {
         if reader.byte()? != VERSION {
             return None;
         }
-        let flags = reader.byte()?;
-        if flags >= 1 << 6 {
-            return None;
-        }
-        let flag = |bit: u8| flags >> bit & 1 == 1;
+        let facts = Facts::decode(reader.byte()?)?;
         let source = source(reader.byte()?)?;
         let response_time = Timestamp::from_millis(reader.signed()?);
         let initial_age = Age::new(Duration::from_millis(reader.number()?));
@@ -158,30 +181,13 @@ impl Terms {
             initial_age,
             lifetime,
             source,
-            no_cache: flag(0),
-            must_revalidate: flag(1),
-            s_maxage: flag(2),
-            immutable: flag(3),
-            permits_authorized: flag(4),
-            has_validator: flag(5),
+            facts,
             stale_while_revalidate,
             stale_if_error,
             dialect,
             vary,
         };
         Some((terms, rest))
-    }
-
-    fn flags(&self) -> u8 {
-        let bits = [
-            self.no_cache,
-            self.must_revalidate,
-            self.s_maxage,
-            self.immutable,
-            self.permits_authorized,
-            self.has_validator,
-        ];
-        bits.iter().rev().fold(0, |flags, &bit| flags << 1 | u8::from(bit))
     }
 }
 

@@ -42,83 +42,118 @@ impl Timestamp {
     }
 }
 
+/// Milliseconds, at most 2^48 - 1 of them: 8,900 years. The most significant byte is the first, so
+/// that their order is that of the numbers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Millis([u8; 6]);
+
+impl Millis {
+    const MAX: u64 = (1 << 48) - 1;
+
+    const fn new(millis: u64) -> Millis {
+        let most = if millis > Millis::MAX { Millis::MAX } else { millis };
+        let [_, _, bytes @ ..] = most.to_be_bytes();
+        Millis(bytes)
+    }
+
+    fn of(duration: Duration) -> Millis {
+        Millis::new(duration.as_millis().try_into().unwrap_or(u64::MAX))
+    }
+
+    const fn from_secs(secs: u64) -> Millis {
+        Millis::new(secs.saturating_mul(1000))
+    }
+
+    const fn get(self) -> u64 {
+        let [b5, b4, b3, b2, b1, b0] = self.0;
+        u64::from_be_bytes([0, 0, b5, b4, b3, b2, b1, b0])
+    }
+
+    /// Far from where the sign begins.
+    const fn signed(self) -> i64 {
+        self.get().cast_signed()
+    }
+}
+
+impl std::fmt::Debug for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
 /// How long ago a response was generated or validated by its origin: `current_age` of RFC 9111
 /// §4.2.3, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Age(u64);
+pub struct Age(Millis);
 
 impl Age {
     /// An age of this long, in the resolution of [`Timestamp`].
     pub fn new(age: Duration) -> Age {
-        Age(millis(age))
+        Age(Millis::of(age))
     }
 
     /// An age of whole seconds.
     pub const fn from_secs(secs: u64) -> Age {
-        Age(secs.saturating_mul(1000))
+        Age(Millis::from_secs(secs))
     }
 
     /// The age as a duration.
     pub const fn get(self) -> Duration {
-        Duration::from_millis(self.0)
+        Duration::from_millis(self.0.get())
     }
 
     /// The value of an Age field: whole seconds, at most 2^31.
     pub fn as_field(self) -> u32 {
-        u32::try_from(self.0 / 1000).map_or(DeltaSeconds::MAX, DeltaSeconds::new).get()
+        u32::try_from(self.0.get() / 1000).map_or(DeltaSeconds::MAX, DeltaSeconds::new).get()
     }
 
     /// The age after a further while.
     pub fn plus(self, while_resident: Duration) -> Age {
-        Age(self.0.saturating_add(millis(while_resident)))
+        Age(Millis::new(self.0.get().saturating_add(Millis::of(while_resident).get())))
     }
 }
 
 /// How long a response may be used after it was generated: `freshness_lifetime` of RFC 9111
 /// §4.2.1, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lifetime(u64);
+pub struct Lifetime(Millis);
 
 impl Lifetime {
     /// Never fresh.
-    pub const ZERO: Lifetime = Lifetime(0);
+    pub const ZERO: Lifetime = Lifetime(Millis::new(0));
 
     /// A lifetime of this long, in the resolution of [`Timestamp`].
     pub fn new(lifetime: Duration) -> Lifetime {
-        Lifetime(millis(lifetime))
+        Lifetime(Millis::of(lifetime))
     }
 
     /// A lifetime of whole seconds.
     pub const fn from_secs(secs: u64) -> Lifetime {
-        Lifetime(secs.saturating_mul(1000))
+        Lifetime(Millis::from_secs(secs))
     }
 
     /// The lifetime as a duration.
     pub const fn get(self) -> Duration {
-        Duration::from_millis(self.0)
+        Duration::from_millis(self.0.get())
     }
 
     /// What is left of the lifetime at this age; `None` when the response is stale.
     pub fn left_after(self, age: Age) -> Option<Duration> {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2
         //# response_is_fresh = (freshness_lifetime > current_age)
-        self.0.checked_sub(age.0).filter(|left| *left > 0).map(Duration::from_millis)
+        let left = self.0.get().checked_sub(age.0.get())?;
+        (left > 0).then(|| Duration::from_millis(left))
     }
 
     /// For how long the response has been stale at this age; zero when it is fresh.
     pub fn exceeded_by(self, age: Age) -> Duration {
-        Duration::from_millis(age.0.saturating_sub(self.0))
+        Duration::from_millis(age.0.get().saturating_sub(self.0.get()))
     }
 
     /// What is left in whole seconds, rounded down; negative when the response is stale.
     pub fn ttl(self, age: Age) -> i64 {
-        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
-        signed(self.0).saturating_sub(signed(age.0)).div_euclid(1000)
+        (self.0.signed() - age.0.signed()).div_euclid(1000)
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// The `delta-seconds` of RFC 9111 §1.2.2: whole seconds, at most 2^31.
@@ -222,6 +257,27 @@ mod tests {
         assert_eq!(lifetime.ttl(Age::from_secs(61)), -1);
         assert_eq!(lifetime.ttl(Age::new(Duration::from_millis(60_001))), -1);
         assert_eq!(lifetime.ttl(Age::from_secs(10)), 50);
+    }
+
+    #[test]
+    fn ages_and_lifetimes_keep_the_order_of_numbers_up_to_the_greatest() {
+        let most = Millis::MAX;
+        let numbers = [0, 1, 255, 256, 65_535, 65_536, 1 << 32, 1 << 40, most - 1, most];
+        for (number, next) in numbers.iter().zip(&numbers[1..]) {
+            assert_eq!(
+                Age::new(Duration::from_millis(*number)).get().as_millis(),
+                (*number).into()
+            );
+            let lifetime = |millis| Lifetime::new(Duration::from_millis(millis));
+            assert!(lifetime(*number) < lifetime(*next));
+        }
+        let ever = Lifetime::new(Duration::MAX);
+        assert_eq!(ever, Lifetime::from_secs(u64::MAX));
+        assert!(ever.left_after(Age::new(Duration::from_millis(most - 1))).is_some());
+        assert!(ever.left_after(Age::from_secs(u64::MAX)).is_none());
+        assert!(ever.left_after(Age::from_secs(9).plus(Duration::MAX)).is_none());
+        assert_eq!(Lifetime::ZERO.ttl(Age::from_secs(u64::MAX)), -281_474_976_711);
+        assert_eq!(size_of::<(Age, Lifetime)>(), 12);
     }
 
     #[test]

@@ -14,11 +14,12 @@ pub struct Vary(Option<Box<Selecting>>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Selecting {
     /// For each name, sorted: the name, then 0 when the request had no such field, or 1 and its
-    /// value.
-    bytes: Box<[u8]>,
-    /// For each of them that lists preferences and has a value: its line as it came, or nothing if
-    /// it had several. Who sends the same bytes again need not be normalised to be recognised.
-    sent: Box<[u8]>,
+    /// value. Behind them, for each of them that lists preferences and has a value, its line as it
+    /// came, or nothing if it had several: who sends the same bytes again need not be normalised to
+    /// be recognised.
+    all: Box<[u8]>,
+    /// Where the lines begin.
+    sent: usize,
 }
 
 impl Vary {
@@ -50,8 +51,8 @@ impl Vary {
     }
 
     fn new(bytes: &[u8], sent: &[u8]) -> Vary {
-        let selecting = || Box::new(Selecting { bytes: bytes.into(), sent: sent.into() });
-        Vary((!bytes.is_empty()).then(selecting))
+        let all = || [bytes, sent].concat().into();
+        Vary((!bytes.is_empty()).then(|| Box::new(Selecting { all: all(), sent: bytes.len() })))
     }
 
     /// Would the request have selected the stored response?
@@ -90,16 +91,16 @@ impl Vary {
     /// The variant discriminator: equal for two responses exactly if any request that selects the
     /// one selects the other.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |selecting| &selecting.bytes)
+        self.0.as_ref().map_or(&[], |selecting| &selecting.all[..selecting.sent])
     }
 
     fn sent(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |selecting| &selecting.sent)
+        self.0.as_ref().map_or(&[], |selecting| &selecting.all[selecting.sent..])
     }
 
     /// The lengths of what is held on the heap.
     pub fn heap(&self) -> impl Iterator<Item = usize> {
-        let lengths = |s: &Selecting| [size_of::<Selecting>(), s.bytes.len(), s.sent.len()];
+        let lengths = |s: &Selecting| [size_of::<Selecting>(), s.all.len()];
         self.0.as_deref().map(lengths).into_iter().flatten()
     }
 

@@ -166,7 +166,9 @@ fn an_authorised_answer_is_stored_only_with_permission() {
             let head = format!("cache-control: {control}");
             let got = judge(&Method::Get, "authorization: Basic eA==", 200, &head, &rules);
             match got {
-                Admit::Store(terms) => assert!(stored && terms.permits_authorized, "{control}"),
+                Admit::Store(terms) => {
+                    assert!(stored && terms.is(Fact::PermitsAuthorized), "{control}");
+                }
                 Admit::DoNotStore(why) => {
                     assert_eq!((stored, why), (false, NotStored::Authorization), "{control}");
                 }
@@ -212,14 +214,23 @@ fn the_terms_hold_what_reuse_will_ask() {
     let head = "cache-control: s-maxage=60, must-revalidate, immutable, stale-if-error=7, \
                 stale-while-revalidate=8, no-cache\nage: 5\netag: \"a\"\nvary: foo";
     let terms = store(200, head, &Rules::default()).unwrap();
-    assert!(terms.no_cache && terms.must_revalidate && terms.s_maxage && terms.immutable);
-    assert!(terms.permits_authorized && terms.has_validator && terms.vary.depends_on("foo"));
+    assert!(
+        terms.is(Fact::NoCache)
+            && terms.is(Fact::MustRevalidate)
+            && terms.is(Fact::SMaxage)
+            && terms.is(Fact::Immutable)
+    );
+    assert!(
+        terms.is(Fact::PermitsAuthorized)
+            && terms.is(Fact::HasValidator)
+            && terms.vary.depends_on("foo")
+    );
     assert_eq!(terms.stale_if_error.map(DeltaSeconds::get), Some(7));
     assert_eq!(terms.stale_while_revalidate.map(DeltaSeconds::get), Some(8));
     assert_eq!((terms.response_time, terms.lifetime), (NOW, Lifetime::from_secs(60)));
     assert_eq!(terms.initial_age.get(), Duration::from_secs(5));
     let proxy = store(200, "cache-control: max-age=1, proxy-revalidate", &Rules::default());
-    assert!(proxy.unwrap().must_revalidate);
+    assert!(proxy.unwrap().is(Fact::MustRevalidate));
 }
 
 #[test]

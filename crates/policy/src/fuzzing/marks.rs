@@ -12,7 +12,7 @@ use crate::head_update::{HeadEffect, StoredForHead, head_effect};
 use crate::invalidate::invalidated;
 use crate::seen::{OriginName, Seen};
 use crate::tags::tags as tags_of;
-use crate::{Asked, DeltaSeconds, Fields, Method, Rules};
+use crate::{Asked, DeltaSeconds, Fields, Lifetime, Method, Rules};
 
 /// Cache-Groups: written again they are the same, all or none, and only unsafe methods end them.
 pub fn groups(data: &[u8]) {
@@ -162,7 +162,7 @@ pub fn accel_expires(data: &[u8]) {
             DeltaSeconds::new(7).duration()
         }
     };
-    assert_eq!(terms.lifetime().get(), lifetime);
+    assert_eq!(terms.lifetime(), Lifetime::new(lifetime));
 }
 
 /// The answer to a HEAD: only the very length and the very tag confirm what is stored.
