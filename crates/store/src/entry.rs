@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -17,9 +17,7 @@ use crate::memory::{ARC, allocated};
 use crate::memory_file::MemoryFile;
 use crate::meta::Meta;
 use crate::reader::Reader;
-
-/// Stands for: no event has made the entry stale.
-const GOOD: i64 = i64::MAX;
+use crate::standing::Standing;
 
 /// Metadata with a body, complete or still being written. Shared by all who read it.
 pub struct Entry<M> {
@@ -27,28 +25,27 @@ pub struct Entry<M> {
     body: Body,
     /// Number of its file on disk; 0 while there is none.
     sequence: AtomicU64,
-    /// The moment from which on an event counts for it.
-    began: Moment,
     /// As long as it is held, events that may be about the entry are remembered.
-    _epoch: Arc<Epoch>,
-    /// The last event that it has lived to see.
-    checked: AtomicU64,
-    /// Since when an event has made it stale.
-    stale_since: AtomicI64,
+    epoch: Arc<Epoch>,
+    /// What it has lived to see of them.
+    standing: Standing,
 }
 
 impl<M: Meta> Entry<M> {
     pub(crate) fn new(meta: M, body: Body, sequence: u64, events: &Events) -> Arc<Self> {
-        let (began, epoch) = events.enlist(meta.began(), sequence);
+        let epoch = events.enlist(meta.began(), sequence);
         Arc::new(Self {
             meta,
             body,
             sequence: sequence.into(),
-            began,
-            _epoch: epoch,
-            checked: 0.into(),
-            stale_since: GOOD.into(),
+            epoch,
+            standing: Standing::default(),
         })
+    }
+
+    /// The moment from which on an event counts for it.
+    pub(crate) fn began(&self) -> Moment {
+        self.epoch.began(self.meta.began())
     }
 
     /// Names the variant, in file names too.
@@ -59,7 +56,8 @@ impl<M: Meta> Entry<M> {
     /// Bytes of memory that it takes.
     pub(crate) fn weight(&self) -> u64 {
         let body = self.body.done().map_or(0, Done::weight);
-        (allocated(ARC + size_of::<Self>()) + self.meta.weight() + body) as u64
+        let beside = self.meta.weight() + self.epoch.own_weight();
+        (allocated(ARC + size_of::<Self>()) + beside + body) as u64
     }
 }
 
@@ -67,22 +65,22 @@ impl<M: Meta> Entry<M> {
     /// True if an event has ended it: it must not be found any more. One that is only stale since an
     /// event says so from now on.
     pub(crate) fn is_ended(&self, key: &[u8], events: &Events) -> bool {
-        self.is_ended_by(events.last(), key, events)
+        self.is_ended_by(events.changes(), key, events)
     }
 
-    fn is_ended_by(&self, last: u64, key: &[u8], events: &Events) -> bool {
-        self.checked.load(Ordering::Relaxed) < last && self.is_ended_now(last, key, events)
+    fn is_ended_by(&self, changes: u64, key: &[u8], events: &Events) -> bool {
+        !self.standing.has_seen(changes) && self.is_ended_now(changes, key, events)
     }
 
     #[cold]
-    fn is_ended_now(&self, last: u64, key: &[u8], events: &Events) -> bool {
-        match events.fate(key, self.meta.labels(), self.began) {
+    fn is_ended_now(&self, changes: u64, key: &[u8], events: &Events) -> bool {
+        let since = match events.fate(key, self.meta.labels(), self.began()) {
             Some(Fate::Dead) => return true,
-            Some(Fate::Stale { since }) => self.stale_since.store(since, Ordering::Relaxed),
-            None => {}
-        }
-        // Only after the look at the events, which knows all up to `last`.
-        self.checked.store(last, Ordering::Relaxed);
+            Some(Fate::Stale { since }) => Some(since),
+            None => None,
+        };
+        // Only after the look at the events, which knows these changes.
+        self.standing.note(changes, since);
         false
     }
 }
@@ -139,9 +137,10 @@ impl<M> Entry<M> {
         self.body.done().map(Done::tail)
     }
 
-    /// Since when an event has made it stale, if one has, as far as the last look-up saw.
+    /// Since when an event has made it stale, if one has, as far as the last look-up saw: in whole
+    /// seconds, rather too early.
     pub fn stale_since(&self) -> Option<i64> {
-        Some(self.stale_since.load(Ordering::Relaxed)).filter(|since| *since != GOOD)
+        self.standing.stale_since()
     }
 
     /// Reads the body from the start. A reader that comes too late for a body which is only passed
@@ -154,10 +153,6 @@ impl<M> Entry<M> {
     pub fn try_reader(self: &Arc<Self>) -> Option<Reader<M>> {
         let joined = self.body.join()?;
         Some(Reader::new(Arc::clone(self), joined))
-    }
-
-    pub(crate) fn began(&self) -> Moment {
-        self.began
     }
 
     pub(crate) fn body(&self) -> &Body {
@@ -221,8 +216,8 @@ impl<M: Meta> Variants<M> {
     /// True if no event has ended any of them. Costs next to nothing if there was no event since it
     /// was last asked.
     pub(crate) fn are_alive(&self, key: &[u8], events: &Events) -> bool {
-        let last = events.last();
-        !self.iter().any(|entry| entry.is_ended_by(last, key, events))
+        let changes = events.changes();
+        !self.iter().any(|entry| entry.is_ended_by(changes, key, events))
     }
 
     /// Bytes of memory that they take.

@@ -32,8 +32,10 @@ pub(crate) struct Events {
     next: AtomicU64,
     /// No number of this process is as high.
     pub(crate) taken: u64,
-    /// Rises with every change of the table, after it.
+    /// The number of the last change of the table that can end an entry.
     last: AtomicU64,
+    /// How many of them there were, counted after them and after `last`.
+    changes: AtomicU64,
     table: RwLock<Table>,
     epochs: Epochs,
     /// Events before it were pruned.
@@ -55,6 +57,7 @@ impl Events {
             next: next.into(),
             taken: next.saturating_add(STRETCH),
             last: last.into(),
+            changes: u64::from(last > 0).into(),
             table: table.into(),
             epochs: Epochs::default(),
             pruned: 0.into(),
@@ -72,10 +75,10 @@ impl Events {
         Moment(self.next.load(Ordering::SeqCst))
     }
 
-    /// The moment from which on an event counts for an entry, and a share in its epoch. Without a
-    /// moment of its own it is that of its file's number or, if it is new, now. One that lies ahead
-    /// cannot be true: such an entry is as old as can be.
-    pub(crate) fn enlist(&self, given: Moment, sequence: u64) -> (Moment, Arc<Epoch>) {
+    /// A share in the epoch of an entry, which knows the moment from which on an event counts for it.
+    /// Without a moment of its own it is that of its file's number or, if it is new, now. One that
+    /// lies ahead cannot be true: such an entry is as old as can be.
+    pub(crate) fn enlist(&self, given: Moment, sequence: u64) -> Arc<Epoch> {
         let now = self.moment();
         let began = match (given, sequence) {
             (Moment(0), 0) => now,
@@ -83,7 +86,8 @@ impl Events {
             (given, _) if given > now => Moment(0),
             (given, _) => given,
         };
-        (began, self.epochs.of(began.0))
+        let epoch = self.epochs.of(began.0);
+        if began == given { epoch } else { Epoch::own(began, epoch) }
     }
 
     /// Notes an event about all of these, from now on. Returns what the log has to know.
@@ -97,7 +101,7 @@ impl Events {
         };
         let events = matchers.iter().map(note).collect();
         table.shrink(self.most);
-        self.last.store(number, Ordering::Release);
+        self.note_change(number);
         events
     }
 
@@ -109,9 +113,14 @@ impl Events {
         table.note(event);
         table.shrink(self.most);
         if table.floor > floor {
-            self.last.store(event.number, Ordering::Release);
+            self.note_change(event.number);
         }
         event
+    }
+
+    fn note_change(&self, number: u64) {
+        self.last.store(number, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Ends everything that began before now.
@@ -120,13 +129,13 @@ impl Events {
     }
 
     /// Rises whenever an event may have changed what an entry is good for.
-    pub(crate) fn last(&self) -> u64 {
-        self.last.load(Ordering::Acquire)
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// What events have made of an entry.
     pub(crate) fn fate(&self, key: &[u8], labels: &Labels, began: Moment) -> Option<Fate> {
-        if began.0 > self.last() {
+        if began.0 > self.last.load(Ordering::Acquire) {
             return None;
         }
         self.read().fate(key, labels, began)

@@ -25,6 +25,7 @@ mod meta;
 mod options;
 mod reader;
 mod reason;
+mod standing;
 mod stats;
 mod store;
 mod stream;

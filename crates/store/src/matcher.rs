@@ -26,7 +26,7 @@ pub enum Fate {
     Dead,
     /// It is found, and says since when it is stale, by the clock of whoever made the event.
     Stale {
-        /// What that clock said.
+        /// What that clock said, in milliseconds. Entries say it in whole seconds.
         since: i64,
     },
 }

@@ -13,9 +13,9 @@ use crate::stats::Counters;
 
 /// The counters of an `Arc`.
 pub(crate) const ARC: usize = 2 * size_of::<usize>();
-/// Bytes of the index for one key: its slot and its place in the hash table, of both of which there
-/// are about half as many again as are needed.
-const SLOT: u64 = 72;
+/// Bytes of the index for one key at the least: its slot and its place in the hash table. What more
+/// it takes, for places that are free and for evicted keys, is counted as it is.
+const SLOT: u64 = 46;
 /// Insertions after which the real size of the index is looked at.
 const LOOK: u64 = 64;
 /// Bytes for each of which the index expects a key, when it decides how many evicted keys it

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::disk::lock;
+use crate::labels::Moment;
+use crate::memory::{ARC, allocated};
 
 /// Numbers that make an epoch.
 pub(super) const LENGTH: u64 = 256;
@@ -12,7 +14,36 @@ const TIDY: usize = 1024;
 
 /// Counts the entries of one epoch: each holds it as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Epoch;
+pub(crate) enum Epoch {
+    Shared,
+    /// A share of one entry alone, whose metadata does not say when it began, or cannot be right.
+    Own {
+        began: Moment,
+        _shared: Arc<Self>,
+    },
+}
+
+impl Epoch {
+    pub(super) fn own(began: Moment, shared: Arc<Self>) -> Arc<Self> {
+        Arc::new(Self::Own { began, _shared: shared })
+    }
+
+    /// When an entry in it began whose metadata gives this moment.
+    pub(crate) fn began(&self, given: Moment) -> Moment {
+        match self {
+            Self::Shared => given,
+            Self::Own { began, .. } => *began,
+        }
+    }
+
+    /// Bytes that the entry does not share.
+    pub(crate) fn own_weight(&self) -> usize {
+        match self {
+            Self::Shared => 0,
+            Self::Own { .. } => allocated(ARC + size_of::<Self>()),
+        }
+    }
+}
 
 /// The epochs that have entries, by their first numbers.
 #[derive(Default)]
@@ -36,7 +67,7 @@ impl Epochs {
         if inner.untidy > TIDY {
             inner.tidy();
         }
-        let epoch = Arc::new(Epoch);
+        let epoch = Arc::new(Epoch::Shared);
         inner.living.insert(first, Arc::clone(&epoch));
         epoch
     }

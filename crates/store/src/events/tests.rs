@@ -105,10 +105,16 @@ fn what_was_remembered_still_counts_and_numbers_go_on() {
 #[test]
 fn a_moment_that_cannot_be_is_as_old_as_can_be() {
     let events = Events::after(Table::new(), 100);
-    assert_eq!(events.enlist(Moment(7), 50).0, Moment(7));
-    assert_eq!(events.enlist(Moment(0), 50).0, Moment(50));
-    assert_eq!(events.enlist(Moment(0), 0).0, events.moment());
-    let (began, _) = events.enlist(Moment(101), 50);
+    let began = |given, sequence| events.enlist(given, sequence).began(given);
+    assert_eq!(began(Moment(7), 50), Moment(7));
+    assert_eq!(began(Moment(0), 50), Moment(50));
+    assert_eq!(began(Moment(0), 0), events.moment());
+    let ahead = Moment(101);
+    let epoch = events.enlist(ahead, 50);
+    for _ in 0..10 {
+        events.number();
+    }
+    let began = epoch.began(ahead);
     assert_eq!(events.fate(KEY, &labels(&[]), began), Some(Fate::Dead));
 }
 
@@ -142,7 +148,7 @@ fn too_many_removals_cost_old_files_at_the_next_start_and_nothing_before() {
     let after = events.number();
     assert!(events.len() <= 51, "{}", events.len());
     assert_eq!(old.fate(&events), None);
-    assert_eq!(events.last(), 0, "nobody has to look again");
+    assert_eq!(events.changes(), 0, "nobody has to look again");
     assert!((0..101).all(|number| events.has_removed(start(number), first)));
     assert!(events.has_removed(start(200), bystander), "in doubt it is removed too");
     assert!((0..101).all(|number| !events.has_removed(start(number), after)));
@@ -175,8 +181,8 @@ fn with_too_many_lengths_prefixes_end_more_rather_than_less() {
 #[test]
 fn an_event_is_forgotten_when_nothing_is_left_from_before_it_and_not_sooner() {
     let events = fresh();
-    let old = events.enlist(events.moment(), 0);
-    let thing = Thing { began: old.0, ..Thing::now(&events, KEY, &[]) };
+    let old = events.enlist(Moment(0), 0);
+    let thing = Thing { began: old.began(Moment(0)), ..Thing::now(&events, KEY, &[]) };
     events.add(&[Matcher::Key(KEY)], Fate::Dead);
     events.add(&[Matcher::Prefix(b"GET|")], Fate::Stale { since: 1 });
     for _ in 0..2 * UNDER_WAY {

@@ -7,7 +7,7 @@ use super::*;
 use crate::disk::Op;
 use crate::{Fate, Label as Name, Labels, Matcher, NotStored};
 
-const SOFT: Fate = Fate::Stale { since: 1234 };
+const SOFT: Fate = Fate::Stale { since: 1999 };
 
 fn fetched(store: &Store<Label>, variant: &str) -> Label {
     Label { labels: Labels::new(store.moment(), Vec::new()), ..label(variant, "") }
@@ -25,7 +25,7 @@ async fn found(store: &Store<Label>, names: &[&str]) -> Vec<String> {
     for name in names {
         let Some(entry) = find(store, &key(name), "v").await else { continue };
         let since = entry.stale_since();
-        assert!(since.is_none_or(|since| since == 1234));
+        assert!(since.is_none_or(|since| since == 1000));
         found.push(if since.is_some() { name.to_uppercase() } else { (*name).to_owned() });
     }
     found
