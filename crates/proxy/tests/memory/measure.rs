@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Terms, Timestamp, admit};
 use proxy::StoredHead;
-use store::{Key, Options, Store};
+use store::{Key, Labels, Options, Store};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
 
@@ -26,7 +26,10 @@ pub(crate) fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<Meas
     let terms = terms(vary)?;
     let (before, mut content) = (resident()?, 0);
     for number in 0..objects {
+        // As the proxy does before it asks the origin.
+        let labels = Labels::new(store.moment(), Vec::new());
         let head = StoredHead::new(200, b"OK", &fields(number, vary), terms.clone());
+        let head = head.labelled(labels);
         content += head.http1_block().len() as u64 + length;
         let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
         let mut fill = store.begin(Key::new(key.as_bytes()), head, Some(length)).ok()?;
