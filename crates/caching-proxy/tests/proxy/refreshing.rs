@@ -69,3 +69,22 @@ fn a_refresh_that_brings_a_response_to_be_validated_ends_the_window() {
     assert_eq!(origin.requests()[1].field("If-None-Match"), Some("\"a\""));
     assert_eq!(origin.requests()[2].field("If-None-Match"), Some("\"b\""));
 }
+
+#[test]
+fn a_refresh_that_brings_what_is_not_stored_ends_the_window() {
+    for fields in ["Cache-Control: no-store\r\n", "Cache-Control: private\r\n"] {
+        let count = AtomicUsize::new(0);
+        let origin = Origin::start(move |_, conn| {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            let first = "Cache-Control: max-age=1, stale-while-revalidate=60\r\nETag: \"a\"\r\n";
+            conn.send(ok(if number == 1 { first } else { fields }, &number.to_string()));
+        });
+        let proxy = Proxy::before(&origin);
+        assert_eq!(proxy.get("/").text(), "1");
+        sleep(millis(1_100));
+        assert_eq!(proxy.get("/").text(), "1");
+        assert!(testkit::eventually(|| origin.count() == 2));
+        sleep(millis(100));
+        assert_eq!(proxy.get("/").text(), "3", "{fields}");
+    }
+}

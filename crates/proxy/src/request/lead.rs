@@ -12,7 +12,7 @@ use super::flights::Permit;
 use super::invalidations::Began;
 use super::parts::{self, FetchedRange};
 use super::reconcile::{self, Freshened, Reconciled, Times};
-use super::{Entry, Found, Request, Wanted, other_variants, part_lead};
+use super::{Entry, Found, Request, Wanted, other_variants, part_lead, reuse};
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -94,6 +94,9 @@ impl Lead {
             Ok(Reconciled::DoNotStore(why, response)) => {
                 // What lies in this request says nothing about the next one.
                 let lasting = !why.is_about_request();
+                if lasting {
+                    self.drop_outdated(response.head.status);
+                }
                 self.pass_on(leader, response, why.code(), lasting);
             }
             Ok(Reconciled::Freshened(confirmed)) => {
@@ -108,6 +111,22 @@ impl Lead {
                 let confirmed = Freshened::once(entry, head);
                 tell(leader, Led::Validated { confirmed, kept: false });
             }
+        }
+    }
+
+    /// Drops the stale response that the origin was asked about, and has now answered otherwise: it is
+    /// served no longer, although nothing takes its place. One that is still fresh is left to others:
+    /// only this client wanted it validated. Other statuses may be about this client.
+    fn drop_outdated(&self, status: u16) {
+        //= https://www.rfc-editor.org/rfc/rfc9111#section-4.3.3
+        //# A full response (i.e., one containing content) indicates that none of the stored responses
+        //# nominated in the conditional request are suitable.
+        let Found::Unusable(entry, _) = &self.wanted.found else { return };
+        let shared = &self.worker.shared;
+        let is_fresh = entry.meta().terms.is_fresh(shared.clock.now());
+        let is_stale = !is_fresh || reuse::purged(entry).is_some();
+        if is_stale && matches!(status, 200 | 404 | 410) {
+            shared.store.remove_entry(&self.wanted.key, entry);
         }
     }
 
