@@ -9,7 +9,7 @@ use super::files::Handle;
 use super::format::{FOOTER, Footer, Tail, first_mismatch};
 use super::index::Place;
 use super::io::{FileId, Io};
-use super::segment::{Segments, short};
+use super::segment::{Listed, Record, Segments, short};
 use crate::key::{Key, variant_id};
 use crate::meta::Meta;
 use crate::reason::Damage;
@@ -98,7 +98,24 @@ pub(crate) fn load_record<M: Meta>(
     id: &FileId,
     key: &[u8],
 ) -> Result<Option<Loaded<M>>, Trouble> {
-    let (listed, record) = segments.read(place.segment, place.offset, place.length)?;
+    take_apart(segments.read(place)?, id, key)
+}
+
+/// The same, if the system has the record in memory and there is no doubt about it: never waits.
+pub(crate) fn load_record_now<M: Meta>(
+    segments: &Segments,
+    place: Place,
+    id: &FileId,
+    key: &[u8],
+) -> Option<Loaded<M>> {
+    take_apart(segments.read_now(place)?, id, key).ok().flatten()
+}
+
+fn take_apart<M: Meta>(
+    (listed, record): (Listed, Record),
+    id: &FileId,
+    key: &[u8],
+) -> Result<Option<Loaded<M>>, Trouble> {
     if (listed.key, listed.variant, listed.sequence) != (short(&id.key), id.variant, id.sequence) {
         return Err(Damage::Identity.into());
     }

@@ -226,6 +226,10 @@ impl<M: Meta> Disk<M> {
         let id = FileId { key: *key_id, variant: slot.variant, sequence: slot.sequence };
         let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), self.whole);
         let read = if let Some(place) = slot.record {
+            if let Some(loaded) = load::load_record_now(&self.segments, place, &id, key.as_bytes())
+            {
+                return self.loaded(key, &id, loaded, slot);
+            }
             let segments = Arc::clone(&self.segments);
             let load = move || load::load_record(&segments, place, &id, bytes.as_bytes());
             self.io.look(load).await
@@ -233,9 +237,7 @@ impl<M: Meta> Disk<M> {
             self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole).map(Some)).await
         };
         match read {
-            Ok(Ok(Some(loaded))) => {
-                self.entry(key, &id, loaded, slot).map_or(SlotRead::Changed, SlotRead::Entry)
-            }
+            Ok(Ok(Some(loaded))) => self.loaded(key, &id, loaded, slot),
             Ok(Ok(None)) => SlotRead::Another,
             Ok(Err(trouble)) => self.troubled(&id, slot, &trouble),
             Err(Unanswered::Full) => {
@@ -244,6 +246,10 @@ impl<M: Meta> Disk<M> {
             }
             Err(Unanswered::Late | Unanswered::Closed) => SlotRead::Nothing,
         }
+    }
+
+    fn loaded(&self, key: &Key, id: &FileId, loaded: Loaded<M>, seen: &Slot<M>) -> SlotRead<M> {
+        self.entry(key, id, loaded, seen).map_or(SlotRead::Changed, SlotRead::Entry)
     }
 
     /// A file that cannot be trusted goes; one that was changed under the read is read again.

@@ -71,7 +71,7 @@ impl<M: Meta> Disk<M> {
     }
 
     fn copy(&self, writer: &mut Writer<M>, one: &Listed, from: Place) -> bool {
-        let record = match self.segments.read(from.segment, from.offset, from.length) {
+        let record = match self.segments.read(from) {
             Ok((head, record)) if head.sequence == one.sequence => record,
             Ok(_) => return false,
             Err(Trouble::Damaged(why)) => {

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::Damage;
+use crate::disk::Op;
 
 fn name(number: u64) -> Key {
     key(&format!("https://example.org/a/longer/path/than/most/{number}"))
@@ -49,7 +50,7 @@ async fn a_hit_writes_nothing() {
     let mut setup = Setup::new(0, 64 * MIB);
     let counted = Arc::clone(&writes);
     setup.files = Files::failing(move |op| {
-        let writes = !matches!(op, crate::disk::Op::Open | crate::disk::Op::Read);
+        let writes = !matches!(op, Op::Open | Op::Read | Op::ReadNow);
         counted.fetch_add(u64::from(writes), Ordering::SeqCst);
         None
     });
@@ -62,12 +63,30 @@ async fn a_hit_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_record_that_the_system_has_in_memory_is_read_on_the_spot() {
+    let (now, waiting) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let mut setup = Setup::new(0, 64 * MIB);
+    let counted = (Arc::clone(&now), Arc::clone(&waiting));
+    setup.files = Files::failing(move |op| {
+        counted.0.fetch_add(u64::from(op == Op::ReadNow), Ordering::SeqCst);
+        counted.1.fetch_add(u64::from(op == Op::Read), Ordering::SeqCst);
+        None
+    });
+    let store = setup.open();
+    put_many(&store, 0..50, 1000).await;
+    assert_eq!(count(&store, 0..50, 1000).await, 50);
+    if cfg!(target_os = "linux") {
+        assert_eq!((now.load(Ordering::SeqCst), waiting.load(Ordering::SeqCst)), (50, 0));
+    }
+}
+
+#[tokio::test]
 async fn many_records_are_written_in_one_go() {
     let (gate, writes) = (Arc::new(Gate::default()), Arc::new(AtomicU64::new(0)));
     let mut setup = Setup::new(8 * MIB, 64 * MIB);
     let (held, counted) = (Arc::clone(&gate), Arc::clone(&writes));
     setup.files = Files::failing(move |op| {
-        if op == crate::disk::Op::Write {
+        if op == Op::Write {
             held.pass();
             counted.fetch_add(1, Ordering::SeqCst);
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicI64;
 
 use super::*;
-use crate::disk::Op;
+use crate::disk::{Fault, Op};
 
 /// A body tells which text it belongs to, so that a mix-up shows.
 fn body_of(text: &str) -> Vec<u8> {
@@ -103,7 +103,9 @@ fn stopped_after(free: &Arc<AtomicI64>, gate: &Arc<Gate>) -> Files {
         if op == Op::Read && free.fetch_sub(1, Ordering::SeqCst) == 0 {
             gate.pass();
         }
-        None
+        // All of it takes a read that may wait.
+        let again = Fault::Errno(rustix::io::Errno::AGAIN.raw_os_error());
+        (op == Op::ReadNow).then_some(again)
     })
 }
 

@@ -18,6 +18,7 @@ pub(crate) use list::Listing;
 pub(crate) use log::Log;
 
 use super::files::{Files, Handle, create_directory};
+use super::index::Place;
 use super::lane::lock;
 use super::load::Trouble;
 use crate::reason::Damage;
@@ -160,19 +161,23 @@ impl Segments {
     }
 
     /// Reads and verifies the record at a place.
-    pub(crate) fn read(
-        &self,
-        number: u32,
-        offset: u32,
-        length: u32,
-    ) -> Result<(Listed, Record), Trouble> {
-        let (about, handle) = self.handle(number)?;
-        let bytes = Bytes::from(handle.read(u64::from(offset), length as usize)?);
-        let head = RecordHead::decode(&bytes, about.salt, offset)?;
-        if head.listed.length != length {
-            return Err(Damage::Size.into());
-        }
-        Ok((head.listed, head.record(&bytes)?))
+    pub(crate) fn read(&self, place: Place) -> Result<(Listed, Record), Trouble> {
+        let (about, handle) = self.handle(place.segment)?;
+        let bytes = handle.read(u64::from(place.offset), place.length as usize)?;
+        Ok(verified(&about, place, bytes.into())?)
+    }
+
+    /// The same, if the segment is open and the system has the record in memory. Whatever else there
+    /// is to say is said by a read that may wait.
+    pub(crate) fn read_now(&self, place: Place) -> Option<(Listed, Record)> {
+        let (about, handle) = {
+            let known = lock(&self.known);
+            let segment = known.all.get(&place.segment)?;
+            (segment.about.ok()?, segment.handle.clone()?)
+        };
+        let mut bytes = vec![0; place.length as usize];
+        let all = handle.read_now(u64::from(place.offset), &mut bytes);
+        all.then(|| verified(&about, place, bytes.into()).ok()).flatten()
     }
 
     /// Lists the records of a segment.
@@ -199,6 +204,14 @@ impl Segments {
     fn path(&self, number: u32) -> PathBuf {
         self.directory.join(format!("{number:08x}"))
     }
+}
+
+fn verified(about: &About, place: Place, bytes: Bytes) -> Result<(Listed, Record), Damage> {
+    let head = RecordHead::decode(&bytes, about.salt, place.offset)?;
+    if head.listed.length != place.length {
+        return Err(Damage::Size);
+    }
+    Ok((head.listed, head.record(&bytes)?))
 }
 
 impl Known {
