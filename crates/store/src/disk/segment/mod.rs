@@ -164,7 +164,7 @@ impl Segments {
     pub(crate) fn read(&self, place: Place) -> Result<(Listed, Record), Trouble> {
         let (about, handle) = self.handle(place.segment)?;
         let bytes = handle.read(u64::from(place.offset), place.length as usize)?;
-        Ok(verified(&about, place, bytes.into())?)
+        Ok(verified(&about, place, &bytes.into())?)
     }
 
     /// The same, if the segment is open and the system has the record in memory. Whatever else there
@@ -177,7 +177,7 @@ impl Segments {
         };
         let mut bytes = vec![0; place.length as usize];
         let all = handle.read_now(u64::from(place.offset), &mut bytes);
-        all.then(|| verified(&about, place, bytes.into()).ok()).flatten()
+        all.then(|| verified(&about, place, &bytes.into()).ok()).flatten()
     }
 
     /// Lists the records of a segment.
@@ -206,12 +206,12 @@ impl Segments {
     }
 }
 
-fn verified(about: &About, place: Place, bytes: Bytes) -> Result<(Listed, Record), Damage> {
-    let head = RecordHead::decode(&bytes, about.salt, place.offset)?;
+fn verified(about: &About, place: Place, bytes: &Bytes) -> Result<(Listed, Record), Damage> {
+    let head = RecordHead::decode(bytes, about.salt, place.offset)?;
     if head.listed.length != place.length {
         return Err(Damage::Size);
     }
-    Ok((head.listed, head.record(&bytes)?))
+    Ok((head.listed, head.record(bytes)?))
 }
 
 impl Known {
