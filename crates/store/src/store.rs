@@ -267,7 +267,7 @@ impl<M: Meta> Store<M> {
         if let Some(disk) = &self.0.disk {
             let id = key.id();
             let slots = disk.remove_key(&id);
-            if fills.is_some() || !slots.is_empty() || disk.is_recovering() {
+            if fills.is_some() || !slots.is_empty() || disk.is_unsure() {
                 disk.record_removal(&id);
             }
             variants.extend(slots.iter().map(|slot| slot.variant));

@@ -117,6 +117,8 @@ pub(crate) struct Index<M> {
     announced: HashMap<u64, u64, KnownHash>,
     /// As long as not all records are known: what those that are found must not bring back.
     pub(crate) kills: Option<Kills>,
+    /// The index has forgotten segments up to this one, and their files may be there yet.
+    going: Option<u32>,
     /// Bytes of live records, of files, and of files whose turn to be looked at has not come.
     records: u64,
     files: u64,
@@ -141,6 +143,7 @@ impl<M> Index<M> {
             queue: VecDeque::new(),
             announced: HashMap::default(),
             kills: None,
+            going: None,
             records: 0,
             files: 0,
             unproven: 0,
@@ -380,6 +383,41 @@ impl<M> Index<M> {
         self.announced.remove(&sequence);
     }
 
+    /// A segment goes, after all before it: from now until it has gone the log is told of whatever is
+    /// removed, also of what the index does not know any more.
+    pub(crate) fn segment_goes(&mut self, number: u32) {
+        self.going = self.going.max(Some(number));
+    }
+
+    /// The files of all segments up to this one have gone.
+    pub(crate) fn segment_went(&mut self, number: u32) {
+        self.going = self.going.filter(|last| *last > number);
+    }
+
+    pub(crate) fn has_going(&self) -> bool {
+        self.going.is_some()
+    }
+
+    /// True if there may be records on disk that the index does not know.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.kills.is_some() || self.has_going()
+    }
+
+    /// A file takes the place of what is older. The log has to be told of records that are not known:
+    /// they would come back when the file has gone.
+    pub(crate) fn outdate(&mut self, id: &FileId) {
+        if self.is_unsure() {
+            self.tell(Kind::VariantGone, short(&id.key), id.variant, id.sequence);
+        }
+    }
+
+    /// Forgets a record of which there may be a copy that nobody knows.
+    pub(crate) fn remove_copied(&mut self, key: u64, sequence: u64) {
+        if let Some(packed) = self.table.find(key, sequence).copied() {
+            self.drop_slot(&packed, Gone::Removed);
+        }
+    }
+
     /// Forgets a variant. `number` is higher than any that was given out for it.
     pub(crate) fn remove_variant(&mut self, key: &[u8; 32], variant: u64, number: u64) {
         let short = short(key);
@@ -389,6 +427,8 @@ impl<M> Index<M> {
         }
         if let Some(kills) = &mut self.kills {
             kills.variant(short, variant, number);
+        }
+        if self.is_unsure() {
             self.tell(Kind::VariantGone, short, variant, number);
         }
     }
@@ -407,7 +447,7 @@ impl<M> Index<M> {
         let slots = self.of_key(key);
         let short = short(key);
         let all = self.table.of_key(short);
-        let mut tell = self.kills.is_some() || self.announced.values().any(|other| *other == short);
+        let mut tell = self.is_unsure() || self.announced.values().any(|other| *other == short);
         for packed in &all {
             tell |= !self.has_file(packed);
             self.drop_slot(packed, Gone::ByItself);

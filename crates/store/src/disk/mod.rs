@@ -180,9 +180,9 @@ impl<M: Meta> Disk<M> {
         self.index().lowest()
     }
 
-    /// True if there may be entries that are not found yet.
-    pub(crate) fn is_recovering(&self) -> bool {
-        self.index().kills.is_some()
+    /// True if there may be records on disk that the index does not know: not yet, or no more.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.index().is_unsure()
     }
 
     /// Forgets everything; returns how many entries of how many bytes that were.

@@ -4,6 +4,10 @@
 //! a removal in a segment speaks of stands before it in the log: it was removed from the index before
 //! the removal was queued, and only what the index has is ever copied. So when a segment with a
 //! removal goes, nothing is left that the removal keeps dead, and it need not be copied.
+//!
+//! What is not copied is forgotten before its file has gone, and if the file cannot be removed it is
+//! there for long. So as long as a segment goes, every removal is told to the log and to the events,
+//! whether the index knows of something to remove or not.
 
 use std::io;
 
@@ -26,6 +30,7 @@ impl<M: Meta> Disk<M> {
         number: u32,
         budget: &mut u64,
     ) -> io::Result<()> {
+        self.index().segment_goes(number);
         match self.segments.list(number) {
             Ok(found) if found.doubt.is_none() => {
                 for some in found.listed.chunks(AT_ONCE) {
@@ -41,7 +46,9 @@ impl<M: Meta> Disk<M> {
             return Err(io::ErrorKind::Other.into());
         }
         let bytes = self.segments.remove(number)?;
-        self.index().segments -= bytes;
+        let mut index = self.index();
+        index.segments -= bytes;
+        index.segment_went(number);
         Ok(())
     }
 

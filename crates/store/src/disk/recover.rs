@@ -15,8 +15,8 @@
 //!    queue, but it may have failed: then a removal follows in the log). So no file is looked at
 //!    before all segments are read, and it counts only if no record and no removal has a higher
 //!    number. A record may be older than a file that took its place: a removal of the record is
-//!    queued when the file gets its slot, and once more when it is found here, so that the record
-//!    does not come back when the file has gone. A file that got its name while its key was removed
+//!    queued when the file gets its slot, also of one that is not found yet, and once more when it
+//!    is found here, so that the record does not come back when the file has gone. A file that got its name while its key was removed
 //!    was announced, and the removal is in the log.
 //! 4. *Doubt.* A record that cannot be told may have ended any record before it, but none behind it
 //!    (2). So if a segment is missing, or one has a place that cannot be read, all before that place
@@ -27,6 +27,9 @@
 //!    whichever was written keeps the key dead.
 //! 6. *Until all is known* what is not yet found is a miss, and no segment is reclaimed: a removal
 //!    cannot go before what it ends has been looked at.
+//! 7. *What was forgotten* to make room is on disk until its segment has gone, and for longer if that
+//!    fails: until then removals of what the index does not know are told too. A copy that may have
+//!    been written though its write failed is removed in the log.
 //!
 //! What a killed process had collected and not yet written is lost, as if it had never been stored:
 //! a removal that was not flushed may be undone by it, one that was flushed never.
@@ -152,11 +155,14 @@ impl<M: Meta> Disk<M> {
 
     /// Oldest first: what is left if this is interrupted is in doubt for the same reason.
     fn drop_segments(&self, newest_first: Vec<u32>) {
+        let Some(newest) = newest_first.first().copied() else { return };
+        self.index().segment_goes(newest);
         for number in newest_first.into_iter().rev() {
             match self.segments.remove(number) {
                 Ok(bytes) => self.index().segments -= bytes,
                 Err(_) => return self.failed(),
             }
         }
+        self.index().segment_went(newest);
     }
 }

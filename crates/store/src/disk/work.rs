@@ -215,7 +215,7 @@ impl<M: Meta> Disk<M> {
         if bytes == 0 {
             return;
         }
-        let written = writer.log.write().is_ok();
+        let written = self.write_log(writer);
         let records = std::mem::take(&mut writer.records);
         let copies = std::mem::take(&mut writer.copies);
         let gone = std::mem::take(&mut writer.gone);
@@ -236,9 +236,22 @@ impl<M: Meta> Disk<M> {
         for (id, entry, _) in &records {
             self.settle(id, entry, false);
         }
+        // Some may be there, and would come back when what they were copied from has gone.
+        for (one, ..) in &copies {
+            self.index().remove_copied(one.key, one.sequence);
+        }
         for record in gone {
             self.add_gone(writer, record);
         }
+    }
+
+    /// False if that failed: then the segment was given up, cut to what it has.
+    fn write_log(&self, writer: &mut Writer<M>) -> bool {
+        let number = writer.log.number().unwrap_or(0);
+        let before = self.segments.size(number);
+        let written = writer.log.write().is_ok();
+        self.index().segments -= before - self.segments.size(number);
+        written
     }
 
     /// The marker is there as long as no removal is owed, and names the newest segment.
@@ -389,9 +402,13 @@ impl<M: Meta> Disk<M> {
         self.pay(&mut writer);
         let sealed = self.seal(&mut writer).is_ok();
         let index = self.index();
-        let is_true =
-            index.kills.is_none() && writer.owed.is_empty() && writer.lingering.is_empty();
-        if writer.said || !sealed || !is_true || self.segments.numbers().is_empty() {
+        let is_true = !index.is_unsure() && writer.owed.is_empty() && writer.lingering.is_empty();
+        if writer.said
+            || !sealed
+            || !is_true
+            || index.has_work()
+            || self.segments.numbers().is_empty()
+        {
             return;
         }
         let next = self.events.number();

@@ -51,6 +51,9 @@ impl<M: Meta> Disk<M> {
                 (New::Large(held, size), Item::Large(pending))
             };
             let placed = self.with_index(|index, hot| {
+                if !is_small {
+                    index.outdate(&id);
+                }
                 let placed = index.place(&id, new, hot);
                 if placed {
                     index.queue(item);
@@ -78,6 +81,7 @@ impl<M: Meta> Disk<M> {
         let new = New::File(Arc::downgrade(file), size);
         self.with_index(|index, hot| {
             index.release(reserved);
+            index.outdate(&file.id);
             index.place(&file.id, new, hot)
         })
     }

@@ -10,6 +10,7 @@ mod faults;
 mod following;
 mod model;
 mod open_files;
+mod passing;
 mod purges;
 mod recovery;
 mod room;

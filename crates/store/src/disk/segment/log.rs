@@ -128,6 +128,9 @@ impl Log {
         let Some(open) = self.open.take() else { return };
         let cut = open.handle.set_len(open.written);
         let _ = cut.and_then(|()| open.handle.set_len(open.written + footer_size(0)));
+        // A snapshot tells segments by their lengths.
+        let length = open.handle.len().unwrap_or(self.size).min(self.size);
+        self.segments.set_size(open.about.number, length);
     }
 }
 
