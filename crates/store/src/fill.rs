@@ -155,9 +155,7 @@ impl<M: Meta> Fill<M> {
             return Ok((entry, Committed::NotStored(NotStored::WrongLength)));
         }
         let committed = match &self.0.mode {
-            Mode::Spill(spill) if !(spill.is_untouched() && spill.is_small(self.0.end)) => {
-                return Err(self);
-            }
+            Mode::Spill(spill) if !self.is_short(spill, tail) => return Err(self),
             Mode::Along(why) => {
                 let id = self.0.store.id(&self.0.key);
                 entry.body().finish_nowhere(name_of(&self.0.key, &id), tail);
@@ -177,6 +175,14 @@ impl<M: Meta> Fill<M> {
         };
         self.0.committed = true;
         Ok((entry, committed))
+    }
+
+    /// True if nothing has gone to the disk yet, and all of it fits a record.
+    fn is_short(&self, spill: &Spill<M>, tail: &[u8]) -> bool {
+        let mut meta = Vec::new();
+        self.0.entry.meta().encode(&mut meta);
+        let beside = self.0.key.as_bytes().len() + meta.len() + tail.len();
+        spill.is_untouched() && spill.fits_record(self.0.end + beside as u64)
     }
 
     async fn commit_file(mut self, tail: &[u8]) -> Committed {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::files::Handle;
 use super::format::{BlockSums, encode};
 use super::io::{FileId, Io, Unanswered};
+use super::segment::HEAD;
 use super::{Disk, FileBody};
 use crate::key::Key;
 use crate::meta::Meta;
@@ -83,8 +84,9 @@ impl<M: Meta> Spill<M> {
         self.handed == 0
     }
 
-    pub(crate) fn is_small(&self, length: u64) -> bool {
-        self.disk.is_small(length)
+    /// True if a record can have so many bytes behind its head.
+    pub(crate) fn fits_record(&self, bytes: u64) -> bool {
+        HEAD + bytes <= self.disk.largest_record
     }
 
     pub(crate) fn new(disk: &Arc<Disk<M>>) -> Self {

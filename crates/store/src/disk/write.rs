@@ -22,8 +22,6 @@ use crate::reason::NotStored;
 const QUEUE_BYTES: u64 = 32 << 20;
 /// Entries that may wait for the writer.
 const QUEUE_ENTRIES: u64 = 8192;
-/// Bytes of key, metadata and trailers that are usual at most.
-const SURROUNDINGS: u64 = 8 << 10;
 
 impl<M: Meta> Disk<M> {
     /// Gives an entry whose body is in memory its place and queues its record or file. Until that is
@@ -69,11 +67,6 @@ impl<M: Meta> Disk<M> {
             self.remove_variant(&key_id, id.variant);
         }
         placed
-    }
-
-    /// True if a body of this length goes into a segment, together with what belongs to it.
-    pub(crate) fn is_small(&self, length: u64) -> bool {
-        length + SURROUNDINGS <= self.largest_record
     }
 
     /// Gives a large body that is already in its file its place.
