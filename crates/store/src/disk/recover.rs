@@ -16,8 +16,8 @@
 //!    before all segments are read, and it counts only if no record and no removal has a higher
 //!    number. A record may be older than a file that took its place: a removal of the record is
 //!    queued when the file gets its slot, also of one that is not found yet, and once more when it
-//!    is found here, so that the record does not come back when the file has gone. A file that got its name while its key was removed
-//!    was announced, and the removal is in the log.
+//!    is found here, so that the record does not come back when the file has gone. A file that got
+//!    its name while its key was removed was announced, and the removal is in the log.
 //! 4. *Doubt.* A record that cannot be told may have ended any record before it, but none behind it
 //!    (2). So if a segment is missing, or one has a place that cannot be read, all before that place
 //!    is given up: older segments altogether. Segments go in the order of their numbers, so a gap
