@@ -18,6 +18,16 @@ const { base, only, dump } = workerData
 const CHUNK = Infinity
 const APART_MS = 20
 
+/**
+ * A test pauses for three seconds and then expects an age of more than two. Node rounds both ends of a timer
+ * down to milliseconds, so three seconds may be some microseconds short of that: an age of two. The shortest
+ * lifetimes that end or go on after a pause are a second away.
+ */
+const LONGER_MS = 50
+
+const { setTimeout: exactly } = globalThis
+globalThis.setTimeout = (callback, ms, ...rest) => exactly(callback, ms >= 1000 ? ms + LONGER_MS : ms, ...rest)
+
 let begun = 0
 
 /** The first thing a test does is to tell the origin its configuration. */
