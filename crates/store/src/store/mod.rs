@@ -5,33 +5,33 @@
 //! index or the memory tier.
 
 mod ending;
+mod look_up;
+mod publish;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use look_up::Found;
 use tokio::sync::OnceCell;
 
 use crate::body::{Body, Name, Place};
-use crate::disk::{Disk, Files, Hot, Published, Read, Slots, Spill, lock};
+use crate::disk::{Disk, Files, Hot, lock};
 use crate::doorkeeper::Doorkeeper;
-use crate::entry::{Entries, Entry, Variants};
+use crate::entry::{Entries, Entry};
 use crate::events::{Events, Table};
 use crate::fill::{self, Fill};
-use crate::key::{Key, KeyRef, KnownHash};
+use crate::key::{Key, KnownHash};
 use crate::memory::{EXPECTED, Memory};
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::Options;
-use crate::reason::{Committed, NotStored, OpenError, Refused};
+use crate::reason::{OpenError, Refused};
 use crate::stats::{Cleared, Counters, Stats};
 use crate::stream::{InFlight, Stream};
 
 /// Locks that keys share.
 const SHARDS: usize = 64;
-/// How often a look-up starts over because the disk changed under it.
-const TRIES: usize = 40;
-
 /// Where responses live. Clones are the same store.
 pub struct Store<M: Meta>(Arc<Inner<M>>);
 
@@ -55,13 +55,6 @@ struct Shard<M> {
     fills: HashMap<Key, Vec<Arc<Stream>>, KnownHash>,
     /// Reads from disk that look-ups of the same key share.
     reads: HashMap<Key, Arc<OnceCell<Found<M>>>, KnownHash>,
-}
-
-/// What a look at the disk gave.
-enum Found<M> {
-    Variants(Variants<M>),
-    Nothing,
-    Changed,
 }
 
 impl<M: Meta> Store<M> {
@@ -97,96 +90,6 @@ impl<M: Meta> Store<M> {
             variants_per_key: options.variants_per_key.max(1),
             _lock: held,
         })))
-    }
-
-    /// All variants of a key, if they are in memory. Never waits and does not allocate; `None` means
-    /// that [`Store::look_up`] may still find some.
-    pub fn peek(&self, key: &[u8]) -> Option<Variants<M>> {
-        self.hit(key, self.0.memory.get(&KeyRef::new(key))?)
-    }
-
-    fn hit(&self, key: &[u8], found: Variants<M>) -> Option<Variants<M>> {
-        if let Some(disk) = &self.0.disk {
-            disk.hot.mark(found.mark());
-        }
-        Some(found).filter(|found| found.is_whole() && found.are_alive(key, &self.0.events))
-    }
-
-    /// All variants of a key, from memory or disk. Trouble with the disk is a miss, and counted.
-    pub async fn look_up(&self, key: &Key) -> Option<Variants<M>> {
-        for _ in 0..TRIES {
-            if let Some(found) = self.0.memory.get_owned(key) {
-                if !found.are_alive(key.as_bytes(), &self.0.events) {
-                    self.bury(key);
-                    continue;
-                }
-                if let Some(found) = self.hit(key.as_bytes(), found) {
-                    return Some(found);
-                }
-            }
-            let disk = self.0.disk.as_ref()?;
-            let id = key.id();
-            let read = {
-                let mut shard = self.shard(key);
-                if disk.slots(&id).is_empty() && self.0.memory.get_owned(key).is_none() {
-                    return None;
-                }
-                Arc::clone(shard.reads.entry(key.clone()).or_default())
-            };
-            let shared = SharedRead { store: self, key, read };
-            match shared.read.get_or_init(|| self.read(disk, key, id)).await {
-                // One that was read before an event may still be shared after it.
-                Found::Variants(variants)
-                    if !variants.are_alive(key.as_bytes(), &self.0.events) => {}
-                Found::Variants(variants) => return Some(variants.clone()),
-                Found::Nothing => return None,
-                Found::Changed => (),
-            }
-        }
-        None
-    }
-
-    async fn read(&self, disk: &Disk<M>, key: &Key, id: [u8; 32]) -> Found<M> {
-        let slots = disk.slots(&id);
-        let known: Entries<M> = self.in_memory(key);
-        match disk.read(key, &id, &slots, &known).await {
-            Read::Entries(entries) => self.promote(disk, key, id, &slots, entries.into()),
-            Read::Changed => Found::Changed,
-            Read::Nothing => Found::Nothing,
-        }
-    }
-
-    /// Puts what was read into memory if it is read for the second time within a while, unless the
-    /// key changed meanwhile. What has just been fetched goes there at once: it is wanted now, has
-    /// to be held until it is on disk, and passes only through the small queue of the memory tier
-    /// (3 % of it) unless it is hit again. What a scan reads from disk would do the same, but a scan
-    /// of a large disk would push all else out of that queue and out of the memory of evicted keys.
-    fn promote(
-        &self,
-        disk: &Disk<M>,
-        key: &Key,
-        id: [u8; 32],
-        slots: &Slots<M>,
-        mut entries: Entries<M>,
-    ) -> Found<M> {
-        let _shard = self.shard(key);
-        if !disk.are_as(&id, slots) {
-            return Found::Changed;
-        }
-        // Some may be in memory alone.
-        let here = self.in_memory(key);
-        let is_welcome = self.0.known.knows(key.hash()) || !here.is_empty();
-        for entry in here {
-            if !entry.is_gone() && entries.iter().all(|e| e.variant() != entry.variant()) {
-                entries.push(entry);
-            }
-        }
-        entries.retain(|entry| !self.forget_if_ended(id, key, entry));
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
-        if is_welcome {
-            self.install(key, id, entries.clone());
-        }
-        Variants::new(entries, false).map_or(Found::Nothing, Found::Variants)
     }
 
     fn in_memory(&self, key: &Key) -> Entries<M> {
@@ -349,146 +252,6 @@ impl<M: Meta> Store<M> {
         &self.0.counters
     }
 
-    /// A way to disk for a body that has reached `end`.
-    pub(crate) fn spill(&self, declared: Option<u64>, end: u64) -> Result<Spill<M>, Refused> {
-        let length = declared.unwrap_or(0).max(end);
-        match &self.0.disk {
-            None if length > self.0.largest_in_memory => Err(Refused::TooLarge),
-            None => Err(Refused::NoRoom),
-            Some(disk) if length > disk.largest => Err(Refused::TooLarge),
-            Some(disk) if disk.is_resting() => {
-                self.0.counters.resting_skips.add(1);
-                Err(Refused::DiskResting)
-            }
-            Some(disk) => Ok(Spill::new(disk)),
-        }
-    }
-
-    /// Stores an entry whose body is complete and in memory.
-    pub(crate) fn publish(
-        &self,
-        key: &Key,
-        id: [u8; 32],
-        entry: &Arc<Entry<M>>,
-        stream: &Stream,
-    ) -> Committed {
-        let mut shard = self.shard(key);
-        if stream.is_removed() {
-            return Committed::NotStored(NotStored::Removed);
-        }
-        if self.is_ended(key, entry) || self.is_outlived(key, entry) {
-            drop(shard);
-            self.supersede(key, entry, stream);
-            return Committed::NotStored(NotStored::Removed);
-        }
-        shard.reads.remove(key);
-        let on_disk = match &self.0.disk {
-            Some(disk) => disk.store(key, id, entry),
-            None => Err(NotStored::NoRoom),
-        };
-        match (self.put(key, id, entry), on_disk) {
-            (false, Err(why)) => Committed::NotStored(why),
-            _ => Committed::Stored,
-        }
-    }
-
-    /// Stores an entry whose body is complete and in its file.
-    pub(crate) fn publish_file(
-        &self,
-        key: &Key,
-        entry: &Arc<Entry<M>>,
-        stream: &Stream,
-        tail: &[u8],
-        spill: &mut Spill<M>,
-        published: Published,
-    ) -> Committed {
-        let mut shard = self.shard(key);
-        let body = entry.body();
-        let file = Arc::clone(&published.file);
-        let id = self.id(key);
-        let name = name_of(key, &id);
-        let why = match stream.is_removed() {
-            true => NotStored::Removed,
-            false if self.is_ended(key, entry) || self.is_outlived(key, entry) => {
-                NotStored::Removed
-            }
-            false if spill.adopt(published) => {
-                shard.reads.remove(key);
-                entry.set_sequence(file.id.sequence);
-                body.finish_in_file(name, tail, file);
-                self.put(key, id, entry);
-                return Committed::Stored;
-            }
-            false => NotStored::NoRoom,
-        };
-        body.finish_nowhere(name, tail);
-        drop(shard);
-        self.supersede(key, entry, stream);
-        Committed::NotStored(why)
-    }
-
-    pub(crate) fn end_fill(&self, key: &Key, stream: &Arc<Stream>) {
-        let mut shard = self.shard(key);
-        let Some(fills) = shard.fills.get_mut(key) else { return };
-        fills.retain(|other| !Arc::ptr_eq(other, stream));
-        if fills.is_empty() {
-            shard.fills.remove(key);
-        }
-    }
-
-    /// Forgets what a complete body would have replaced, had it been stored: a look-up finds the
-    /// last answer or none.
-    pub(crate) fn supersede(&self, key: &Key, entry: &Arc<Entry<M>>, stream: &Stream) {
-        let mut shard = self.shard(key);
-        if stream.is_removed() || self.is_outlived(key, entry) {
-            return;
-        }
-        shard.reads.remove(key);
-        let id = self.id(key);
-        if let Some(disk) = &self.0.disk {
-            disk.remove_variant(&id, entry.variant());
-        }
-        self.install(key, id, self.others(key, entry));
-    }
-
-    /// Puts a new entry before the others of its key in memory. False if memory has no room.
-    fn put(&self, key: &Key, id: [u8; 32], entry: &Arc<Entry<M>>) -> bool {
-        let mut entries = self.others(key, entry);
-        let fits = entry.weight() <= self.0.memory.room();
-        if fits {
-            entries.insert(0, Arc::clone(entry));
-        }
-        entries.truncate(self.0.variants_per_key);
-        self.install(key, id, entries);
-        fits
-    }
-
-    /// The entries in memory that a new one leaves in place.
-    fn others(&self, key: &Key, entry: &Entry<M>) -> Entries<M> {
-        let mut entries = self.in_memory(key);
-        entries.retain(|old| {
-            let same = old.variant() == entry.variant() || old.body().is(entry.body());
-            !same && !old.is_gone()
-        });
-        entries
-    }
-
-    /// Makes these the entries of a key in memory, as many as fit.
-    fn install(&self, key: &Key, id: [u8; 32], mut entries: Entries<M>) {
-        let mut room = self.0.memory.room();
-        let fitting = entries.iter().take_while(|entry| {
-            let left = room.checked_sub(entry.weight());
-            room = left.unwrap_or(0);
-            left.is_some()
-        });
-        entries.truncate(fitting.count());
-        let partial = self.0.disk.as_ref().is_some_and(|disk| disk.has_others(&id, &entries));
-        match Variants::new(entries, partial) {
-            Some(variants) => self.0.memory.insert(key, variants),
-            None => self.0.memory.remove(key),
-        }
-    }
-
     /// The key id, which only the disk needs.
     pub(crate) fn id(&self, key: &Key) -> [u8; 32] {
         if self.0.disk.is_some() { key.id() } else { [0; 32] }
@@ -503,22 +266,6 @@ impl<M: Meta> Store<M> {
 /// What a body is told of its key.
 pub(crate) fn name_of<'k>(key: &'k Key, id: &[u8; 32]) -> Name<'k> {
     Name { key: key.as_bytes(), mark: Hot::mark_of(id) }
-}
-
-/// Part in a read from disk; the first to leave ends it for those who come later.
-struct SharedRead<'a, M: Meta> {
-    store: &'a Store<M>,
-    key: &'a Key,
-    read: Arc<OnceCell<Found<M>>>,
-}
-
-impl<M: Meta> Drop for SharedRead<'_, M> {
-    fn drop(&mut self) {
-        let mut shard = self.store.shard(self.key);
-        if shard.reads.get(self.key).is_some_and(|current| Arc::ptr_eq(current, &self.read)) {
-            shard.reads.remove(self.key);
-        }
-    }
 }
 
 impl<M> Shard<M> {

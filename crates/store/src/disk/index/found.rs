@@ -1,0 +1,66 @@
+//! What a start finds, and a stop leaves behind.
+
+use std::sync::Weak;
+
+use super::super::hot::Hot;
+use super::super::io::FileId;
+use super::super::recover::Kills;
+use super::super::segment::{Listed, short};
+use super::super::table::Packed;
+use super::super::work::Item;
+use super::{Gone, Index, New};
+
+impl<M> Index<M> {
+    /// Puts in what a segment was found to have. False if something newer is there, or it is gone.
+    pub(crate) fn found(&mut self, segment: u32, one: &Listed, hot: &Hot) -> bool {
+        let &Listed { key, variant, sequence, offset, length, .. } = one;
+        if self.kills.as_ref().is_some_and(|kills| kills.killed(key, variant, sequence)) {
+            return false;
+        }
+        let of_key = self.table.of_key(key);
+        if let Some(other) = of_key.iter().find(|other| other.variant == variant) {
+            if other.sequence >= sequence {
+                return false;
+            }
+            self.drop_slot(other, Gone::ByItself);
+        } else if of_key.len() >= self.variants_per_key {
+            if of_key.iter().all(|other| other.sequence > sequence) {
+                return false;
+            }
+            self.drop_beyond(key, self.variants_per_key - 1);
+        }
+        self.records += u64::from(length);
+        self.insert(Packed { key, variant, sequence, segment, offset, length }, hot);
+        true
+    }
+
+    /// Puts in a file that was there at the start; all records are known. One that is gone, or older
+    /// than what is there, is removed.
+    pub(crate) fn found_file(&mut self, id: &FileId, bytes: u64, removed: bool, hot: &Hot) {
+        self.unproven -= bytes;
+        let key = short(&id.key);
+        let is_killed = |kills: &Kills| kills.killed(key, id.variant, id.sequence);
+        let is_newer =
+            |other: &Packed| other.variant == id.variant && other.sequence >= id.sequence;
+        let killed = removed || self.kills.as_ref().is_some_and(is_killed);
+        if killed || self.table.of_key(key).iter().any(is_newer) {
+            return self.queue(Item::Unlink(*id));
+        }
+        if !self.place(id, New::File(Weak::new(), bytes), hot) {
+            self.queue(Item::Unlink(*id));
+        }
+    }
+
+    /// Takes in what a snapshot says.
+    pub(crate) fn load(&mut self, records: &[Packed], hot: &Hot) {
+        for packed in records {
+            self.records += u64::from(packed.length);
+            self.insert(*packed, hot);
+        }
+    }
+
+    /// All entries in segments.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Packed> {
+        self.table.iter().filter(|packed| packed.segment > 0)
+    }
+}

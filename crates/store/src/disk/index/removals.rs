@@ -1,0 +1,164 @@
+//! What goes, and who has to be told.
+
+use super::super::io::FileId;
+use super::super::segment::{Kind, Listed, short};
+use super::super::table::Packed;
+use super::super::work::Item;
+use super::{Gone, Index, Slots};
+
+impl<M> Index<M> {
+    /// A file will get its name before it gets its slot: whoever removes its key has to tell the log.
+    pub(crate) fn announce(&mut self, id: &FileId) {
+        self.announced.insert(id.sequence, short(&id.key));
+    }
+
+    pub(crate) fn has_announced(&self) -> bool {
+        !self.announced.is_empty()
+    }
+
+    pub(crate) fn withdraw(&mut self, sequence: u64) {
+        self.announced.remove(&sequence);
+    }
+
+    /// A segment goes, after all before it: from now until it has gone the log is told of whatever is
+    /// removed, also of what the index does not know any more.
+    pub(crate) fn segment_goes(&mut self, number: u32) {
+        self.going = self.going.max(Some(number));
+    }
+
+    /// The files of all segments up to this one have gone.
+    pub(crate) fn segment_went(&mut self, number: u32) {
+        self.going = self.going.filter(|last| *last > number);
+    }
+
+    pub(crate) fn has_going(&self) -> bool {
+        self.going.is_some()
+    }
+
+    /// True if there may be records on disk that the index does not know.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.kills.is_some() || self.has_going()
+    }
+
+    /// A file takes the place of what is older. The log has to be told of records that are not known:
+    /// they would come back when the file has gone.
+    pub(crate) fn outdate(&mut self, id: &FileId) {
+        if self.is_unsure() {
+            self.tell(Kind::VariantGone, short(&id.key), id.variant, id.sequence);
+        }
+    }
+
+    /// Forgets a record of which there may be a copy that nobody knows.
+    pub(crate) fn remove_copied(&mut self, key: u64, sequence: u64) {
+        if let Some(packed) = self.table.find(key, sequence).copied() {
+            self.drop_slot(&packed, Gone::Removed);
+        }
+    }
+
+    /// Forgets a variant. `number` is higher than any that was given out for it.
+    pub(crate) fn remove_variant(&mut self, key: &[u8; 32], variant: u64, number: u64) {
+        let short = short(key);
+        let found = self.table.of_key(short).into_iter().find(|other| other.variant == variant);
+        if let Some(packed) = found {
+            self.drop_slot(&packed, Gone::Removed);
+        }
+        if let Some(kills) = &mut self.kills {
+            kills.variant(short, variant, number);
+        }
+        if self.is_unsure() {
+            self.tell(Kind::VariantGone, short, variant, number);
+        }
+    }
+
+    /// Forgets one entry, whatever its variant.
+    pub(crate) fn remove(&mut self, id: &FileId) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        if let Some(packed) = self.table.find(short(&id.key), slot.sequence).copied() {
+            self.drop_slot(&packed, Gone::Removed);
+        }
+        true
+    }
+
+    /// Forgets all variants of a key. `number` is higher than any that was given out for it.
+    pub(crate) fn remove_key(&mut self, key: &[u8; 32], number: u64) -> Slots<M> {
+        let slots = self.of_key(key);
+        let short = short(key);
+        let all = self.table.of_key(short);
+        let mut tell = self.is_unsure() || self.announced.values().any(|other| *other == short);
+        for packed in &all {
+            tell |= !self.has_file(packed);
+            self.drop_slot(packed, Gone::ByItself);
+        }
+        if let Some(kills) = &mut self.kills {
+            kills.key(short, number);
+        }
+        if tell {
+            self.tell(Kind::KeyGone, short, 0, number);
+        }
+        slots
+    }
+
+    /// Forgets everything, also what is not known yet. `number` is higher than all given out so far.
+    pub(crate) fn clear(&mut self, number: u64) {
+        for packed in self.table.drain().collect::<Vec<_>>() {
+            self.let_go(&packed);
+        }
+        self.order.clear();
+        if let Some(kills) = &mut self.kills {
+            kills.all(number);
+        }
+        self.queue.push_back(Item::Clear(number));
+    }
+
+    /// Takes a slot out.
+    pub(super) fn drop_slot(&mut self, packed: &Packed, gone: Gone) {
+        if self.table.remove(packed.key, packed.sequence).is_none() {
+            return;
+        }
+        let in_log = !self.has_file(packed);
+        self.let_go(packed);
+        if in_log && gone == Gone::Removed {
+            self.tell(Kind::VariantGone, packed.key, packed.variant, packed.sequence + 1);
+        }
+    }
+
+    /// Forgets what a slot had that is not in the table any more.
+    pub(super) fn let_go(&mut self, packed: &Packed) {
+        let &Packed { variant, sequence, .. } = packed;
+        self.ages.remove(sequence);
+        let Some(beside) = self.beside.remove(&sequence) else {
+            self.records -= u64::from(packed.length);
+            return;
+        };
+        let Some(bytes) = beside.file else {
+            self.records -= u64::from(packed.length);
+            return;
+        };
+        self.files -= bytes;
+        if let Some(body) = beside.body.upgrade() {
+            body.set_gone();
+        }
+        self.queue.push_back(Item::Unlink(FileId { key: beside.key, variant, sequence }));
+    }
+
+    pub(super) fn has_file(&self, packed: &Packed) -> bool {
+        let &Packed { sequence, segment, .. } = packed;
+        segment == 0 && self.beside.get(&sequence).is_some_and(|beside| beside.file.is_some())
+    }
+
+    pub(super) fn tell(&mut self, kind: Kind, key: u64, variant: u64, below: u64) {
+        let record = Listed { kind, key, variant, sequence: below, offset: 0, length: 0 };
+        self.queue.push_back(Item::Gone(record));
+    }
+
+    /// Drops the oldest variants of a key beyond so many.
+    pub(super) fn drop_beyond(&mut self, key: u64, most: usize) {
+        let mut all = self.table.of_key(key);
+        if all.len() <= most {
+            return;
+        }
+        all.sort_unstable_by_key(|packed| packed.sequence);
+        let beyond = all.len() - most;
+        all[..beyond].iter().for_each(|packed| self.drop_slot(packed, Gone::Removed));
+    }
+}

@@ -1,0 +1,197 @@
+//! What the writer's thread does: records collected into one write, files, removals, in the order in
+//! which the index changed.
+//!
+//! A removal that cannot be written is owed: it is tried again, and until it is written the marker is
+//! taken away, so that a start after a crash trusts no record.
+
+mod records;
+mod removals;
+mod room;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::index::Place;
+use super::io::FileId;
+use super::marker::Marker;
+use super::segment::{Kind, Listed, Log, short};
+use super::{Disk, FileBody, snapshot};
+use crate::entry::Entry;
+use crate::key::Key;
+use crate::meta::Meta;
+use crate::reason::Damage;
+
+/// Bytes that are collected into one write.
+const BATCH: u64 = 1 << 20;
+
+/// Work for the writer.
+pub(crate) enum Item<M> {
+    /// An entry goes into a segment.
+    Record(Pending<M>),
+    /// An entry in memory goes to a file of its own.
+    Large(Pending<M>),
+    /// The file of an entry gets its metadata.
+    Tail(Key, Arc<Entry<M>>, Arc<FileBody>),
+    Unlink(FileId),
+    /// The log has to say that something is gone.
+    Gone(Listed),
+    /// Everything with lower numbers is gone.
+    Clear(u64),
+    /// Room has to be made for the next segment.
+    Trim,
+}
+
+/// An entry to be written.
+pub(crate) struct Pending<M> {
+    pub(crate) key: Key,
+    pub(crate) id: FileId,
+    pub(crate) meta: Vec<u8>,
+    pub(crate) entry: Arc<Entry<M>>,
+    pub(crate) size: u64,
+}
+
+impl<M> Item<M> {
+    pub(crate) fn weight(&self) -> u64 {
+        match self {
+            Self::Record(pending) | Self::Large(pending) => pending.size,
+            _ => 64,
+        }
+    }
+}
+
+/// What only the writer's thread has.
+pub(crate) struct Writer<M> {
+    pub(crate) log: Log,
+    pub(crate) marker: Marker,
+    /// Removals that are not in the log yet.
+    pub(crate) owed: Vec<Listed>,
+    /// Files that could not be removed: the log has to say so as long as they are there.
+    lingering: Vec<FileId>,
+    /// What the log has collected and not written.
+    records: Vec<(FileId, Arc<Entry<M>>, Place)>,
+    pub(crate) copies: Vec<(Listed, Place, Place)>,
+    gone: Vec<Listed>,
+    /// A snapshot says all that the store has.
+    said: bool,
+}
+
+impl<M> Writer<M> {
+    pub(crate) fn new(log: Log, marker: Marker, owed: Vec<Listed>) -> Self {
+        Self {
+            log,
+            marker,
+            owed,
+            lingering: Vec::new(),
+            records: Vec::new(),
+            copies: Vec::new(),
+            gone: Vec::new(),
+            said: false,
+        }
+    }
+}
+
+impl<M: Meta> Disk<M> {
+    /// Does all that is queued.
+    pub(crate) fn work(&self) {
+        let mut writer = self.writer();
+        loop {
+            let batch = self.index().take_work(BATCH);
+            if batch.is_empty() {
+                break;
+            }
+            self.pay(&mut writer);
+            for item in batch {
+                self.do_one(&mut writer, item);
+            }
+            self.write_out(&mut writer);
+        }
+        self.listed_bytes.store(writer.log.bytes(), Ordering::Relaxed);
+    }
+
+    fn do_one(&self, writer: &mut Writer<M>, item: Item<M>) {
+        writer.said = false;
+        match item {
+            Item::Record(pending) => return self.add_record(writer, &pending),
+            Item::Gone(record) => return self.add_gone(writer, record),
+            _ => self.write_out(writer),
+        }
+        match item {
+            Item::Large(pending) => self.write_large(&pending),
+            Item::Tail(key, entry, file) => self.write_tail(&key, &entry, &file),
+            Item::Unlink(id) => self.unlink(writer, id),
+            Item::Clear(number) => self.empty_log(writer, number),
+            Item::Trim => self.keep_spare(writer, &mut 0),
+            Item::Record(_) | Item::Gone(_) => (),
+        }
+    }
+
+    /// The last work of a store: leaves a snapshot, unless something is not as it says.
+    pub(crate) fn finish(&self) {
+        self.work();
+        let mut writer = self.writer();
+        // Rested or not, there is no other time.
+        self.rests_until.store(0, Ordering::Relaxed);
+        self.pay(&mut writer);
+        let sealed = self.seal(&mut writer).is_ok();
+        let index = self.index();
+        let is_true = !index.is_unsure() && writer.owed.is_empty() && writer.lingering.is_empty();
+        if writer.said
+            || !sealed
+            || !is_true
+            || index.has_work()
+            || self.segments.numbers().is_empty()
+        {
+            return;
+        }
+        let next = self.events.number();
+        match snapshot::write(&self.io.files, &self.root, &self.segments, next, &index) {
+            Ok(()) => writer.said = true,
+            Err(_) => self.io.counters.disk_write_failures.add(1),
+        }
+    }
+
+    /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
+    /// the next look-up finds out; a reader of the body does not mind.
+    fn write_tail(&self, key: &Key, entry: &Arc<Entry<M>>, file: &FileBody) {
+        if !self.is_held(&file.id, entry) {
+            return;
+        }
+        let mut meta = Vec::new();
+        entry.meta().encode(&mut meta);
+        let trailers = entry.tail().unwrap_or_default();
+        let written = super::write::tail_in_place(&self.io, key, &meta, trailers, file);
+        match &written {
+            Ok(size) => self.index().resize(&file.id, *size),
+            // Taken away behind our back, which says nothing against the disk.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => self.failed(),
+        }
+        let is_missing = matches!(&written, Err(e) if e.kind() == io::ErrorKind::NotFound);
+        // Unless a reader found out at the same time, and counted it.
+        if self.settle(&file.id, entry, written.is_ok()) && is_missing {
+            self.io.counters.damaged(Damage::Missing);
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn of(segment: Option<u32>, listed: &Listed) -> Self {
+        let &Listed { offset, length, .. } = listed;
+        Self { segment: segment.unwrap_or(0), offset, length }
+    }
+}
+
+impl FileId {
+    /// The record of what it names.
+    fn listed(&self, kind: Kind) -> Listed {
+        let &Self { key, variant, sequence } = self;
+        Listed { kind, key: short(&key), variant, sequence, ..Listed::NOTHING }
+    }
+
+    /// The record that says it is gone, and all before it.
+    fn gone(&self) -> Listed {
+        let listed = self.listed(Kind::VariantGone);
+        Listed { sequence: listed.sequence + 1, ..listed }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is gone has to be gone after a crash too.
+
+use super::super::Disk;
+use super::super::io::FileId;
+use super::super::segment::{Kind, Listed, Parts};
+use super::Writer;
+use crate::meta::Meta;
+
+/// Removals that may be owed. With more, all that is stored is given up instead.
+const OWED: usize = 1 << 16;
+
+impl<M: Meta> Disk<M> {
+    /// Says in the log that something is gone, now or as soon as that can be.
+    pub(super) fn add_gone(&self, writer: &mut Writer<M>, record: Listed) {
+        if !self.is_resting() && self.add(writer, record, &Parts::default()).is_some() {
+            writer.gone.push(record);
+            return;
+        }
+        writer.owed.push(record);
+        writer.marker.take_away();
+        if writer.owed.len() > OWED {
+            self.clear();
+        }
+    }
+
+    /// Writes removals that could not be written before.
+    pub(super) fn pay(&self, writer: &mut Writer<M>) {
+        if !writer.owed.is_empty() && !self.is_resting() {
+            for record in std::mem::take(&mut writer.owed) {
+                self.add_gone(writer, record);
+            }
+            self.write_out(writer);
+        }
+    }
+
+    pub(super) fn unlink(&self, writer: &mut Writer<M>, id: FileId) {
+        if self.io.files.unlink(&self.io.path(&id)).is_err() {
+            self.io.counters.disk_write_failures.add(1);
+            writer.lingering.push(id);
+            self.add_gone(writer, id.gone());
+        }
+    }
+
+    /// The log forgets with each segment which files should not be there.
+    pub(super) fn retry_lingering(&self, writer: &mut Writer<M>) {
+        for id in std::mem::take(&mut writer.lingering) {
+            if self.io.files.unlink(&self.io.path(&id)).is_err() {
+                writer.lingering.push(id);
+                writer.owed.push(id.gone());
+                writer.marker.take_away();
+            }
+        }
+    }
+
+    /// Says that everything is gone, then takes all segments away, oldest first.
+    pub(super) fn empty_log(&self, writer: &mut Writer<M>, number: u64) {
+        let announced = self.index().has_announced();
+        let numbers = self.segments.numbers();
+        if numbers.is_empty() && !announced && writer.owed.is_empty() {
+            return;
+        }
+        writer.owed.clear();
+        let all = Listed { kind: Kind::AllGone, sequence: number, ..Listed::NOTHING };
+        self.add_gone(writer, all);
+        self.write_out(writer);
+        let open = writer.log.number();
+        let keep = if announced { open } else { None };
+        for segment in self.segments.numbers() {
+            if Some(segment) == keep {
+                continue;
+            }
+            if Some(segment) == open {
+                writer.log.forget();
+            }
+            match self.segments.remove(segment) {
+                Ok(bytes) => self.index().segments -= bytes,
+                Err(_) => return self.failed(),
+            }
+        }
+        // Nothing is left that could come back.
+        if writer.lingering.is_empty() {
+            writer.owed.clear();
+        }
+        self.put_marker(writer);
+    }
+}
