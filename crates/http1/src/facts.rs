@@ -199,6 +199,45 @@ fn read_into<'b>(
     Ok(facts)
 }
 
+/// As [`read`], for a response.
+#[inline]
+pub(crate) fn read_response(
+    buf: &[u8],
+    section: Section,
+    fields: &mut Vec<FieldSpan>,
+) -> Result<Facts, BadHead> {
+    match read(buf, section, fields) {
+        //= https://www.rfc-editor.org/rfc/rfc9112#section-5.1
+        //# A proxy MUST remove any such whitespace from a response message before forwarding the
+        //# message downstream.
+        Err(BadHead::SpaceBeforeColon) => read_spaced(buf, section, fields),
+        read => read,
+    }
+}
+
+/// Reads lines of which some have whitespace between name and colon. It is no part of the name, so
+/// that the field counts for what it is.
+#[cold]
+fn read_spaced(
+    buf: &[u8],
+    section: Section,
+    fields: &mut Vec<FieldSpan>,
+) -> Result<Facts, BadHead> {
+    fields.clear();
+    let mut facts = Facts::default();
+    let lines = buf.get(section.start..section.end).unwrap_or_default();
+    let lines =
+        lines.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, rest) = line.split_at(end_of(TOKEN, line, 0));
+        let [b':', value @ ..] = rest.trim_ascii_start() else { return Err(bad_line(line)) };
+        let (at, value) = (Span::locate(buf, value.trim_ascii()), value.trim_ascii());
+        facts.note(name, value, at);
+        fields.push(FieldSpan { name: Span::locate(buf, name), value: at });
+    }
+    Ok(facts)
+}
+
 /// Names the fault that made `httparse` refuse `lines`. The scan has passed them, so it is a name.
 #[cold]
 fn bad_line(lines: &[u8]) -> BadHead {

@@ -58,7 +58,7 @@ pub fn decode_response(
     let Some(section) = scan::section(window, next, limits)? else {
         return Ok(Progress::Partial);
     };
-    let facts = facts::read(window, section, fields)?;
+    let facts = facts::read_response(window, section, fields)?;
     let head = line.with(window, section.end, answered, &facts, fields)?;
     Ok(Progress::Complete(head))
 }

@@ -293,6 +293,9 @@ impl ContentError {
         match self {
             Self::Cut => Failure::ClientCut,
             Self::Stalled { .. } => Failure::ClientStalled,
+            Self::Malformed(BadBody::Trailers(
+                BadHead::TooLarge | BadHead::TooManyFields | BadHead::FieldTooLarge,
+            )) => Failure::ClientTrailersTooLarge,
             Self::Malformed(_) => Failure::ClientBadContent,
         }
     }
@@ -313,6 +316,9 @@ pub(crate) enum Refusal {
     /// A method that a reverse proxy does not serve.
     #[error("CONNECT is not served here: this is a reverse proxy")]
     Connect,
+    /// A TRACE that brings content.
+    #[error("a TRACE request has no content (RFC 9110 §9.3.8)")]
+    TraceContent,
     /// `only-if-cached` and nothing suitable is stored (RFC 9111 §5.2.1.7).
     #[error("only-if-cached was asked and no suitable response is stored")]
     OnlyIfCached,
@@ -325,6 +331,7 @@ impl Refusal {
             Self::Malformed(bad) => bad.code(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
             Self::Connect => Denial::Connect.code(),
+            Self::TraceContent => Denial::TraceContent.code(),
             Self::OnlyIfCached => Refused::OnlyIfCached.code(),
         }
     }
@@ -335,6 +342,7 @@ impl Refusal {
             Self::Malformed(bad) => bad.status(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
             Self::Connect => Denial::Connect.status(),
+            Self::TraceContent => Denial::TraceContent.status(),
             Self::OnlyIfCached => 504,
         }
     }
@@ -344,6 +352,7 @@ impl Refusal {
         let error = match self {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
             Self::Connect => Denial::Connect.error_type(),
+            Self::TraceContent => Denial::TraceContent.error_type(),
             //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.16
             //# The intermediary is generating a client (4xx) response on the origin's behalf.
             Self::Malformed(bad) if bad.status() < 500 => "http_request_error",

@@ -102,6 +102,8 @@ failures! {
         ClientStalled = "client-stalled", 408, "http_request_error";
         /// The client's content is malformed.
         ClientBadContent = "client-bad-content", 400, "http_request_error";
+        /// The trailers of the client's content are larger than is taken.
+        ClientTrailersTooLarge = "client-trailers-too-large", 431, "http_request_error";
         /// The proxy itself failed.
         Internal = "internal-error", 500, "proxy_internal_error";
     }
@@ -114,6 +116,8 @@ failures! {
         HeadTimeout = "head-timeout", 408, "http_request_error";
         /// CONNECT asks a forward proxy for a tunnel; this is a reverse proxy.
         Connect = "connect-refused", 501, "proxy_internal_response";
+        /// A TRACE request brings content, which none may have (RFC 9110 §9.3.8).
+        TraceContent = "trace-with-content", 400, "http_request_error";
     }
 }
 

@@ -1,7 +1,12 @@
 //! The binary as its users meet it: a real process between a scripted origin and a scripted client.
 
 #![expect(clippy::disallowed_methods, reason = "tests measure real time")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it fails"
+)]
 
 use std::time::Duration;
 
@@ -32,6 +37,7 @@ mod refusals;
 mod restart;
 mod shutdown;
 mod status;
+mod strict;
 mod updates;
 
 /// A running proxy with a cache directory of its own.

@@ -95,7 +95,11 @@ fn a_peer_that_speaks_something_else_is_noticed_at_once() {
 #[test]
 fn fields_are_read_as_strictly_as_in_requests() {
     for (fields, fault) in [
-        ("A : b\r\n", BadHead::SpaceBeforeColon),
+        ("A b: c\r\n", BadHead::FieldName),
+        ("A : b\r\nC@ : d\r\n", BadHead::FieldName),
+        ("A : b\r\nC\r\n", BadHead::NoColon),
+        ("Content-Length : 1\r\nContent-Length: 1\r\n", BadHead::LengthRepeated),
+        ("Content-Length\t: 1\r\nTransfer-Encoding: chunked\r\n", BadHead::LengthWithCoding),
         (": b\r\n", BadHead::EmptyName),
         (" A: b\r\n", BadHead::SpaceBeforeFields),
         ("A: b\r\n c\r\n", BadHead::ObsFold),
@@ -107,6 +111,23 @@ fn fields_are_read_as_strictly_as_in_requests() {
     ] {
         refuse(&with_fields(fields), fault);
     }
+}
+
+#[test]
+fn rfc9112_5_1_whitespace_before_the_colon_is_no_part_of_a_name() {
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-5.1
+    //= type=test
+    //# A proxy MUST remove any such whitespace from a response message before forwarding the message
+    //# downstream.
+    let head = with_fields("A: 1\r\nB : 2\r\nC \t :\t3 \r\nContent-Length : 5\r\n");
+    let mut fields = Vec::new();
+    let decoded =
+        decode_response(head.as_bytes(), &Limits::default(), Answered::Other, &mut fields);
+    let Ok(Progress::Complete(decoded)) = decoded else { panic!("{decoded:?}") };
+    assert_eq!(decoded.framing, Framing::Length(5));
+    let text = |span: crate::Span| std::str::from_utf8(span.of(head.as_bytes())).unwrap();
+    let read: Vec<_> = fields.iter().map(|field| (text(field.name), text(field.value))).collect();
+    assert_eq!(read, [("A", "1"), ("B", "2"), ("C", "3"), ("Content-Length", "5")]);
 }
 
 #[test]

@@ -114,6 +114,10 @@ fn unanswered() -> Vec<Row> {
             ContentError::Malformed(BadBody::ChunkEnd).into(),
             "http_request_error 400 client-bad-content",
         ),
+        (
+            ContentError::Malformed(BadBody::Trailers(BadHead::FieldTooLarge)).into(),
+            "http_request_error 431 client-trailers-too-large",
+        ),
     ]
 }
 
@@ -171,6 +175,7 @@ fn a_refusal_is_the_clients_fault_or_the_proxys_own_answer() {
         (BadRequest::VersionUnsupported.into(), "proxy_internal_response", "unsupported-version"),
         (Refusal::HeadTimeout { limit: limit() }, "http_request_error", "head-timeout"),
         (Refusal::Connect, "proxy_internal_response", "connect-refused"),
+        (Refusal::TraceContent, "http_request_error", "trace-with-content"),
         (Refusal::OnlyIfCached, "proxy_internal_response", "only-if-cached"),
     ] {
         assert_eq!(refusal.proxy_error(), ProxyError::own(error, code));

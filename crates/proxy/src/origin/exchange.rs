@@ -228,6 +228,10 @@ impl ResponseContent {
                 let mut fields = Fields::new();
                 head::load(&mut fields, &trailers.block, &trailers.fields);
                 policy::strip::strip_hop_by_hop(&mut fields);
+                // Nothing can follow them: whoever has them need not ask for the end.
+                if matches!(self.decoder.decode(&mut connection.buf), Ok(BodyEvent::End)) {
+                    self.finish();
+                }
                 Ok(Arrived::Next(Some(Piece::Trailers(fields))))
             }
             BodyEvent::End => {

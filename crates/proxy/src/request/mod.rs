@@ -145,7 +145,7 @@ pub(crate) fn start(
     key: &mut Vec<u8>,
 ) -> Result<Started, Refusal> {
     let head = &*request.head;
-    screen::screen(head)?;
+    screen::screen(head, has_content)?;
     if let Some(answer) = last_hop::answer(worker, request) {
         return Ok(Started::Answered(answer));
     }

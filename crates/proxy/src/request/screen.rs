@@ -6,10 +6,13 @@ use crate::error::Refusal;
 use crate::head::RequestHead;
 
 /// Refuses what a reverse proxy does not do. Framing and `Host` were checked by the codec.
-pub(crate) fn screen(head: &RequestHead) -> Result<(), Refusal> {
+pub(crate) fn screen(head: &RequestHead, has_content: bool) -> Result<(), Refusal> {
     match head.method {
         // RFC 9110 §9.3.6: CONNECT asks a forward proxy for a tunnel.
         Method::Connect => Err(Refusal::Connect),
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.8
+        //# A client MUST NOT send content in a TRACE request.
+        Method::Trace if has_content => Err(Refusal::TraceContent),
         _ => Ok(()),
     }
 }
