@@ -223,6 +223,7 @@ impl Steering {
             "store": {
                 "memory_entries": store.memory_entries,
                 "memory_bytes": store.memory_bytes,
+                "kept_bytes": store.kept_bytes,
                 "disk_entries": store.disk_entries,
                 "disk_bytes": store.disk_bytes,
                 "segment_bytes": store.segment_bytes,

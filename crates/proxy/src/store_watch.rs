@@ -87,6 +87,7 @@ pub(crate) async fn watch(shared: &Arc<Shared>) {
     loop {
         sleep(LOOK).await;
         shared.store.prune_events();
+        shared.store.divide_memory();
         let stats = shared.store.stats();
         for (kind, told) in KINDS.iter().zip(&mut told) {
             if let Some(times) = told.due((kind.count)(&stats)) {

@@ -1,12 +1,14 @@
 //! The memory tier: variants by key, weighed in bytes, evicted by use.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
+use crate::disk::lock;
 use crate::entry::Variants;
+use crate::kept::{Kept, Wish};
 use crate::key::{Key, KeyRef, KnownHash};
 use crate::meta::Meta;
 use crate::stats::Counters;
@@ -23,6 +25,11 @@ const LOOK: u64 = 64;
 /// are a quarter to a half of the keys held; this gives that for objects of 3 to 6 KiB, and loses
 /// less than one hit in a hundred from 1 to 20 KiB.
 pub(crate) const EXPECTED: u64 = 6144;
+/// Bytes that pieces of bodies on disk get at once although entries have to go for it: one in so many,
+/// and no more than takes a moment. (Each change of its capacity costs the cache some of the evicted
+/// keys that it remembers.)
+const STEPS: u64 = 16;
+const LARGEST_STEP: u64 = 16 << 20;
 /// Fewer shards than this many of the largest body make eviction coarse.
 const BODIES_PER_SHARD: u64 = 4;
 
@@ -47,10 +54,18 @@ pub(crate) struct Memory<M: Meta> {
     /// The weight that one key may have.
     largest: u64,
     insertions: AtomicU64,
+    kept: Arc<Kept>,
+    /// Bytes set aside for them.
+    aside: Mutex<u64>,
 }
 
 impl<M: Meta> Memory<M> {
-    pub(crate) fn new(bytes: u64, largest_body: u64, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        bytes: u64,
+        largest_body: u64,
+        counters: Arc<Counters>,
+        kept: Arc<Kept>,
+    ) -> Self {
         let evicted = Evicted { counters };
         let shards = (bytes / (BODIES_PER_SHARD * largest_body.max(1))).clamp(1, 64);
         let options = OptionsBuilder::new()
@@ -65,7 +80,8 @@ impl<M: Meta> Memory<M> {
         // The cache refuses what does not fit the hot part of a shard, 97 % of it; and the index may
         // have grown into a quarter.
         let largest = cache.as_ref().map_or(0, |cache| cache.shard_capacity() / 100 * 70);
-        Self { cache, bytes, largest, insertions: AtomicU64::new(0) }
+        let (insertions, aside) = (AtomicU64::new(0), Mutex::new(0));
+        Self { cache, bytes, largest, insertions, kept, aside }
     }
 
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Variants<M>> {
@@ -83,7 +99,9 @@ impl<M: Meta> Memory<M> {
 
     /// The weight of variants that still fits.
     pub(crate) fn room(&self) -> u64 {
-        self.largest.saturating_sub(SLOT)
+        // Less if much is set aside.
+        let shard = self.cache.as_ref().map_or(0, |cache| cache.shard_capacity() / 100 * 96);
+        self.largest.min(shard).saturating_sub(SLOT)
     }
 
     /// Puts variants in, which fit [`Memory::room`] and are not empty.
@@ -91,16 +109,43 @@ impl<M: Meta> Memory<M> {
         let Some(cache) = &self.cache else { return };
         cache.insert(key.hash(), variants);
         if self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
-            self.fit(cache);
+            self.fit(cache, *lock(&self.aside), self.bytes / 256);
         }
     }
 
     /// The index grows in steps, remembers evicted keys and never shrinks: what it takes beyond its
-    /// share of the weights is taken off what the weights may be.
-    fn fit(&self, cache: &ByHash<M>) {
-        let weights = self.bytes - beyond_weights(cache).min(self.bytes / 4);
-        if weights.abs_diff(cache.capacity()) > self.bytes / 256 {
+    /// share of the weights is taken off what the weights may be, and so is what is set aside.
+    fn fit(&self, cache: &ByHash<M>, aside: u64, unless: u64) {
+        let weights = self.bytes - aside - beyond_weights(cache).min(self.bytes / 4);
+        if weights.abs_diff(cache.capacity()) > unless {
             cache.set_capacity(weights);
+        }
+    }
+
+    /// Gives room to pieces of bodies on disk, as much as they could use but not all at once if
+    /// entries have to go for it; or takes back what they do without, if entries could use it.
+    pub(crate) fn divide(&self) {
+        let Some(cache) = &self.cache else { return };
+        let mut aside = lock(&self.aside);
+        let (weight, capacity) = (cache.weight(), cache.capacity());
+        let is_short = weight >= capacity / 8 * 7;
+        if is_short {
+            self.kept.forget_idle();
+        }
+        let step = (self.bytes / STEPS).min(LARGEST_STEP);
+        match self.kept.wish() {
+            Wish::More(bytes) if *aside < self.kept.most => {
+                let spare = capacity.saturating_sub(weight);
+                *aside = (*aside + bytes.min(spare).max(step)).min(self.kept.most);
+                // First the entries go.
+                self.fit(cache, *aside, 0);
+                self.kept.set_room(*aside);
+            }
+            Wish::Less(bytes) if is_short && bytes > 2 * step => {
+                *aside = self.kept.set_room(*aside - (bytes - step));
+                self.fit(cache, *aside, 0);
+            }
+            Wish::More(_) | Wish::Less(_) => (),
         }
     }
 
@@ -128,9 +173,14 @@ impl<M: Meta> Memory<M> {
         self.cache.as_ref().map_or(0, Cache::weight)
     }
 
-    /// Bytes of the same and of the index.
+    /// Bytes of the same, of the index, and of pieces of bodies on disk.
     pub(crate) fn bytes(&self) -> u64 {
-        self.cache.as_ref().map_or(0, |cache| cache.weight() + beyond_weights(cache))
+        let entries = self.cache.as_ref().map_or(0, |cache| cache.weight() + beyond_weights(cache));
+        entries + self.kept_bytes()
+    }
+
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.bytes()
     }
 }
 

@@ -1,11 +1,13 @@
 //! A complete body in a file that only memory holds.
 //!
 //! The system can send a file to a client without copying it, so that is where larger bodies in
-//! memory are. Each has a file of its own, written once and then sealed: pages that wait in a socket are never
-//! written again, whatever becomes of the body.
+//! memory are, and pieces of those on disk that are wanted again and again (`kept`). Each has a file
+//! of its own, written once and then sealed: pages that wait in a socket are never written again,
+//! whatever becomes of the body.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::disk::{Files, PIECE, seal};
 
 /// Bytes from which on a body is worth a file: below, a second system call costs more than the
 /// copy that it saves (docs/decisions/008-sendfile.md has the figures).
-const WORTH_A_FILE: u64 = 40 << 10;
+pub(crate) const WORTH_A_FILE: u64 = 40 << 10;
 /// Of the descriptors that the process may have, one in so many is for bodies in memory.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
 /// What a system without a limit is taken to have.
@@ -35,6 +37,20 @@ pub struct MemoryFile {
     file: File,
     length: u64,
     _place: Place,
+    /// Counts its bytes where somebody does.
+    _counted: Option<Counted>,
+}
+
+/// Bytes that count as long as they are held, by whomever.
+pub(crate) struct Counted {
+    pub(crate) bytes: u64,
+    pub(crate) sum: Arc<AtomicU64>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The files in memory that a store may have open.
@@ -61,20 +77,33 @@ impl MemoryFile {
 
     /// Bytes of memory that it takes.
     pub(crate) fn weight(&self) -> usize {
-        (self.length.next_multiple_of(PAGE) + FILE) as usize
+        weight(self.length) as usize
+    }
+
+    pub(crate) fn counted(self, by: Counted) -> Self {
+        Self { _counted: Some(by), ..self }
     }
 
     /// The body, piece by piece, each read when it is asked for.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = io::Result<Bytes>> {
-        (0..self.length).step_by(PIECE as usize).map(|start| self.read(start))
+        (0..self.length).step_by(PIECE as usize).map(|start| self.read(self.piece_from(start)))
     }
 
-    /// Up to 256 KiB from `offset`.
-    pub(crate) fn read(&self, offset: u64) -> io::Result<Bytes> {
-        let mut bytes = vec![0; PIECE.min(self.length.saturating_sub(offset)) as usize];
-        self.file.read_exact_at(&mut bytes, offset)?;
+    /// Where up to 256 KiB from `offset` are.
+    pub(crate) fn piece_from(&self, offset: u64) -> Range<u64> {
+        offset..self.length.min(offset + PIECE)
+    }
+
+    pub(crate) fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.file.read_exact_at(&mut bytes, range.start)?;
         Ok(bytes.into())
     }
+}
+
+/// Bytes of memory that a file of so many bytes takes.
+pub(crate) fn weight(length: u64) -> u64 {
+    length.next_multiple_of(PAGE) + FILE
 }
 
 impl AsFd for MemoryFile {
@@ -90,7 +119,7 @@ impl MemoryFiles {
         Self::at_most(descriptors / SHARE_OF_DESCRIPTORS, files)
     }
 
-    fn at_most(most: u64, files: Files) -> Arc<Self> {
+    pub(crate) fn at_most(most: u64, files: Files) -> Arc<Self> {
         Arc::new(Self { files, open: AtomicU64::new(0), most })
     }
 
@@ -107,7 +136,7 @@ impl MemoryFiles {
         let place = self.place()?;
         let mut parts: Vec<_> = parts.map(IoSlice::new).collect();
         let file = self.written(&mut parts).ok()?;
-        Some(MemoryFile { file, length, _place: place })
+        Some(MemoryFile { file, length, _place: place, _counted: None })
     }
 
     fn place(self: &Arc<Self>) -> Option<Place> {
@@ -154,7 +183,7 @@ mod tests {
                 let file = held(&files(1), &whole, part).unwrap();
                 let pieces: Vec<_> = file.pieces().map(Result::unwrap).collect();
                 assert!(pieces.concat() == whole, "{length}");
-                assert!(file.read(length - 9).unwrap() == whole[whole.len() - 9..]);
+                assert!(file.read(length - 9..length).unwrap() == whole[whole.len() - 9..]);
                 assert!((length as usize..length as usize + 8_000).contains(&file.weight()));
             }
         }

@@ -26,11 +26,12 @@ pub struct Options {
     /// Bytes of memory for what is stored and for bodies under way together, everything counted that
     /// either takes: heads, keys, index, the rounding of the allocator. An eighth is set aside for
     /// bodies under way, see [`Stats::in_flight_bytes`](crate::Stats::in_flight_bytes); the memory
-    /// tier has the rest. Once that eighth is taken, a body goes to disk or is only passed along,
-    /// and takes no more than what is between its origin and the disk or its readers: about half a
-    /// MiB. Outside of it are the index of the disk tier, what waits to be written
-    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an evicted body as
-    /// long as somebody reads it.
+    /// tier has the rest, of which up to a third of all can go to pieces of large bodies on disk, see
+    /// [`Store::divide_memory`](crate::Store::divide_memory). Once that eighth is taken, a body goes
+    /// to disk or is only passed along, and takes no more than what is between its origin and the disk
+    /// or its readers: about half a MiB. Outside of it are the index of the disk tier, what waits to
+    /// be written ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an
+    /// evicted body as long as somebody reads it.
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.
     pub disk: Option<DiskOptions>,
@@ -72,6 +73,11 @@ impl Options {
     /// Bytes for the memory tier.
     pub(crate) fn memory_tier(&self) -> u64 {
         self.memory - self.in_flight()
+    }
+
+    /// Bytes that pieces of bodies on disk may take of the memory tier.
+    pub(crate) fn kept(&self) -> u64 {
+        if self.disk.is_some() { self.memory / 3 } else { 0 }
     }
 
     pub(crate) fn largest_in_memory(&self) -> u64 {

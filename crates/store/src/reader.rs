@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::body::{Joined, Step};
-use crate::disk::{BLOCK, FileBody, Handle};
+use crate::disk::{FileBody, Handle};
 use crate::entry::Entry;
-use crate::memory_file::MemoryFile;
+use crate::part::Part;
 use crate::reason::ReadError;
 
 /// Reads one body from start to end. Dropping it releases its place.
@@ -21,8 +21,8 @@ pub struct Reader<M> {
     /// Offset to go on at, if that is further.
     wanted: u64,
     file: Option<Arc<Handle>>,
-    /// A chunk that was read but not yet handed out.
-    ahead: Option<Bytes>,
+    /// A part that was read but not yet handed out.
+    ahead: Option<Part>,
 }
 
 impl<M> Reader<M> {
@@ -43,6 +43,11 @@ impl<M> Reader<M> {
     ///
     /// Waits behind the writer. Dropping the returned future loses nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.next_part().await?.map(Part::into_bytes).transpose()
+    }
+
+    /// The same, in a file if memory holds it in one: for those who can have it sent from there.
+    pub async fn next_part(&mut self) -> Result<Option<Part>, ReadError> {
         self.ready().await?;
         Ok(self.ahead.take())
     }
@@ -53,11 +58,11 @@ impl<M> Reader<M> {
         let joined = self.joined.ok_or(ReadError::Abandoned)?;
         while self.ahead.is_none() {
             self.skip();
-            let Some(mut chunk) = self.read(joined).await? else { return Ok(()) };
-            let unwanted = self.wanted.saturating_sub(self.position).min(chunk.len() as u64);
-            self.move_to(self.position + chunk.len() as u64);
-            drop(chunk.split_to(unwanted as usize));
-            self.ahead = Some(chunk).filter(|chunk| !chunk.is_empty());
+            let Some(mut part) = self.read(joined).await? else { return Ok(()) };
+            let unwanted = self.wanted.saturating_sub(self.position);
+            self.move_to(self.position + part.len());
+            part.skip(unwanted);
+            self.ahead = Some(part).filter(|part| !part.is_empty());
         }
         Ok(())
     }
@@ -78,9 +83,8 @@ impl<M> Reader<M> {
     pub fn skip_to(&mut self, offset: u64) {
         self.wanted = self.wanted.max(offset);
         if let Some(mut ahead) = self.ahead.take() {
-            let start = self.position - ahead.len() as u64;
-            let unwanted = offset.saturating_sub(start).min(ahead.len() as u64);
-            drop(ahead.split_to(unwanted as usize));
+            let start = self.position - ahead.len();
+            ahead.skip(offset.saturating_sub(start));
             self.ahead = Some(ahead).filter(|ahead| !ahead.is_empty());
         }
     }
@@ -100,7 +104,7 @@ impl<M> Reader<M> {
         self.position = position;
     }
 
-    async fn read(&mut self, joined: Joined) -> Result<Option<Bytes>, ReadError> {
+    async fn read(&mut self, joined: Joined) -> Result<Option<Part>, ReadError> {
         loop {
             let step = match self.entry.body().step(joined, self.position) {
                 Step::Wait => self.wait(joined).await,
@@ -108,12 +112,16 @@ impl<M> Reader<M> {
             };
             return match step {
                 Step::Wait => continue,
-                Step::Chunk(bytes) => Ok(Some(bytes)),
-                Step::MemoryFile(file) => self.read_memory(&file).map(Some),
+                Step::Chunk(bytes) => Ok(Some(Part::Bytes(bytes))),
+                Step::MemoryFile(file) => {
+                    let range = file.piece_from(self.position);
+                    Ok(Some(Part::InFile(file, range)))
+                }
                 Step::File(file) => self.read_file(joined, &file).await.map(Some),
                 Step::Spilled(io, piece) => {
                     let skip = self.position - piece.start();
-                    io.blocks(piece).await.map(|mut bytes| Some(bytes.split_off(skip as usize)))
+                    let read = io.blocks(piece).await;
+                    read.map(|mut bytes| Some(Part::Bytes(bytes.split_off(skip as usize))))
                 }
                 Step::End => Ok(None),
                 Step::Broken => Err(ReadError::Abandoned),
@@ -135,18 +143,13 @@ impl<M> Reader<M> {
         step
     }
 
-    fn read_memory(&self, file: &MemoryFile) -> Result<Bytes, ReadError> {
-        let block = self.position / BLOCK;
-        file.read(self.position).map_err(|source| ReadError::Read { block, source })
-    }
-
-    async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Bytes, ReadError> {
+    async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Part, ReadError> {
         let handle = match &self.file {
             Some(handle) => Arc::clone(handle),
             None => self.open_file(joined, file).await?,
         };
         self.file = Some(Arc::clone(&handle));
-        file.read(&handle, self.position).await
+        file.part(&handle, self.position).await
     }
 
     async fn open_file(&self, joined: Joined, file: &FileBody) -> Result<Arc<Handle>, ReadError> {

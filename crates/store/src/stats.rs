@@ -12,6 +12,8 @@ pub struct Stats {
     /// Bytes of the memory tier in use: bodies, metadata, keys, and what index and allocator add.
     /// Together with `in_flight_bytes` never more than [`Options::memory`](crate::Options::memory).
     pub memory_bytes: u64,
+    /// Of these, bytes of pieces of large bodies that are on disk.
+    pub kept_bytes: u64,
     /// Entries of the disk tier, those still queued included.
     pub disk_entries: u64,
     /// Bytes of these records and files, and of files under way.

@@ -1,4 +1,5 @@
-//! Larger bodies in memory, which the system takes to clients without a copy.
+//! Larger bodies in memory, and pieces of those on disk, which the system takes to clients without a
+//! copy.
 
 use std::fs;
 use std::sync::Arc;
@@ -125,4 +126,89 @@ fn what_waits_for_a_slow_client_stays_as_it_was_whatever_becomes_of_the_body() {
         }
         assert!(testkit::eventually(|| files(&mut proxy) < 16), "files that nobody has");
     }
+}
+
+/// A body that memory does not hold whole, in as many pieces.
+const LARGE: (usize, usize) = ((3 << 20) + 50_000, 13);
+
+/// Asks for it until all its pieces are kept.
+fn warm(proxy: &mut Proxy, path: &str) {
+    let all_kept = || {
+        proxy.get(path);
+        files(proxy) == LARGE.1
+    };
+    assert!(testkit::eventually(all_kept), "its pieces are not kept");
+}
+
+#[test]
+fn a_large_body_on_disk_is_kept_in_pieces_and_leaves_whole_in_every_way() {
+    let origin = origin();
+    let mut proxy = Proxy::with(&origin, &["--memory", "16MiB"]);
+    let (path, whole) = (format!("/{}", LARGE.0), body(0, LARGE.0));
+    assert_eq!(told(&proxy.get(&path)), (200, "MISS", LARGE.0));
+    warm(&mut proxy, &path);
+    // One connection for all: each response ends exactly where the next begins.
+    let mut client = proxy.client();
+    for _ in 0..3 {
+        let response = client.get(&path);
+        assert_eq!(told(&response), (200, "HIT", LARGE.0));
+        assert!(response.body == whole);
+    }
+    for (range, first, last) in [
+        ("bytes=0-0", 0, 0),
+        ("bytes=262143-262144", 262_143, 262_144),
+        ("bytes=100000-1000000", 100_000, 1_000_000),
+        ("bytes=-50001", LARGE.0 - 50_001, LARGE.0 - 1),
+    ] {
+        let part = client.request("GET", &path, &[("Range", range)]);
+        assert_eq!(told(&part), (206, "HIT", last + 1 - first), "{range}");
+        assert!(part.body == whole[first..=last], "{range}");
+    }
+    let two = client.request("GET", &path, &[("Range", "bytes=1-300000,2000000-2400000")]);
+    assert_eq!((two.status, cache(&two)), (206, "HIT"));
+    let at = two.body.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
+    assert!(two.body[at..].starts_with(&whole[1..=300_000]));
+    assert!(two.body.windows(400_001).any(|part| *part == whole[2_000_000..=2_400_000]));
+    assert!(client.get(&path).body == whole);
+    assert_eq!(files(&mut proxy), LARGE.1);
+}
+
+#[test]
+fn a_large_body_with_trailers_leaves_in_chunks_wherever_its_pieces_are() {
+    let origin = Origin::start(move |_, conn| {
+        conn.send(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        conn.send(format!("{:x}\r\n", LARGE.0));
+        conn.send(body(0, LARGE.0));
+        conn.send("\r\n0\r\nX-Check: 7\r\n\r\n");
+    });
+    let mut proxy = Proxy::with(&origin, &["--memory", "16MiB"]);
+    proxy.get("/large");
+    warm(&mut proxy, "/large");
+    let response = proxy.get("/large");
+    assert_eq!(told(&response), (200, "HIT", LARGE.0));
+    assert!(response.body == body(0, LARGE.0));
+    assert_eq!(testkit::field(&response.trailers, "X-Check"), Some("7"));
+}
+
+#[test]
+fn pieces_that_wait_for_slow_clients_outlive_their_body_but_not_the_clients() {
+    let origin = origin();
+    let mut proxy = Proxy::with(&origin, &["--memory", "16MiB"]);
+    let path = format!("/{}", LARGE.0);
+    proxy.get(&path);
+    warm(&mut proxy, &path);
+    let slow: Vec<_> = (0..8).map(|_| begun(&proxy, &path)).collect();
+    assert_eq!(proxy.request("POST", &path, &[]).status, 204);
+    // Others in their place.
+    let other = format!("/{}", LARGE.0 - 1);
+    proxy.get(&other);
+    warm(&mut proxy, &other);
+    for (mut client, mut response) in slow {
+        let mut got = Vec::new();
+        client.body_into(&mut response, &mut |part| got.extend_from_slice(part)).unwrap();
+        assert!(response.complete && got == body(0, LARGE.0));
+    }
+    assert!(testkit::eventually(|| files(&mut proxy) == LARGE.1), "files that nobody has");
 }

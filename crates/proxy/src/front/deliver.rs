@@ -10,7 +10,7 @@ use http1::{Version, encode};
 use policy::Fields;
 use policy::rules::CacheStatus;
 use smallvec::SmallVec;
-use store::{ReadError, Reader};
+use store::{Part, ReadError, Reader};
 
 use super::socket::Outbound;
 use crate::entry::StoredHead;
@@ -196,6 +196,21 @@ fn write_connection(out: &mut Vec<u8>, terms: Terms, keep: bool) {
     }
 }
 
+/// What comes next of a content.
+enum Next {
+    Part(Part),
+    Trailers(Fields),
+}
+
+impl From<Piece> for Next {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Data(data) => Self::Part(Part::Bytes(data)),
+            Piece::Trailers(trailers) => Self::Trailers(trailers),
+        }
+    }
+}
+
 /// Content that arrives piece by piece.
 enum Source {
     Stored { reader: Box<Reader<StoredHead>>, ended: bool },
@@ -213,17 +228,19 @@ pub(crate) enum Broken {
 }
 
 impl Source {
-    async fn next(&mut self) -> Result<Option<Piece>, Broken> {
+    async fn next(&mut self) -> Result<Option<Next>, Broken> {
         match self {
-            Self::Origin(content) => content.next().await.map_err(Broken::Origin),
-            Self::Assembled(assembly) => Ok(assembly.next().await?.map(Piece::Data)),
+            Self::Origin(content) => {
+                Ok(content.next().await.map_err(Broken::Origin)?.map(Next::from))
+            }
+            Self::Assembled(assembly) => Ok(assembly.next().await?.map(Next::Part)),
             Self::Stored { ended: true, .. } => Ok(None),
             Self::Stored { reader, ended } => {
-                if let Some(data) = reader.next().await.map_err(Broken::Store)? {
-                    return Ok(Some(Piece::Data(data)));
+                if let Some(part) = reader.next_part().await.map_err(Broken::Store)? {
+                    return Ok(Some(Next::Part(part)));
                 }
                 *ended = true;
-                Ok(reader.entry().tail().and_then(trailers).map(Piece::Trailers))
+                Ok(reader.entry().tail().and_then(trailers).map(Next::Trailers))
             }
         }
     }
@@ -235,8 +252,7 @@ async fn stream(
     mut source: Source,
     framing: Framing,
 ) -> Result<(), Undelivered> {
-    let cut =
-        |broken: Broken| Undelivered::Source { reset: framing == Framing::UntilClose, broken };
+    let cut = |broken| cut(broken, framing);
     let first = {
         let mut next = pin!(source.next());
         match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
@@ -247,8 +263,8 @@ async fn stream(
             }
         }
     };
-    let mut piece = match first {
-        Ok(piece) => piece,
+    let mut next = match first {
+        Ok(next) => next,
         Err(error) => {
             // The head was promised; what breaks is the content.
             outbound.write(&[]).await?;
@@ -256,16 +272,16 @@ async fn stream(
         }
     };
     loop {
-        match piece {
-            Some(Piece::Data(data)) => write_data(outbound, &data, framing).await?,
-            Some(Piece::Trailers(trailers)) if framing == Framing::Chunked => {
+        match next {
+            Some(Next::Part(part)) => write_part(outbound, part, framing).await?,
+            Some(Next::Trailers(trailers)) if framing == Framing::Chunked => {
                 return Ok(end_chunked(outbound, Some(&trailers)).await?);
             }
-            Some(Piece::Trailers(_)) => {}
+            Some(Next::Trailers(_)) => {}
             None if framing == Framing::Chunked => return Ok(end_chunked(outbound, None).await?),
             None => return Ok(outbound.write(&[]).await?),
         }
-        piece = unless_gone(outbound, source.next()).await?.map_err(cut)?;
+        next = unless_gone(outbound, source.next()).await?.map_err(cut)?;
     }
 }
 
@@ -279,6 +295,25 @@ async fn unless_gone<T>(
         next = next => Ok(next),
         () = outbound.gone() => Err(Undelivered::Client),
     }
+}
+
+fn cut(broken: Broken, framing: Framing) -> Undelivered {
+    Undelivered::Source { reset: framing == Framing::UntilClose, broken }
+}
+
+/// Chunks stand between bytes of the proxy's own; all else the system may take from a file.
+async fn write_part(
+    outbound: &mut Outbound<'_>,
+    part: Part,
+    framing: Framing,
+) -> Result<(), Undelivered> {
+    if framing != Framing::Chunked
+        && let Some((file, range)) = part.worth_sending()
+    {
+        return Ok(outbound.send_file(file.as_fd(), range).await?);
+    }
+    let data = part.into_bytes().map_err(|error| cut(Broken::Store(error), framing))?;
+    Ok(write_data(outbound, &data, framing).await?)
 }
 
 async fn write_data(outbound: &mut Outbound<'_>, data: &[u8], framing: Framing) -> io::Result<()> {

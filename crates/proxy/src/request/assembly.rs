@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use policy::Span;
-use store::{ReadError, Reader};
+use store::{Part, ReadError, Reader};
 
 use super::Entry;
 use super::answer::AnswerContent;
@@ -88,22 +88,22 @@ impl Assembly {
     }
 
     /// The next bytes; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>, Broken> {
         loop {
             self.begin(0);
             let Some(segment) = self.segments.front_mut() else { return Ok(None) };
             let next = match segment {
-                Segment::Bytes(bytes) => Some(std::mem::take(bytes)),
+                Segment::Bytes(bytes) => Some(Part::Bytes(std::mem::take(bytes))),
                 Segment::Stored(..) | Segment::Reading(_, 0) | Segment::Origin(_, 0) => None,
                 Segment::Reading(reader, left) => {
                     // A stored body has the length that its head was made for.
-                    let chunk = reader.next().await.map_err(Broken::Store)?;
-                    Some(take(chunk.ok_or(Broken::Store(ReadError::Abandoned))?, left))
+                    let part = reader.next_part().await.map_err(Broken::Store)?;
+                    Some(take(part.ok_or(Broken::Store(ReadError::Abandoned))?, left))
                 }
                 Segment::Origin(content, left) => from_origin(content, left).await?,
             };
             match next {
-                Some(bytes) if !bytes.is_empty() => return Ok(Some(bytes)),
+                Some(part) if !part.is_empty() => return Ok(Some(part)),
                 _ => drop(self.segments.pop_front()),
             }
         }
@@ -121,21 +121,21 @@ impl Assembly {
     }
 }
 
-/// No more of a chunk than is wanted.
-fn take(mut chunk: Bytes, left: &mut u64) -> Bytes {
-    chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-    *left -= chunk.len() as u64;
-    chunk
+/// No more of a part than is wanted.
+fn take(mut part: Part, left: &mut u64) -> Part {
+    part.truncate(*left);
+    *left -= part.len();
+    part
 }
 
 async fn from_origin(
     content: &mut ResponseContent,
     left: &mut u64,
-) -> Result<Option<Bytes>, Broken> {
+) -> Result<Option<Part>, Broken> {
     loop {
         match content.next().await.map_err(Broken::Origin)? {
             Some(Piece::Data(data)) if data.is_empty() => {}
-            Some(Piece::Data(data)) => return Ok(Some(take(data, left))),
+            Some(Piece::Data(data)) => return Ok(Some(take(Part::Bytes(data), left))),
             Some(Piece::Trailers(_)) => {}
             None => return Ok(None),
         }

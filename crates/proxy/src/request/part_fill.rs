@@ -163,7 +163,8 @@ pub(super) struct Completion {
 
 impl Pieces for Completion {
     async fn next(&mut self) -> Result<Option<Piece>, Broken> {
-        Ok(self.assembly.next().await?.map(Piece::Data))
+        let Some(part) = self.assembly.next().await? else { return Ok(None) };
+        part.into_bytes().map(|bytes| Some(Piece::Data(bytes))).map_err(Broken::Store)
     }
 
     fn length(&self) -> Option<u64> {

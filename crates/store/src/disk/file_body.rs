@@ -9,6 +9,8 @@ use super::files::Handle;
 use super::format::{BLOCK, PIECE};
 use super::io::{FileId, Io, Piece};
 use super::lane::lock;
+use crate::kept::{Asked, PieceName};
+use crate::part::Part;
 use crate::reason::{Damage, ReadError};
 
 const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
@@ -91,10 +93,29 @@ impl FileBody {
         Ok(self.lend(opened?))
     }
 
-    /// Up to 256 KiB from `offset`, which lies inside the body.
-    pub(crate) async fn read(&self, handle: &Arc<Handle>, offset: u64) -> Result<Bytes, ReadError> {
+    /// What is left of the piece of 256 KiB that has `offset`, which lies inside the body: from
+    /// memory if it is kept there.
+    pub(crate) async fn part(&self, handle: &Arc<Handle>, offset: u64) -> Result<Part, ReadError> {
+        let kept = &self.io.kept;
+        let name = PieceName { file: self.id.sequence, number: offset / PIECE };
+        let start = name.number * PIECE;
+        let mut part = match kept.ask(name, PIECE.min(self.length - start)) {
+            Asked::Unknown => return self.read(handle, offset).await.map(Part::Bytes),
+            Asked::Kept(part) => part,
+            Asked::Wanted => kept.keep(name, self.read(handle, start).await?, handle),
+        };
+        if self.is_gone() {
+            // Nobody would ever ask for it again.
+            kept.forget(self.id.sequence);
+        }
+        part.skip(offset - start);
+        Ok(part)
+    }
+
+    /// From `offset` to the end of the piece of 256 KiB that has it, verified.
+    async fn read(&self, handle: &Arc<Handle>, offset: u64) -> Result<Bytes, ReadError> {
         let first = offset / BLOCK;
-        let length = PIECE.min(self.length - first * BLOCK);
+        let length = (PIECE - first * BLOCK % PIECE).min(self.length - first * BLOCK);
         let blocks = first as usize..(first + length.div_ceil(BLOCK)) as usize;
         let piece = Piece {
             handle: Arc::clone(handle),

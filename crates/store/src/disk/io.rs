@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::files::{Files, Handle};
 use super::format::{BLOCK, first_mismatch};
 use super::lane::{Lane, lock};
+use crate::kept::Kept;
 use crate::reason::{Damage, ReadError};
 use crate::stats::Counters;
 
@@ -51,6 +52,8 @@ pub(crate) struct Io {
     pub(crate) files: Files,
     pub(crate) counters: Arc<Counters>,
     pub(crate) patience: Duration,
+    /// Pieces of bodies in files that memory keeps.
+    pub(crate) kept: Arc<Kept>,
     /// In order, one at a time: small bodies, new tails, removals.
     pub(crate) writer: Arc<Lane>,
     root: PathBuf,
@@ -69,12 +72,14 @@ impl Io {
         root: &Path,
         patience: Duration,
         counters: Arc<Counters>,
+        kept: Arc<Kept>,
         held: &Arc<T>,
     ) -> io::Result<Self> {
         Ok(Self {
             files,
             counters,
             patience,
+            kept,
             writer: Lane::start("store-writer", 1, held)?,
             root: root.to_owned(),
             pool: Lane::start("store-pool", THREADS, held)?,

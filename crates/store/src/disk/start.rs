@@ -17,6 +17,7 @@ use super::segment::{Kind, Listed, Log, Segments, largest_record, segment_size, 
 use super::snapshot::{self, Snapshot};
 use super::work::{Item, Writer};
 use super::{Disk, open};
+use crate::kept::Kept;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::{DiskOptions, Options};
@@ -48,6 +49,7 @@ impl<M: Meta> Disk<M> {
         disk: &DiskOptions,
         files: Files,
         memory_files: &Arc<MemoryFiles>,
+        kept: &Arc<Kept>,
         counters: Arc<Counters>,
     ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
         let root = &disk.directory;
@@ -57,8 +59,8 @@ impl<M: Meta> Disk<M> {
             OpenError::Io { doing: "starting threads for", path, source }
         };
         let read = read(&files, root, &counters)?;
-        let io =
-            Io::start(files, root, options.disk_patience, counters, &held).map_err(starting)?;
+        let (patience, kept) = (options.disk_patience, Arc::clone(kept));
+        let io = Io::start(files, root, patience, counters, kept, &held).map_err(starting)?;
         let opened = Journal::open(io.files.clone(), root, &io.counters, read.next, &held);
         let (journal, events) = opened.map_err(starting)?;
         let finder = if read.is_known() {

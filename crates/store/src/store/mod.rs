@@ -21,6 +21,7 @@ use crate::doorkeeper::Doorkeeper;
 use crate::entry::{Entries, Entry};
 use crate::events::{Events, Table};
 use crate::fill::{self, Fill};
+use crate::kept::Kept;
 use crate::key::{Key, KnownHash};
 use crate::memory::{EXPECTED, Memory};
 use crate::memory_file::MemoryFiles;
@@ -68,9 +69,11 @@ impl<M: Meta> Store<M> {
         let counters = Arc::new(Counters::default());
         let flight = Arc::new(InFlight::new(options.in_flight()));
         let memory_files = MemoryFiles::new(files.clone());
+        let kept = Arc::new(Kept::new(options.kept(), Arc::clone(&memory_files)));
         let opened = match &options.disk {
             Some(disk) => {
-                Some(Disk::open(options, disk, files, &memory_files, Arc::clone(&counters))?)
+                let counters = Arc::clone(&counters);
+                Some(Disk::open(options, disk, files, &memory_files, &kept, counters)?)
             }
             None => None,
         };
@@ -78,7 +81,12 @@ impl<M: Meta> Store<M> {
         let events = disk.as_ref().map(|disk: &Arc<Disk<M>>| Arc::clone(&disk.events));
         let largest_in_memory = options.largest_in_memory();
         Ok(Self(Arc::new(Inner {
-            memory: Memory::new(options.memory_tier(), largest_in_memory, Arc::clone(&counters)),
+            memory: Memory::new(
+                options.memory_tier(),
+                largest_in_memory,
+                Arc::clone(&counters),
+                kept,
+            ),
             disk,
             known: Doorkeeper::new(options.memory_tier() / EXPECTED),
             events: events.unwrap_or_else(|| Arc::new(Events::after(Table::new(), 1))),
@@ -208,11 +216,18 @@ impl<M: Meta> Store<M> {
         cleared
     }
 
+    /// Gives memory to pieces of large bodies on disk that are read again and again, or takes it
+    /// back. Ask for it once a second; nothing of them is in memory otherwise.
+    pub fn divide_memory(&self) {
+        self.0.memory.divide();
+    }
+
     /// Gauges and counters.
     pub fn stats(&self) -> Stats {
         let mut stats = self.0.counters.read();
         stats.memory_entries = self.0.memory.keys();
         stats.memory_bytes = self.0.memory.bytes();
+        stats.kept_bytes = self.0.memory.kept_bytes();
         stats.in_flight_bytes = self.0.flight.bytes();
         stats.events = self.0.events.len();
         if let Some(disk) = &self.0.disk {

@@ -8,6 +8,7 @@ mod directory;
 mod events;
 mod faults;
 mod following;
+mod kept;
 mod model;
 mod open_files;
 mod passing;

@@ -34,6 +34,7 @@ impl<M: Meta> Disk<M> {
     }
 
     pub(super) fn unlink(&self, writer: &mut Writer<M>, id: FileId) {
+        self.io.kept.forget(id.sequence);
         if self.io.files.unlink(&self.io.path(&id)).is_err() {
             self.io.counters.disk_write_failures.add(1);
             writer.lingering.push(id);
