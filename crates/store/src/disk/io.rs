@@ -23,6 +23,8 @@ const THREADS: usize = 3;
 const READS: usize = 64;
 /// Writes of bodies under way, queued or being done.
 const WRITES: usize = 64;
+/// Jobs that may wait before temporary files are left to the next start.
+const DISCARDS: usize = 4096;
 /// A reader in the middle of a body waits longer than a look-up, which has the origin to ask.
 const MIDDLE: u32 = 10;
 
@@ -109,6 +111,14 @@ impl Io {
     pub(crate) fn temporary_path(&self) -> PathBuf {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         self.root.join("tmp").join(format!("{number:016x}"))
+    }
+
+    /// Removes a file under `tmp`, later. What stays is removed at the next start.
+    pub(crate) fn discard(self: &Arc<Self>, path: PathBuf) {
+        if self.writer.waiting() < DISCARDS {
+            let io = Arc::clone(self);
+            self.writer.submit(move || drop(io.files.unlink(&path)));
+        }
     }
 
     /// Does short work for a look-up: refused at once if the queue is full.

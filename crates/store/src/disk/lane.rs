@@ -67,6 +67,11 @@ impl Lane {
         state.open
     }
 
+    /// Jobs that nobody has begun.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.state).jobs.len()
+    }
+
     /// Takes no more jobs; what is queued is still done.
     pub(crate) fn close(&self) {
         lock(&self.state).open = false;

@@ -34,6 +34,8 @@ pub(crate) use files::{Files, Handle, seal};
 pub(crate) use format::{BLOCK, PIECE};
 pub(crate) use hot::Hot;
 use index::Index;
+#[cfg(test)]
+pub(crate) use index::MOST;
 pub(crate) use index::{Slot, Slots};
 use io::Unanswered;
 pub(crate) use io::{FileId, Io, Piece};
@@ -102,12 +104,15 @@ pub(crate) enum Read<M> {
 impl<M: Meta> Disk<M> {
     /// Changes the index, and has the writer do what that takes.
     fn with_index<R>(&self, change: impl FnOnce(&mut Index<M>, &Hot) -> R) -> R {
-        let (result, has_work) = {
+        let (result, due) = {
             let mut index = self.index();
             let result = change(&mut index, &self.hot);
-            (result, index.has_work())
+            if index.is_crowded() {
+                index.give_up(self.events.number());
+            }
+            (result, index.schedule())
         };
-        if has_work && let Some(disk) = self.me.upgrade() {
+        if due && let Some(disk) = self.me.upgrade() {
             self.io.writer.submit(move || disk.work());
         }
         result
@@ -149,7 +154,9 @@ impl<M: Meta> Disk<M> {
         self.with_index(|index, _| index.remove_variant(key, variant, number));
     }
 
-    pub(crate) fn remove_key(&self, key: &[u8; 32]) -> Slots<M> {
+    /// Forgets all variants of a key. The second value is true if a start after a kill could find
+    /// some, were the removal not recorded.
+    pub(crate) fn remove_key(&self, key: &[u8; 32]) -> (Slots<M>, bool) {
         let number = self.events.number();
         self.with_index(|index, _| index.remove_key(key, number))
     }
@@ -180,17 +187,12 @@ impl<M: Meta> Disk<M> {
         self.index().lowest()
     }
 
-    /// True if there may be records on disk that the index does not know: not yet, or no more.
-    pub(crate) fn is_unsure(&self) -> bool {
-        self.index().is_unsure()
-    }
-
     /// Forgets everything; returns how many entries of how many bytes that were.
     pub(crate) fn clear(&self) -> (u64, u64) {
-        let number = self.events.number();
         self.with_index(|index, _| {
             let before = (index.entries(), index.bytes());
-            index.clear(number);
+            // Taken here: above those of all that the index has.
+            index.clear(self.events.number());
             (before.0, before.1 - index.bytes())
         })
     }
@@ -320,6 +322,12 @@ impl<M: Meta> Disk<M> {
         stats.index_bytes += self.listed_bytes.load(Ordering::Relaxed);
         stats.segments_to_recover = self.left.load(Ordering::Acquire);
         stats.queued_bytes = self.queued.load(Ordering::Relaxed);
+    }
+
+    /// Jobs of the writer that wait, and items in its queue.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.io.writer.waiting(), self.index().waiting())
     }
 
     /// Waits until everything queued so far is on disk.

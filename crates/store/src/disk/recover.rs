@@ -17,7 +17,8 @@
 //!    number. A record may be older than a file that took its place: a removal of the record is
 //!    queued when the file gets its slot, also of one that is not found yet, and once more when it
 //!    is found here, so that the record does not come back when the file has gone. A file that got
-//!    its name while its key was removed was announced, and the removal is in the log.
+//!    its name while its key was removed was announced, and the removal is in the log; so is one of a
+//!    key whose file was forgotten before, and is there until its unlink has had its turn.
 //! 4. *Doubt.* A record that cannot be told may have ended any record before it, but none behind it
 //!    (2). So if a segment is missing, or one has a place that cannot be read, all before that place
 //!    is given up: older segments altogether. Segments go in the order of their numbers, so a gap
@@ -31,6 +32,10 @@
 //!    fails: until then removals of what the index does not know are told too. A copy that may have
 //!    been written though its write failed is removed in the log.
 //!
+//! 8. *Too much at once*: if more removals wait for a disk than may, everything is given up instead, as
+//!    if it had been cleared, and so are files that cannot be removed. The writer then removes all files
+//!    that nobody knows; if it cannot, the marker is taken away.
+//!
 //! What a killed process had collected and not yet written is lost, as if it had never been stored:
 //! a removal that was not flushed may be undone by it, one that was flushed never.
 
@@ -41,7 +46,6 @@ use super::Disk;
 use super::io::FileId;
 use super::load::Trouble;
 use super::segment::{Kind, Listed};
-use super::work::Item;
 use crate::key::KnownHash;
 use crate::meta::Meta;
 use crate::reason::Damage;
@@ -49,12 +53,18 @@ use crate::reason::Damage;
 /// Records that are put in while the index is locked.
 const AT_ONCE: usize = 512;
 
+/// Changes that are remembered while records are looked for. With more, what is not found by then is
+/// given up: a disk takes that long only if it hangs.
+const CHANGES: usize = 1 << 18;
+
 /// What may not come back: numbers below which entries are gone.
 #[derive(Default)]
 pub(crate) struct Kills {
     all: u64,
     keys: HashMap<u64, u64, KnownHash>,
     variants: HashMap<(u64, u64), u64>,
+    /// Changes of this process.
+    changes: usize,
 }
 
 impl Kills {
@@ -68,6 +78,14 @@ impl Kills {
 
     pub(crate) fn all(&mut self, below: u64) {
         raise(&mut self.all, below);
+    }
+
+    /// Something with this number, above all that are still to be found, was changed by this process.
+    pub(crate) fn changed(&mut self, number: u64) {
+        self.changes += 1;
+        if self.changes > CHANGES {
+            *self = Self { all: number.max(self.all), ..Self::default() };
+        }
     }
 
     /// True if an entry with this number is gone.
@@ -118,7 +136,7 @@ impl<M: Meta> Disk<M> {
         self.with_index(|index, _| {
             self.take_files(index, &find.files);
             index.kills = None;
-            index.queue(Item::Trim);
+            index.trim();
         });
         self.left.store(0, Ordering::Release);
     }

@@ -35,46 +35,38 @@ pub(crate) struct Spill<M: Meta> {
 }
 
 /// A finished file in its final place, not yet in the index.
-pub(crate) struct Published {
+pub(crate) struct Published<M: Meta> {
     pub(crate) file: Arc<FileBody>,
     size: u64,
-    claim: Claim,
-    _announced: Option<Box<dyn Send>>,
-}
-
-/// A file that nobody claims is removed: it would come to life at the next start.
-struct Claim {
-    io: Arc<Io>,
-    id: FileId,
-    claimed: bool,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.claimed {
-            let (io, id) = (Arc::clone(&self.io), self.id);
-            self.io.writer.submit(move || drop(io.files.unlink(&io.path(&id))));
-        }
-    }
+    announced: Announced<M>,
 }
 
 /// As long as it is there, whoever removes the key of a file tells the log: the file may have its name
-/// already, and not its slot yet.
+/// already, and not its slot yet. One that gets none is removed: it would come to life at the next
+/// start.
 struct Announced<M: Meta> {
     disk: Arc<Disk<M>>,
-    sequence: u64,
+    id: FileId,
+    /// It has its name.
+    published: bool,
+    claimed: bool,
 }
 
 impl<M: Meta> Announced<M> {
     fn new(disk: &Arc<Disk<M>>, id: &FileId) -> Self {
         disk.index().announce(id);
-        Self { disk: Arc::clone(disk), sequence: id.sequence }
+        Self { disk: Arc::clone(disk), id: *id, published: false, claimed: false }
     }
 }
 
 impl<M: Meta> Drop for Announced<M> {
     fn drop(&mut self) {
-        self.disk.index().withdraw(self.sequence);
+        self.disk.with_index(|index, _| {
+            index.withdraw(&self.id);
+            if self.published && !self.claimed {
+                index.leave(&self.id);
+            }
+        });
     }
 }
 
@@ -117,7 +109,7 @@ impl<M: Meta> Spill<M> {
         meta: &[u8],
         trailers: &[u8],
         variant: u64,
-    ) -> Result<Published, NotStored> {
+    ) -> Result<Published<M>, NotStored> {
         let length = body.end();
         while self.written < length {
             if self.job.is_none() {
@@ -128,32 +120,28 @@ impl<M: Meta> Spill<M> {
         let id = self.disk.next_id(key.id(), variant);
         let writer = self.writer.take().ok_or(NotStored::DiskFailed)?;
         let parts = (key.clone(), meta.to_owned(), trailers.to_owned());
-        let announced = Announced::new(&self.disk, &id);
+        let mut announced = Announced::new(&self.disk, &id);
         let job = self.disk.io.write(move || {
             let (key, meta, trailers) = parts;
             let finished = writer.publish(&id, key.as_bytes(), &meta, &trailers, length);
-            finished.map(|finished| Finished { announced: Some(Box::new(announced)), ..finished })
+            announced.published = finished.is_ok();
+            finished.map(|finished| (finished, announced))
         });
         let done = match job {
             Ok(job) => self.disk.io.answer(job, self.disk.io.patience).await,
             Err(why) => Err(why),
         };
-        let finished = self.judge(done)?.map_err(|_| self.failed())?;
+        let (finished, announced) = self.judge(done)?.map_err(|_| self.failed())?;
         let file = self.disk.file_body(&id, length, finished.sums);
         file.lend(finished.handle);
-        Ok(Published {
-            file,
-            size: finished.size,
-            claim: finished.claim,
-            _announced: finished.announced,
-        })
+        Ok(Published { file, size: finished.size, announced })
     }
 
     /// Gives the file its place in the index, in the room that was set aside for it.
-    pub(crate) fn adopt(&mut self, mut published: Published) -> bool {
+    pub(crate) fn adopt(&mut self, mut published: Published<M>) -> bool {
         let reserved = std::mem::take(&mut self.reserved);
         let placed = self.disk.adopt(&published.file, published.size, reserved);
-        published.claim.claimed = placed;
+        published.announced.claimed = placed;
         placed
     }
 
@@ -242,8 +230,6 @@ struct Finished {
     handle: Arc<Handle>,
     sums: Box<[u64]>,
     size: u64,
-    claim: Claim,
-    announced: Option<Box<dyn Send>>,
 }
 
 impl Writer {
@@ -290,17 +276,14 @@ impl Writer {
         self.io.files.publish(&self.path, &self.io.path(id))?;
         self.handle = None;
         let size = length + end.len() as u64;
-        let claim = Claim { io: Arc::clone(&self.io), id: *id, claimed: false };
-        Ok(Finished { handle, sums: sums.into(), size, claim, announced: None })
+        Ok(Finished { handle, sums: sums.into(), size })
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.handle.take().is_some() {
-            let (io, path) = (Arc::clone(&self.io), std::mem::take(&mut self.path));
-            // What stays is removed at the next start.
-            self.io.writer.submit(move || drop(io.files.unlink(&path)));
+            self.io.discard(std::mem::take(&mut self.path));
         }
     }
 }

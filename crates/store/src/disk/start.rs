@@ -113,14 +113,15 @@ impl<M: Meta> Disk<M> {
             index.unproven = find.files.iter().map(|(_, bytes)| bytes).sum();
             if untrusted {
                 index.unproven = 0;
-                find.files.iter().for_each(|(id, _)| index.queue(Item::Unlink(*id)));
+                let all = find.files.iter().map(|(id, _)| *id).collect();
+                index.queue(Item::Leftovers(all));
                 index.queue(Item::Clear(self.events.number()));
             } else if self.finder.is_none() {
                 let mut records = snapshot.map(|snapshot| snapshot.records).unwrap_or_default();
                 records.retain(|packed| !self.events.has_removed(packed.key, packed.sequence));
                 index.load(&records, hot);
                 self.take_files(index, &find.files);
-                index.queue(Item::Trim);
+                index.trim();
             } else {
                 index.kills = Some(Kills::default());
             }
@@ -138,9 +139,15 @@ impl<M: Meta> Disk<M> {
 impl<M: Meta> Disk<M> {
     /// Takes in the files, now that all records are known.
     pub(crate) fn take_files(&self, index: &mut Index<M>, files: &[(FileId, u64)]) {
+        let mut leftovers = Vec::new();
         for (id, bytes) in files {
             let removed = self.events.has_removed(short(&id.key), id.sequence);
-            index.found_file(id, *bytes, removed, &self.hot);
+            if !index.found_file(id, *bytes, removed, &self.hot) {
+                leftovers.push(*id);
+            }
+        }
+        if !leftovers.is_empty() {
+            index.queue(Item::Leftovers(leftovers));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::files::Handle;
 use super::format::{BLOCK, BlockSums, FOOTER, encode};
-use super::index::New;
+use super::index::{New, Tail};
 use super::io::{FileId, Io};
 use super::segment::HEAD;
 use super::work::{Item, Pending};
@@ -42,7 +42,7 @@ impl<M: Meta> Disk<M> {
         entry.set_sequence(id.sequence);
         let placed = self.queue(size).and_then(|()| {
             let (held, key) = (Arc::clone(entry), key.clone());
-            let pending = Pending { key, id, meta, entry: Arc::clone(entry), size };
+            let pending = Box::new(Pending { key, id, meta, entry: Arc::clone(entry), size });
             let (new, item) = if is_small {
                 (New::Record(held, size as u32), Item::Record(pending))
             } else {
@@ -79,21 +79,22 @@ impl<M: Meta> Disk<M> {
         })
     }
 
-    /// Queues new metadata for a large body in its file. False if the file has no slot any more.
+    /// Queues new metadata for a large body in its file. False if the file has no slot any more: with
+    /// the old metadata it must not stay.
     pub(crate) fn change_meta(
         &self,
         key: &Key,
         entry: &Arc<Entry<M>>,
         file: &Arc<FileBody>,
     ) -> bool {
-        let (key, entry, file) = (key.clone(), Arc::clone(entry), Arc::clone(file));
-        self.with_index(|index, _| {
-            let Some(beside) = index.beside(&file.id) else { return false };
-            beside.held = Some(Arc::clone(&entry));
-            beside.version += 1;
-            index.queue(Item::Tail(key, entry, file));
-            true
-        })
+        let size = (key.as_bytes().len() + entry.meta().weight()) as u64;
+        let has_room = self.admit(size);
+        let changed =
+            self.with_index(|index, _| index.change_tail(key, entry, file, size, has_room));
+        if has_room && changed != Tail::Queued {
+            self.unqueue(size);
+        }
+        changed != Tail::Gone
     }
 
     pub(crate) fn next_id(&self, key: [u8; 32], variant: u64) -> FileId {
@@ -130,14 +131,19 @@ impl<M: Meta> Disk<M> {
             self.io.counters.resting_skips.add(1);
             return Err(NotStored::DiskFailed);
         }
+        if self.admit(size) { Ok(()) } else { Err(NotStored::DiskSlow) }
+    }
+
+    /// Counts what is to be queued. False if too much waits already.
+    fn admit(&self, size: u64) -> bool {
         let bytes = self.queued.fetch_add(size, Ordering::Relaxed) + size;
         let entries = self.queued_entries.fetch_add(1, Ordering::Relaxed) + 1;
         if bytes > QUEUE_BYTES || entries > QUEUE_ENTRIES {
             self.unqueue(size);
             self.io.counters.queue_full_skips.add(1);
-            return Err(NotStored::DiskSlow);
+            return false;
         }
-        Ok(())
+        true
     }
 
     pub(crate) fn unqueue(&self, size: u64) {

@@ -177,8 +177,8 @@ impl<M: Meta> Store<M> {
         self.0.memory.remove(key);
         if let Some(disk) = &self.0.disk {
             let id = key.id();
-            let slots = disk.remove_key(&id);
-            if fills.is_some() || !slots.is_empty() || disk.is_unsure() {
+            let (slots, counts) = disk.remove_key(&id);
+            if fills.is_some() || counts {
                 disk.record_removal(&id);
             }
             variants.extend(slots.iter().map(|slot| slot.variant));
@@ -234,6 +234,11 @@ impl<M: Meta> Store<M> {
             disk.gauge(&mut stats);
         }
         stats
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.0.disk.as_ref().map_or((0, 0), |disk| disk.waiting())
     }
 
     /// Waits until all queued work on disk is done.

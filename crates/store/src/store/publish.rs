@@ -47,7 +47,7 @@ impl<M: Meta> Store<M> {
         stream: &Stream,
         tail: &[u8],
         spill: &mut Spill<M>,
-        published: Published,
+        published: Published<M>,
     ) -> Committed {
         let mut shard = self.shard(key);
         let body = entry.body();

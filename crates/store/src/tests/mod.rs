@@ -17,6 +17,7 @@ mod recovery;
 mod room;
 mod segments;
 mod sharing;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

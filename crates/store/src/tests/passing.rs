@@ -31,11 +31,12 @@ async fn put_some(store: &Store<Label>, numbers: std::ops::Range<u64>, length: u
     store.flush().await;
 }
 
-/// What a process finds that starts after this one was killed, with more room than this one had.
-fn killed(setup: &Setup) -> Store<Label> {
+/// What a process finds that starts after this one was killed, with more room than this one had; as
+/// long as its directory is there.
+fn killed(setup: &Setup) -> (Store<Label>, Setup) {
     let mut copy = setup.copy();
     copy.options.disk.as_mut().unwrap().capacity = 64 * MIB;
-    recovered(copy.open())
+    (recovered(copy.open()), copy)
 }
 
 async fn text(store: &Store<Label>, number: u64) -> Option<String> {
@@ -59,12 +60,12 @@ async fn what_was_evicted_and_then_removed_stays_away_if_its_segment_could_not_g
     store.remove(&name(0));
     store.recorded().await;
     store.flush().await;
-    assert!(text(&killed(&setup), 0).await.is_none(), "killed");
+    assert!(text(&killed(&setup).0, 0).await.is_none(), "killed");
     drop(store);
     let stopped = setup.open();
     stopped.remove(&name(1));
     stopped.recorded().await;
-    assert!(text(&killed(&setup), 1).await.is_none(), "stopped, then killed");
+    assert!(text(&killed(&setup).0, 1).await.is_none(), "stopped, then killed");
 }
 
 #[tokio::test]
@@ -130,7 +131,7 @@ async fn what_was_copied_in_vain_and_then_evicted_and_removed_stays_away() {
     assert!(setup.segments().iter().any(|path| path.ends_with("00000010")));
     (0..number).for_each(|number| _ = store.remove(&name(number)));
     store.flush().await;
-    let killed = killed(&setup);
+    let (killed, _copy) = killed(&setup);
     for gone in 0..number {
         assert!(text(&killed, gone).await.is_none(), "{gone}");
     }
@@ -159,6 +160,6 @@ async fn a_file_stored_before_all_is_found_ends_the_older_record_for_good() {
     let newer = find(&store, &key("k"), "v").await.unwrap();
     assert!(store.remove_entry(&key("k"), &newer));
     store.flush().await;
-    let killed = killed(&setup);
+    let (killed, _copy) = killed(&setup);
     assert!(find(&killed, &key("k"), "v").await.is_none(), "not even the older one");
 }

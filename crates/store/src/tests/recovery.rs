@@ -218,7 +218,8 @@ async fn a_removal_that_could_not_be_written_gives_up_what_a_crash_could_bring_b
     assert!(store.remove_entry(&key("k"), &entry));
     store.flush().await;
     assert!(store.stats().disk_write_failures > 0);
-    let killed = recovered(setup.copy().open());
+    let copy = setup.copy();
+    let killed = recovered(copy.open());
     assert!(find(&killed, &key("k"), "v").await.is_none(), "killed while it was owed");
     // Well again, and rested: the removal is written, and nothing else is lost.
     on.store(false, Ordering::SeqCst);

@@ -7,7 +7,6 @@ use super::super::io::FileId;
 use super::super::recover::Kills;
 use super::super::segment::{Listed, short};
 use super::super::table::Packed;
-use super::super::work::Item;
 use super::{Gone, Index, New};
 
 impl<M> Index<M> {
@@ -34,21 +33,17 @@ impl<M> Index<M> {
         true
     }
 
-    /// Puts in a file that was there at the start; all records are known. One that is gone, or older
-    /// than what is there, is removed.
-    pub(crate) fn found_file(&mut self, id: &FileId, bytes: u64, removed: bool, hot: &Hot) {
+    /// Puts in a file that was there at the start; all records are known. False if it is gone, or
+    /// older than what is there.
+    pub(crate) fn found_file(&mut self, id: &FileId, bytes: u64, removed: bool, hot: &Hot) -> bool {
         self.unproven -= bytes;
         let key = short(&id.key);
         let is_killed = |kills: &Kills| kills.killed(key, id.variant, id.sequence);
         let is_newer =
             |other: &Packed| other.variant == id.variant && other.sequence >= id.sequence;
         let killed = removed || self.kills.as_ref().is_some_and(is_killed);
-        if killed || self.table.of_key(key).iter().any(is_newer) {
-            return self.queue(Item::Unlink(*id));
-        }
-        if !self.place(id, New::File(Weak::new(), bytes), hot) {
-            self.queue(Item::Unlink(*id));
-        }
+        let is_older = killed || self.table.of_key(key).iter().any(is_newer);
+        !is_older && self.place(id, New::File(Weak::new(), bytes), hot)
     }
 
     /// Takes in what a snapshot says.

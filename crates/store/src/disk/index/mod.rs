@@ -5,6 +5,8 @@
 //! is done in the order in which the index changed.
 
 mod found;
+mod names;
+mod queue;
 mod removals;
 mod room;
 
@@ -12,6 +14,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
+use names::Names;
+#[cfg(test)]
+pub(crate) use queue::MOST;
+use queue::Queue;
 use smallvec::SmallVec;
 
 use super::file_body::FileBody;
@@ -23,7 +29,7 @@ use super::table::{Packed, Table};
 use super::work::Item;
 use crate::entry::Entry;
 use crate::events::Ages;
-use crate::key::KnownHash;
+use crate::key::{Key, KnownHash};
 
 /// The slots of one key, oldest first.
 pub(crate) type Slots<M> = SmallVec<[Slot<M>; 1]>;
@@ -73,6 +79,8 @@ pub(crate) struct Beside<M> {
     /// The large body that entries in memory read from the file.
     pub(crate) body: Weak<FileBody>,
     pub(crate) version: u32,
+    /// Its new tail waits for the writer.
+    pub(crate) tail: bool,
     /// Bytes of the file; `None` if it goes into a segment.
     pub(crate) file: Option<u64>,
 }
@@ -85,6 +93,16 @@ pub(crate) enum New<M> {
     Large(Arc<Entry<M>>, u64),
     /// In its file.
     File(Weak<FileBody>, u64),
+}
+
+/// What became of new metadata for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    Queued,
+    /// The one that was queued before will write it.
+    Joined,
+    /// There is no such file, or no more.
+    Gone,
 }
 
 /// Why a slot goes, as far as the disk has to be told.
@@ -113,9 +131,13 @@ pub(crate) struct Index<M> {
     /// Every file once with its turn, and leftovers of files that are gone.
     order: VecDeque<(u64, FileId)>,
     /// What the writer has to do.
-    queue: VecDeque<Item<M>>,
-    /// Files that get their place while nobody knows them yet: numbers and short keys.
-    announced: HashMap<u64, u64, KnownHash>,
+    queue: Queue<M>,
+    /// Files that get their place while nobody knows them yet.
+    announced: Names,
+    /// Files that nobody knows any more, until they are gone.
+    leaving: Names,
+    /// There may be files that are not even leaving.
+    strays: bool,
     /// As long as not all records are known: what those that are found must not bring back.
     pub(crate) kills: Option<Kills>,
     /// The index has forgotten segments up to this one, and their files may be there yet.
@@ -141,8 +163,10 @@ impl<M> Index<M> {
             ages: Ages::default(),
             beside: HashMap::default(),
             order: VecDeque::new(),
-            queue: VecDeque::new(),
-            announced: HashMap::default(),
+            queue: Queue::new(),
+            announced: Names::default(),
+            leaving: Names::default(),
+            strays: false,
             kills: None,
             going: None,
             records: 0,
@@ -210,32 +234,12 @@ impl<M> Index<M> {
         self.beside.get_mut(&id.sequence).filter(|beside| beside.key == id.key)
     }
 
-    /// Queues work for the writer.
-    pub(crate) fn queue(&mut self, item: Item<M>) {
-        self.queue.push_back(item);
-    }
-
-    pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
-    /// The next work, of about so many bytes.
-    pub(crate) fn take_work(&mut self, bytes: u64) -> Vec<Item<M>> {
-        let (mut taken, mut batch) = (0, Vec::new());
-        while taken < bytes
-            && let Some(item) = self.queue.pop_front()
-        {
-            taken += item.weight();
-            batch.push(item);
-        }
-        batch
-    }
-
     /// Puts an entry in, in place of the same variant. False if there is no room even then.
     pub(crate) fn place(&mut self, id: &FileId, new: New<M>, hot: &Hot) -> bool {
         let key = short(&id.key);
         if let Some(kills) = &mut self.kills {
             kills.variant(key, id.variant, id.sequence);
+            kills.changed(id.sequence);
         }
         let same = self.table.of_key(key).into_iter().find(|other| other.variant == id.variant);
         if let Some(old) = same {
@@ -256,7 +260,8 @@ impl<M> Index<M> {
         if file.is_some() {
             self.order.push_back((id.sequence, *id));
         }
-        self.beside.insert(id.sequence, Beside { key: id.key, held, body, version: 0, file });
+        let beside = Beside { key: id.key, held, body, version: 0, tail: false, file };
+        self.beside.insert(id.sequence, beside);
         let (variant, sequence) = (id.variant, id.sequence);
         self.insert(Packed { key, variant, sequence, segment: 0, offset: 0, length }, hot);
         self.tidy();
@@ -274,6 +279,38 @@ impl<M> Index<M> {
         self.beside.remove(&id.sequence);
         self.tidy();
         true
+    }
+
+    /// Holds an entry with new metadata for its file until the writer has written it.
+    pub(crate) fn change_tail(
+        &mut self,
+        key: &Key,
+        entry: &Arc<Entry<M>>,
+        file: &Arc<FileBody>,
+        size: u64,
+        has_room: bool,
+    ) -> Tail {
+        let Some(beside) = self.beside(&file.id) else { return Tail::Gone };
+        let joins = beside.tail;
+        if !joins && !has_room {
+            self.remove(&file.id);
+            return Tail::Gone;
+        }
+        beside.held = Some(Arc::clone(entry));
+        beside.version += 1;
+        beside.tail = true;
+        if joins {
+            return Tail::Joined;
+        }
+        self.queue(Item::Tail(key.clone(), Arc::clone(file), size));
+        Tail::Queued
+    }
+
+    /// What a queued tail has to say now.
+    pub(crate) fn take_tail(&mut self, id: &FileId) -> Option<Arc<Entry<M>>> {
+        let beside = self.beside(id).filter(|beside| beside.tail)?;
+        beside.tail = false;
+        beside.held.clone()
     }
 
     /// A record was copied from one place to another. False if it had gone meanwhile.

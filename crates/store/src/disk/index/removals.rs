@@ -1,7 +1,7 @@
 //! What goes, and who has to be told.
 
 use super::super::io::FileId;
-use super::super::segment::{Kind, Listed, short};
+use super::super::segment::{Kind, short};
 use super::super::table::Packed;
 use super::super::work::Item;
 use super::{Gone, Index, Slots};
@@ -9,15 +9,28 @@ use super::{Gone, Index, Slots};
 impl<M> Index<M> {
     /// A file will get its name before it gets its slot: whoever removes its key has to tell the log.
     pub(crate) fn announce(&mut self, id: &FileId) {
-        self.announced.insert(id.sequence, short(&id.key));
+        self.announced.add(id);
     }
 
     pub(crate) fn has_announced(&self) -> bool {
         !self.announced.is_empty()
     }
 
-    pub(crate) fn withdraw(&mut self, sequence: u64) {
-        self.announced.remove(&sequence);
+    /// It has its slot, or never got its name.
+    pub(crate) fn withdraw(&mut self, id: &FileId) {
+        self.announced.remove(id);
+    }
+
+    /// A file that nobody knows goes. Until it has gone whoever removes its key has to tell, or it
+    /// could be found at the next start.
+    pub(crate) fn leave(&mut self, id: &FileId) {
+        self.leaving.add(id);
+        self.queue(Item::Unlink(*id));
+    }
+
+    /// It has gone, or the log says so.
+    pub(crate) fn left(&mut self, id: &FileId) {
+        self.leaving.remove(id);
     }
 
     /// A segment goes, after all before it: from now until it has gone the log is told of whatever is
@@ -35,9 +48,9 @@ impl<M> Index<M> {
         self.going.is_some()
     }
 
-    /// True if there may be records on disk that the index does not know.
+    /// True if there may be records or files on disk that the index does not know.
     pub(crate) fn is_unsure(&self) -> bool {
-        self.kills.is_some() || self.has_going()
+        self.kills.is_some() || self.has_going() || self.strays
     }
 
     /// A file takes the place of what is older. The log has to be told of records that are not known:
@@ -64,6 +77,7 @@ impl<M> Index<M> {
         }
         if let Some(kills) = &mut self.kills {
             kills.variant(short, variant, number);
+            kills.changed(number);
         }
         if self.is_unsure() {
             self.tell(Kind::VariantGone, short, variant, number);
@@ -79,23 +93,27 @@ impl<M> Index<M> {
         true
     }
 
-    /// Forgets all variants of a key. `number` is higher than any that was given out for it.
-    pub(crate) fn remove_key(&mut self, key: &[u8; 32], number: u64) -> Slots<M> {
+    /// Forgets all variants of a key. `number` is higher than any that was given out for it. The
+    /// second value is true if there was something, or may be something that the index does not know.
+    pub(crate) fn remove_key(&mut self, key: &[u8; 32], number: u64) -> (Slots<M>, bool) {
         let slots = self.of_key(key);
         let short = short(key);
         let all = self.table.of_key(short);
-        let mut tell = self.is_unsure() || self.announced.values().any(|other| *other == short);
+        let is_named = self.announced.has_key(short) || self.leaving.has_key(short);
+        let mut tell = self.is_unsure() || is_named;
         for packed in &all {
             tell |= !self.has_file(packed);
             self.drop_slot(packed, Gone::ByItself);
         }
         if let Some(kills) = &mut self.kills {
             kills.key(short, number);
+            kills.changed(number);
         }
         if tell {
             self.tell(Kind::KeyGone, short, 0, number);
         }
-        slots
+        let counts = tell || !slots.is_empty();
+        (slots, counts)
     }
 
     /// Forgets everything, also what is not known yet. `number` is higher than all given out so far.
@@ -107,7 +125,7 @@ impl<M> Index<M> {
         if let Some(kills) = &mut self.kills {
             kills.all(number);
         }
-        self.queue.push_back(Item::Clear(number));
+        self.queue_clear(number);
     }
 
     /// Takes a slot out.
@@ -138,17 +156,12 @@ impl<M> Index<M> {
         if let Some(body) = beside.body.upgrade() {
             body.set_gone();
         }
-        self.queue.push_back(Item::Unlink(FileId { key: beside.key, variant, sequence }));
+        self.leave(&FileId { key: beside.key, variant, sequence });
     }
 
     pub(super) fn has_file(&self, packed: &Packed) -> bool {
         let &Packed { sequence, segment, .. } = packed;
         segment == 0 && self.beside.get(&sequence).is_some_and(|beside| beside.file.is_some())
-    }
-
-    pub(super) fn tell(&mut self, kind: Kind, key: u64, variant: u64, below: u64) {
-        let record = Listed { kind, key, variant, sequence: below, offset: 0, length: 0 };
-        self.queue.push_back(Item::Gone(record));
     }
 
     /// Drops the oldest variants of a key beyond so many.

@@ -4,7 +4,6 @@ use super::super::hot::Hot;
 use super::super::io::FileId;
 use super::super::segment::short;
 use super::super::table::Packed;
-use super::super::work::Item;
 use super::{Gone, Index, Oldest, Place};
 
 /// How many hot files go round once more before room is made at any price.
@@ -126,12 +125,12 @@ impl<M> Index<M> {
         let mut chances = CHANCES;
         while self.taken() + bytes > self.capacity {
             if self.kills.is_some() || !self.evict_file(&mut chances, hot) {
-                self.queue.push_back(Item::Trim);
+                self.trim();
                 return false;
             }
         }
         if self.segments > 0 && self.taken() + bytes + self.spare > self.capacity {
-            self.queue.push_back(Item::Trim);
+            self.trim();
         }
         true
     }

@@ -28,12 +28,14 @@ const BATCH: u64 = 1 << 20;
 /// Work for the writer.
 pub(crate) enum Item<M> {
     /// An entry goes into a segment.
-    Record(Pending<M>),
+    Record(Box<Pending<M>>),
     /// An entry in memory goes to a file of its own.
-    Large(Pending<M>),
-    /// The file of an entry gets its metadata.
-    Tail(Key, Arc<Entry<M>>, Arc<FileBody>),
+    Large(Box<Pending<M>>),
+    /// A file gets the metadata of the entry that is held for it; so many bytes were queued.
+    Tail(Key, Arc<FileBody>, u64),
     Unlink(FileId),
+    /// Files that a start found, and that are not wanted.
+    Leftovers(Vec<FileId>),
     /// The log has to say that something is gone.
     Gone(Listed),
     /// Everything with lower numbers is gone.
@@ -55,6 +57,7 @@ impl<M> Item<M> {
     pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::Record(pending) | Self::Large(pending) => pending.size,
+            Self::Tail(_, _, size) => *size,
             _ => 64,
         }
     }
@@ -95,6 +98,7 @@ impl<M: Meta> Disk<M> {
     /// Does all that is queued.
     pub(crate) fn work(&self) {
         let mut writer = self.writer();
+        self.index().begin_work();
         loop {
             let batch = self.index().take_work(BATCH);
             if batch.is_empty() {
@@ -118,8 +122,12 @@ impl<M: Meta> Disk<M> {
         }
         match item {
             Item::Large(pending) => self.write_large(&pending),
-            Item::Tail(key, entry, file) => self.write_tail(&key, &entry, &file),
+            Item::Tail(key, file, size) => {
+                self.write_tail(&key, &file);
+                self.unqueue(size);
+            }
             Item::Unlink(id) => self.unlink(writer, id),
+            Item::Leftovers(all) => all.into_iter().for_each(|id| self.unlink(writer, id)),
             Item::Clear(number) => self.empty_log(writer, number),
             Item::Trim => self.keep_spare(writer, &mut 0),
             Item::Record(_) | Item::Gone(_) => (),
@@ -139,7 +147,7 @@ impl<M: Meta> Disk<M> {
         if writer.said
             || !sealed
             || !is_true
-            || index.has_work()
+            || index.waiting() > 0
             || self.segments.numbers().is_empty()
         {
             return;
@@ -153,10 +161,8 @@ impl<M: Meta> Disk<M> {
 
     /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
     /// the next look-up finds out; a reader of the body does not mind.
-    fn write_tail(&self, key: &Key, entry: &Arc<Entry<M>>, file: &FileBody) {
-        if !self.is_held(&file.id, entry) {
-            return;
-        }
+    fn write_tail(&self, key: &Key, file: &FileBody) {
+        let Some(entry) = self.index().take_tail(&file.id) else { return };
         let mut meta = Vec::new();
         entry.meta().encode(&mut meta);
         let trailers = entry.tail().unwrap_or_default();
@@ -169,7 +175,7 @@ impl<M: Meta> Disk<M> {
         }
         let is_missing = matches!(&written, Err(e) if e.kind() == io::ErrorKind::NotFound);
         // Unless a reader found out at the same time, and counted it.
-        if self.settle(&file.id, entry, written.is_ok()) && is_missing {
+        if self.settle(&file.id, &entry, written.is_ok()) && is_missing {
             self.io.counters.damaged(Damage::Missing);
         }
     }

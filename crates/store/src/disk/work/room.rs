@@ -102,7 +102,8 @@ impl<M: Meta> Disk<M> {
     /// The marker is there as long as no removal is owed, and names the newest segment.
     pub(super) fn put_marker(&self, writer: &mut Writer<M>) -> bool {
         let number = writer.log.number().unwrap_or(0);
-        if writer.owed.is_empty() && writer.gone.is_empty() && writer.marker.put(number).is_err() {
+        let owes = !writer.owed.is_empty() || !writer.gone.is_empty() || self.index().has_strays();
+        if !owes && writer.marker.put(number).is_err() {
             self.failed();
             return false;
         }

@@ -1,0 +1,154 @@
+//! What waits for a disk that hangs is bounded, and what could not be removed meanwhile stays away.
+
+use super::*;
+use crate::disk::{MOST, Op};
+
+/// Files on which a thread waits at its gate before these operations.
+fn waiting_at<const N: usize>(gates: [(&Arc<Gate>, &'static str, &'static [Op]); N]) -> Files {
+    let gates = gates.map(|(gate, thread, ops)| (Arc::clone(gate), thread, ops));
+    Files::failing(move |op| {
+        for (gate, thread, ops) in &gates {
+            if std::thread::current().name() == Some(*thread) && ops.contains(&op) {
+                gate.pass();
+            }
+        }
+        None
+    })
+}
+
+const CHANGES: &[Op] = &[Op::Create, Op::Write, Op::Rename, Op::Unlink, Op::Open];
+
+fn put_now(store: &Store<Label>, key: Key, text: &str, body: &[u8]) {
+    let mut fill = store.begin(key, label("v", text), None).unwrap();
+    assert!(fill.try_write(&Bytes::copy_from_slice(body)));
+    assert!(matches!(fill.commit_now(b""), Ok((_, Committed::Stored))));
+}
+
+/// What a process finds that starts after this one was killed, with room for all that is there; as
+/// long as its directory is there.
+fn killed(setup: &Setup) -> (Store<Label>, Setup) {
+    let mut copy = setup.copy();
+    copy.options.disk.as_mut().unwrap().capacity = 256 * MIB;
+    (recovered(copy.open()), copy)
+}
+
+/// A store with a large body in a file, whose disk hangs from now on.
+async fn hanging(setup: &mut Setup, gate: &Arc<Gate>) -> Store<Label> {
+    setup.options.disk_patience = Duration::from_secs(2);
+    setup.files = waiting_at([(gate, "store-writer", CHANGES)]);
+    let store = setup.open();
+    stored(&store, &key("large"), label("v", "older"), &body(1, 9 * MIB)).await;
+    store.flush().await;
+    gate.set(true);
+    store
+}
+
+fn freshen(store: &Store<Label>, text: &str) {
+    let found = store.peek(b"large").unwrap();
+    let (large, fresh) = (found.iter().next().unwrap(), label("v", text));
+    assert!(store.replace_meta(&key("large"), large, fresh).is_some());
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_changes_wait_in_little_memory_for_a_disk_that_hangs() {
+    let gate = Arc::new(Gate::default());
+    let mut setup = Setup::new(64 * MIB, 256 * MIB);
+    let store = hanging(&mut setup, &gate).await;
+    let (mut most_jobs, mut most_items) = (0, 0);
+    for number in 0..100_000_u64 {
+        let name = key(&format!("number {}", number / 4 % 10_000));
+        match number % 4 {
+            0 | 1 => put_now(&store, name, "", b"a short body"),
+            2 => _ = store.remove(&name),
+            _ => freshen(&store, &number.to_string()),
+        }
+        let (jobs, items) = store.waiting();
+        (most_jobs, most_items) = (most_jobs.max(jobs), most_items.max(items));
+    }
+    // As many entries as may wait, the removals of each, one tail.
+    assert!(most_jobs <= 1 && most_items <= 3 * 8192, "{most_jobs} jobs, {most_items} items");
+    gate.set(false);
+    store.flush().await;
+    assert_eq!(store.waiting(), (0, 0));
+    assert_eq!(get(&killed(&setup).0, &key("large"), "v").await.unwrap().0, "99999");
+}
+
+#[tokio::test]
+async fn a_file_whose_new_metadata_finds_no_room_in_the_queue_is_forgotten() {
+    let gate = Arc::new(Gate::default());
+    let mut setup = Setup::new(64 * MIB, 256 * MIB);
+    let store = hanging(&mut setup, &gate).await;
+    (0..8192).for_each(|number| put_now(&store, key(&number.to_string()), "", b"x"));
+    freshen(&store, "newer");
+    assert_eq!(store.stats().queue_full_skips, 1);
+    assert!(find(&store, &key("large"), "v").await.is_none(), "not with the older metadata");
+    gate.set(false);
+    store.flush().await;
+    assert!(setup.objects().is_empty());
+}
+
+#[tokio::test]
+async fn with_more_removals_than_may_wait_all_is_given_up_and_nothing_comes_back() {
+    let setup = Setup::quick(0, 64 * MIB);
+    let store = setup.open();
+    for name in ["a", "b", "c"] {
+        stored(&store, &key(name), label("v", ""), b"small").await;
+    }
+    stored(&store, &key("large"), label("v", ""), &body(1, MIB)).await;
+    store.flush().await;
+    // Until all is known every removal is told.
+    let mut setup = setup.copy();
+    setup.options.disk_patience = Duration::from_millis(100);
+    let (unknown, unwritten) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    setup.files = waiting_at([
+        (&unknown, "store-finder", &[Op::Read]),
+        (&unwritten, "store-writer", CHANGES),
+    ]);
+    unknown.set(true);
+    unwritten.set(true);
+    let store = setup.open();
+    let (mut removed, mut before) = (0_u64, 0);
+    loop {
+        store.remove(&key(&removed.to_string()));
+        removed += 1;
+        let (jobs, items) = store.waiting();
+        assert!(jobs <= 1 && items <= MOST, "{jobs} jobs, {items} items");
+        if before > 1000 && items < before / 2 {
+            break;
+        }
+        before = items;
+    }
+    unwritten.set(false);
+    store.flush().await;
+    let (killed, _copy) = killed(&setup);
+    for name in ["a", "b", "c", "large"] {
+        assert!(find(&killed, &key(name), "v").await.is_none(), "{name}");
+    }
+    unknown.set(false);
+    let store = recovered(store);
+    store.flush().await;
+    stored(&store, &key("a"), label("v", "again"), b"small").await;
+    assert!(setup.objects().is_empty() && get(&store, &key("a"), "v").await.is_some());
+}
+
+#[tokio::test]
+async fn what_was_evicted_and_then_removed_stays_away_although_its_file_is_still_there() {
+    let gate = Arc::new(Gate::default());
+    let mut setup = Setup::new(0, 4 * MIB);
+    setup.options.disk_patience = Duration::from_secs(2);
+    setup.files = waiting_at([(&gate, "store-writer", &[Op::Unlink])]);
+    let store = setup.open();
+    stored(&store, &key("evicted"), label("v", ""), &body(1, MIB)).await;
+    gate.set(true);
+    for number in 0..4 {
+        stored(&store, &key(&number.to_string()), label("v", ""), &body(number, MIB)).await;
+    }
+    assert!(find(&store, &key("evicted"), "v").await.is_none());
+    assert_eq!(setup.objects().len(), 5);
+    assert_eq!(store.remove(&key("evicted")), 0);
+    store.recorded().await;
+    assert!(find(&killed(&setup).0, &key("evicted"), "v").await.is_none());
+    gate.set(false);
+    store.flush().await;
+    assert_eq!(setup.objects().len(), 3);
+}
