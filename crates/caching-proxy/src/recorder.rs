@@ -1,6 +1,6 @@
 //! From the proxy's events to lines: copies what is said and leaves the rest to the log's thread.
 
-use proxy::events::{Recorder, Served, Trouble};
+use proxy::events::{Notice, Recorder, Served, Trouble};
 
 use crate::output::{self, Event, Level, Log};
 
@@ -48,5 +48,9 @@ impl Recorder for AccessLog {
             message: trouble.message.to_owned(),
             times: trouble.times,
         });
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        self.log.say(Event::Notice { code: notice.code, message: notice.message.to_owned() });
     }
 }

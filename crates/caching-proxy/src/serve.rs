@@ -7,15 +7,18 @@ use std::{io, thread};
 
 use policy::Rules;
 use proxy::clock::Clock;
+use proxy::events::Counts;
 use proxy::purge::Purge;
-use proxy::{Limits, OriginUrl, Running, Settings, StartError};
+use proxy::{
+    HandshakeFailure, Limits, Listen, OriginUrl, Running, Settings, StartError, TlsSettings,
+};
 use serde_json::{Value, json};
 use store::DiskOptions;
 
 use crate::cli::Serve;
 use crate::cli::environment::{Lookup, base_directory};
 use crate::control::{BindError, Commands, Request, Server};
-use crate::output::{self, Event, Log, Ready, Style, Writer};
+use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer, rfc3339};
 use crate::recorder::AccessLog;
 use crate::signals;
 use crate::state::{self, Claim, InstanceName, StateError};
@@ -53,7 +56,10 @@ impl From<StartError> for ServeError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Listen { address, source } => Self::Listen { address, source },
-            StartError::Store(_) | StartError::Tls(_) | StartError::Thread(_) => Self::Start(error),
+            StartError::Store(_)
+            | StartError::Certificate(_)
+            | StartError::Tls(_)
+            | StartError::Thread(_) => Self::Start(error),
         }
     }
 }
@@ -79,7 +85,7 @@ fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Claim, StateError> {
         return Claim::take(directory);
     }
     let base = base_directory(environment).ok_or(StateError::NoHome)?;
-    state::claim_below(&base, &InstanceName::new(&serve.origin, serve.listen))
+    state::claim_below(&base, &InstanceName::new(&serve.origin, serve.first))
 }
 
 fn until_signalled(
@@ -93,8 +99,17 @@ fn until_signalled(
     let (log, writer) = open_log(&serve, environment)?;
     let drain = serve.drain;
     let mut ready = ready(&serve, claim);
+    let serve_files = serve.tls.is_some();
     let running = proxy::start(settings(serve, claim), Arc::new(AccessLog::new(log.clone())))?;
-    ready.listen = running.local_addr();
+    for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
+        place.address = *address;
+    }
+    if serve_files {
+        signals::on_hangup({
+            let handle = running.handle();
+            move || handle.reload_certificates()
+        })?;
+    }
     let commands = Arc::new(Steering { handle: running.handle(), log: log.clone() });
     let control = claim.map(|claim| Server::start(claim, commands)).transpose()?;
     let hint = hint(&ready).map(Event::Hint);
@@ -132,7 +147,7 @@ fn workers(serve: &Serve) -> usize {
 
 fn ready(serve: &Serve, claim: Option<&Claim>) -> Ready {
     Ready {
-        listen: serve.listen,
+        answers: places(serve),
         origin: serve.origin.to_string(),
         directory: claim.map(|claim| PathBuf::from(claim.directory())),
         memory: serve.memory,
@@ -142,12 +157,31 @@ fn ready(serve: &Serve, claim: Option<&Claim>) -> Ready {
     }
 }
 
+/// The places of [`listeners`], in the same order.
+fn places(serve: &Serve) -> Vec<Place> {
+    let speaks = |listen: &Listen| match listen.speaks {
+        proxy::Speaks::Http => Speaks::Http,
+        proxy::Speaks::Https(_) => Speaks::Https,
+    };
+    let place = |listen: &Listen| Place { speaks: speaks(listen), address: listen.address };
+    listeners(serve).iter().map(place).collect()
+}
+
+fn listeners(serve: &Serve) -> Vec<Listen> {
+    let plain = serve.listen.map(Listen::plain);
+    let tls = serve.tls.as_ref().map(|tls| Listen {
+        address: tls.listen,
+        speaks: proxy::Speaks::Https(TlsSettings::new(tls.pairs.clone())),
+    });
+    plain.into_iter().chain(tls).collect()
+}
+
 fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
     let disk = serve.disk.zip(claim);
     let disk = disk.map(|(size, claim)| DiskOptions { directory: claim.store(), capacity: size.0 });
     let default_ttl = Some(serve.ttl.0).filter(|ttl| !ttl.is_zero());
     Settings {
-        listen: serve.listen,
+        listen: listeners(&serve),
         workers: workers(&serve),
         store: store::Options { memory: serve.memory.0, disk, ..store::Options::default() },
         rules: Rules {
@@ -208,6 +242,26 @@ impl Steering {
         json!({ "purged": what, "soft": soft })
     }
 
+    /// What happened in TLS, and what is served there.
+    fn tls(&self, counts: &Counts) -> Value {
+        let failures = HandshakeFailure::ALL.iter().zip(counts.handshake_failures);
+        let failures = failures.map(|(why, count)| (why.code().to_owned(), json!(count)));
+        let certificates = self.handle.certificates();
+        let certificates = certificates.iter().map(|certificate| {
+            json!({
+                "file": certificate.file.display().to_string(),
+                "names": certificate.names,
+                "not_after": rfc3339(certificate.not_after.as_millis()),
+                "not_after_seconds": certificate.not_after.as_millis() / 1000,
+            })
+        });
+        json!({
+            "handshakes": counts.handshakes,
+            "failures": Value::Object(failures.collect()),
+            "certificates": certificates.collect::<Vec<_>>(),
+        })
+    }
+
     fn stats(&self) -> Value {
         let (counts, store) = (self.handle.counts(), self.handle.store_stats());
         let damaged =
@@ -220,6 +274,7 @@ impl Steering {
             "cut": counts.cut,
             "connections": counts.connections,
             "bytes": counts.bytes,
+            "tls": self.tls(&counts),
             "store": {
                 "memory_entries": store.memory_entries,
                 "memory_bytes": store.memory_bytes,

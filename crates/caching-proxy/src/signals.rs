@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once.
+//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once. SIGHUP has
+//! certificates read again.
 
 use std::io;
 use std::process;
@@ -45,6 +46,23 @@ pub(crate) fn watch() -> io::Result<Receiver<Signal>> {
     let named = thread::Builder::new().name("signals".to_owned());
     named.spawn(move || runtime.block_on(relay(interrupts, terminations, first)))?;
     Ok(seen)
+}
+
+/// Calls `reload` at each SIGHUP, which otherwise ends the program.
+pub(crate) fn on_hangup(reload: impl Fn() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let mut hangups = signal(SignalKind::hangup())?;
+    drop(entered);
+    let named = thread::Builder::new().name("hangups".to_owned());
+    named.spawn(move || {
+        runtime.block_on(async {
+            while hangups.recv().await.is_some() {
+                reload();
+            }
+        });
+    })?;
+    Ok(())
 }
 
 async fn relay(mut interrupts: Stream, mut terminations: Stream, first: SyncSender<Signal>) {

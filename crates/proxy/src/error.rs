@@ -313,6 +313,15 @@ pub(crate) enum Refusal {
         /// [`crate::Limits::head_timeout`].
         limit: Duration,
     },
+    /// HTTP came where TLS was expected.
+    #[error("this port speaks HTTP inside TLS alone; ask for https:// in place of http://")]
+    PlainHttp,
+    /// The target's scheme is not that of the connection.
+    #[error("the target's scheme is not {scheme}, which is what this connection is for")]
+    Misdirected {
+        /// The scheme of the connection.
+        scheme: &'static str,
+    },
     /// A method that a reverse proxy does not serve.
     #[error("CONNECT is not served here: this is a reverse proxy")]
     Connect,
@@ -330,6 +339,8 @@ impl Refusal {
         match self {
             Self::Malformed(bad) => bad.code(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
+            Self::PlainHttp => Denial::PlainHttp.code(),
+            Self::Misdirected { .. } => Denial::Misdirected.code(),
             Self::Connect => Denial::Connect.code(),
             Self::TraceContent => Denial::TraceContent.code(),
             Self::OnlyIfCached => Refused::OnlyIfCached.code(),
@@ -341,6 +352,8 @@ impl Refusal {
         match self {
             Self::Malformed(bad) => bad.status(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
+            Self::PlainHttp => Denial::PlainHttp.status(),
+            Self::Misdirected { .. } => Denial::Misdirected.status(),
             Self::Connect => Denial::Connect.status(),
             Self::TraceContent => Denial::TraceContent.status(),
             Self::OnlyIfCached => 504,
@@ -351,6 +364,8 @@ impl Refusal {
     pub(crate) fn proxy_error(&self) -> ProxyError {
         let error = match self {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
+            Self::PlainHttp => Denial::PlainHttp.error_type(),
+            Self::Misdirected { .. } => Denial::Misdirected.error_type(),
             Self::Connect => Denial::Connect.error_type(),
             Self::TraceContent => Denial::TraceContent.error_type(),
             //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.16

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::front::tls::HandshakeFailure;
+
 /// A request that was answered. Feeds the access log.
 #[derive(Debug)]
 pub struct Served<'a> {
@@ -44,6 +46,15 @@ pub struct Trouble<'a> {
     pub times: u64,
 }
 
+/// Something good to know.
+#[derive(Debug)]
+pub struct Notice<'a> {
+    /// A stable code.
+    pub code: &'static str,
+    /// The whole story in one line.
+    pub message: &'a str,
+}
+
 /// Takes the events. Called on the threads that serve requests: it must not wait.
 pub trait Recorder: Send + Sync + 'static {
     /// Whether [`Recorder::served`] is of any use; if not, the clock is not even read.
@@ -52,6 +63,8 @@ pub trait Recorder: Send + Sync + 'static {
     fn served(&self, served: &Served<'_>);
     /// Something went wrong; at most once a second per code.
     fn trouble(&self, trouble: &Trouble<'_>);
+    /// Something happened that is no trouble. Never called on a thread that serves requests.
+    fn notice(&self, _notice: &Notice<'_>) {}
 }
 
 /// Counts since the start. One set per worker, so that no two cores write to one cache line.
@@ -64,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) cut: AtomicU64,
     pub(crate) connections: AtomicU64,
+    pub(crate) handshakes: AtomicU64,
+    pub(crate) handshake_failures: [AtomicU64; HandshakeFailure::ALL.len()],
     pub(crate) bytes: AtomicU64,
 }
 
@@ -82,6 +97,10 @@ pub struct Counts {
     pub cut: u64,
     /// Client connections accepted.
     pub connections: u64,
+    /// TLS handshakes with clients that were completed.
+    pub handshakes: u64,
+    /// Those that came to nothing, in the order of [`HandshakeFailure::ALL`].
+    pub handshake_failures: [u64; HandshakeFailure::ALL.len()],
     /// Bytes sent to clients.
     pub bytes: u64,
 }
@@ -100,6 +119,10 @@ impl Counts {
         self.refused += read(&counters.refused);
         self.cut += read(&counters.cut);
         self.connections += read(&counters.connections);
+        self.handshakes += read(&counters.handshakes);
+        for (sum, counter) in self.handshake_failures.iter_mut().zip(&counters.handshake_failures) {
+            *sum += read(counter);
+        }
         self.bytes += read(&counters.bytes);
     }
 }

@@ -114,6 +114,10 @@ failures! {
     Denial {
         /// The request head did not arrive in time.
         HeadTimeout = "head-timeout", 408, "http_request_error";
+        /// The client spoke HTTP without TLS to a port for TLS.
+        PlainHttp = "plain-http", 400, "http_request_error";
+        /// The target names another scheme than that of the connection it came by.
+        Misdirected = "misdirected", 421, "http_request_error";
         /// CONNECT asks a forward proxy for a tunnel; this is a reverse proxy.
         Connect = "connect-refused", 501, "proxy_internal_response";
         /// A TRACE request brings content, which none may have (RFC 9110 §9.3.8).

@@ -85,7 +85,14 @@ impl RequestHead {
     }
 
     /// Takes over what the codec found in `buf`, reusing this head's buffers.
-    pub(crate) fn adopt(&mut self, buf: &[u8], head: &http1::RequestHead, spans: &[FieldSpan]) {
+    pub(crate) fn adopt(
+        &mut self,
+        scheme: Scheme,
+        buf: &[u8],
+        head: &http1::RequestHead,
+        spans: &[FieldSpan],
+    ) {
+        self.scheme = scheme;
         self.method = Method::parse(head.method.of(buf));
         self.version = head.version;
         self.authority.clear();

@@ -17,13 +17,16 @@ mod request;
 mod server;
 mod settings;
 mod store_watch;
+mod tls;
 mod trouble;
 mod untrusted;
 mod worker;
 
 pub use self::entry::StoredHead;
+pub use self::front::tls::HandshakeFailure;
 pub use self::head::Scheme;
 pub use self::origin::tls::TlsSetupError;
 pub use self::origin::{OriginUrl, OriginUrlError};
 pub use self::server::{Drained, Handle, Running, StartError, start};
-pub use self::settings::{Limits, Settings};
+pub use self::settings::{Limits, Listen, Settings, Speaks};
+pub use self::tls::{CertificateInfo, ClientAuth, PairError, PairFiles, TlsSettings};

@@ -1,7 +1,7 @@
 //! Starts and stops a proxy, and the handle by which it is steered.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::entry::StoredHead;
 use crate::events::{Counters, Counts, Recorder};
-use crate::front::listener;
+use crate::front::{Front, listener};
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
 use crate::purge::{About, Purge};
@@ -20,9 +20,11 @@ use crate::request::aliases::Aliases;
 use crate::request::flights::Flights;
 use crate::request::invalidations::Invalidations;
 use crate::request::key_memory::KeyMemory;
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings, Speaks};
+use crate::tls::watch::{self, Bell};
+use crate::tls::{CertificateInfo, Certificates, PairError};
 use crate::trouble::Troubles;
-use crate::worker::{self, Shared, Worker};
+use crate::worker::{self, Door, Shared, Worker};
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum StartError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// A certificate, a key or a list of authorities is no good.
+    #[error(transparent)]
+    Certificate(#[from] PairError),
     /// TLS to the origin cannot work.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
@@ -48,7 +53,7 @@ pub enum StartError {
 
 /// A running proxy. Dropping it without [`Running::stop`] stops it without waiting.
 pub struct Running {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     handle: Handle,
     stops: Vec<Arc<Notify>>,
     alive: mpsc::Receiver<()>,
@@ -60,6 +65,8 @@ pub struct Handle {
     shared: Arc<Shared>,
     origin: Arc<origin::Shared>,
     counters: Arc<[Arc<Counters>]>,
+    certificates: Arc<[Arc<Certificates>]>,
+    bell: Bell,
 }
 
 /// How a stop went.
@@ -71,13 +78,41 @@ pub enum Drained {
     Cut,
 }
 
+/// Where clients come in.
+struct Entrance {
+    addresses: Vec<SocketAddr>,
+    /// Each with a listener for each worker.
+    doors: Vec<Door<Vec<TcpListener>>>,
+    certificates: Vec<Arc<Certificates>>,
+}
+
+impl Entrance {
+    fn open(listen: Vec<Listen>, workers: usize) -> Result<Self, StartError> {
+        let (mut addresses, mut doors, mut certificates) = (Vec::new(), Vec::new(), Vec::new());
+        for Listen { address, speaks } in listen {
+            let front = match speaks {
+                Speaks::Http => Front::Plain,
+                Speaks::Https(settings) => {
+                    let loaded = Certificates::load(settings)?;
+                    certificates.push(Arc::clone(&loaded));
+                    Front::Tls(loaded)
+                }
+            };
+            let listener = listener::bind(address, workers)
+                .map_err(|source| StartError::Listen { address, source })?;
+            let bound = listener.first().and_then(|listener| listener.local_addr().ok());
+            addresses.push(bound.unwrap_or(address));
+            doors.push(Door { listener, front });
+        }
+        Ok(Self { addresses, doors, certificates })
+    }
+}
+
 /// Opens the store, binds the address and starts the workers.
 pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
     let Settings { listen, origin, workers, store, rules, limits, clock } = settings;
     let workers = workers.max(1);
-    let listeners = listener::bind(listen, workers)
-        .map_err(|source| StartError::Listen { address: listen, source })?;
-    let bound = listeners.first().and_then(|listener| listener.local_addr().ok());
+    let Entrance { addresses, mut doors, certificates } = Entrance::open(listen, workers)?;
     let origin = origin::Shared::new(origin, limits.clone())?;
     let aliases = Aliases::since(clock.now());
     let shared = Arc::new(Shared {
@@ -92,21 +127,28 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         unrefreshable: KeyMemory::new(limits.refresh_pause),
         part_fills: Arc::default(),
         invalidations: Invalidations::new(),
-        recorder,
+        recorder: Arc::clone(&recorder),
         troubles: Troubles::default(),
         draining: AtomicBool::new(false),
         limits,
     });
     let (alive, all_gone) = mpsc::channel(1);
     let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+    let bell = watch::start(certificates.clone(), shared.clock.clone(), recorder)
+        .map_err(StartError::Thread)?;
     let handle = Handle {
         shared: Arc::clone(&shared),
         origin: Arc::clone(&origin),
         counters: Arc::clone(&counters),
+        certificates: certificates.into(),
+        bell,
     };
-    let mut running =
-        Running { address: bound.unwrap_or(listen), handle, stops: Vec::new(), alive: all_gone };
-    for (number, (listener, counters)) in listeners.into_iter().zip(counters.iter()).enumerate() {
+    let mut running = Running { addresses, handle, stops: Vec::new(), alive: all_gone };
+    for (number, counters) in counters.iter().enumerate() {
+        let own = doors.iter_mut().filter_map(|door| {
+            Some(Door { listener: door.listener.pop()?, front: door.front.clone() })
+        });
+        let own = own.collect();
         let worker = Worker::new(
             Arc::clone(&shared),
             Origin::new(Arc::clone(&origin)),
@@ -115,7 +157,7 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         );
         let stop = Arc::new(Notify::new());
         running.stops.push(Arc::clone(&stop));
-        let thread = worker::spawn(worker, listener, stop, alive.clone(), number);
+        let thread = worker::spawn(worker, own, stop, alive.clone(), number);
         // The thread ends by itself once it is stopped and its connections are gone. If one cannot
         // be started, the others end when `running` is dropped.
         thread.map_err(StartError::Thread)?;
@@ -132,9 +174,15 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Where it listens; tells the port that the system picked.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where the first listener is; tells the port that the system picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        let nowhere = (Ipv4Addr::UNSPECIFIED, 0).into();
+        self.addresses.first().copied().unwrap_or(nowhere)
+    }
+
+    /// Where all are, in the order of the settings.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// A handle to steer it by.
@@ -197,6 +245,16 @@ impl Handle {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         runtime.block_on(self.shared.store.flush());
         Ok(())
+    }
+
+    /// The certificates that are being served.
+    pub fn certificates(&self) -> Vec<CertificateInfo> {
+        self.certificates.iter().flat_map(|certificates| certificates.infos()).collect()
+    }
+
+    /// Has the files of certificates read again, whether they look changed or not. Does not wait.
+    pub fn reload_certificates(&self) {
+        self.bell.ring();
     }
 
     /// What the store holds and what happened to it.

@@ -7,11 +7,12 @@ use policy::Rules;
 
 use crate::clock::Clock;
 use crate::origin::OriginUrl;
+use crate::tls::TlsSettings;
 
 /// Everything a running proxy needs to know.
 pub struct Settings {
-    /// Where to listen; port 0 lets the system pick one.
-    pub listen: SocketAddr,
+    /// Where to listen, and what is spoken there.
+    pub listen: Vec<Listen>,
     /// Where requests are forwarded to.
     pub origin: OriginUrl,
     /// Threads that serve requests, each with its own listener and origin connections.
@@ -26,11 +27,38 @@ pub struct Settings {
     pub clock: Clock,
 }
 
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where; port 0 lets the system pick one.
+    pub address: SocketAddr,
+    /// What.
+    pub speaks: Speaks,
+}
+
+impl Listen {
+    /// Plain HTTP.
+    pub const fn plain(address: SocketAddr) -> Self {
+        Self { address, speaks: Speaks::Http }
+    }
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// HTTP.
+    Http,
+    /// HTTP inside TLS.
+    Https(TlsSettings),
+}
+
 /// The bounds on every wait and every queue, by the names used in documents and errors.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The bounds on message heads and chunk framing.
     pub http1: http1::Limits,
+    /// How long a client's TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// From the first byte of a request head to its last.
     pub head_timeout: Duration,
     /// How long a client connection may wait for its next request.
@@ -78,6 +106,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             http1: http1::Limits::default(),
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),

@@ -1,8 +1,10 @@
 //! One thread that serves requests, and what it shares with the others.
 
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -17,8 +19,8 @@ use crate::clock::Clock;
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::events::{Counters, Recorder, add};
-use crate::front;
 use crate::front::deliver::Broken;
+use crate::front::{self, Front};
 use crate::ids::Ids;
 use crate::origin::Origin;
 use crate::request::aliases::Aliases;
@@ -148,6 +150,13 @@ impl Worker {
         self.shared.draining.load(Ordering::Relaxed)
     }
 
+    /// Waits until draining begins.
+    pub(crate) async fn drains(&self) {
+        while !self.is_draining() {
+            self.wake_idle.notified().await;
+        }
+    }
+
     /// Tells that a response broke on its way to a client. A fill that broke was told already.
     pub(crate) fn broke(&self, broken: &Broken) {
         match broken {
@@ -171,29 +180,41 @@ impl Worker {
     }
 }
 
+/// A listener of one worker.
+pub(crate) struct Door<L> {
+    pub(crate) listener: L,
+    pub(crate) front: Front,
+}
+
 /// Starts the thread of one worker. It ends when `stop` is notified and the last connection is
 /// closed, which it says by dropping `alive`.
 pub(crate) fn spawn(
     worker: Arc<Worker>,
-    listener: TcpListener,
+    doors: Vec<Door<TcpListener>>,
     stop: Arc<Notify>,
     alive: mpsc::Sender<()>,
     number: usize,
 ) -> io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = {
+    let doors: io::Result<Vec<_>> = {
         let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
+        let open = |Door { listener, front }| {
+            Ok(Door { listener: tokio::net::TcpListener::from_std(listener)?, front })
+        };
+        doors.into_iter().map(open).collect()
     };
+    let doors = doors?;
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         runtime.block_on(async move {
             tokio::select! {
-                () = accept(&worker, &listener, &alive) => {}
+                () = accept(&worker, &doors, &alive) => {}
                 () = sweep(&worker) => {}
                 () = store_watch::watch(&worker.shared), if number == 0 => {}
                 () = stop.notified() => {}
             }
-            take_waiting(&worker, listener, &alive);
+            for door in doors {
+                take_waiting(&worker, door, &alive);
+            }
             drop(alive);
             worker.wake_idle.notify_waiters();
             finish(&worker).await;
@@ -212,25 +233,40 @@ async fn finish(worker: &Arc<Worker>) {
 
 /// Takes the connections that have been made and not accepted yet, before the socket is closed and
 /// would reset them.
-fn take_waiting(worker: &Arc<Worker>, listener: tokio::net::TcpListener, alive: &mpsc::Sender<()>) {
+fn take_waiting(
+    worker: &Arc<Worker>,
+    Door { listener, front }: Door<tokio::net::TcpListener>,
+    alive: &mpsc::Sender<()>,
+) {
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, peer)) = listener.accept() {
+    while let Ok((stream, client)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            admit(worker, stream, peer, alive.clone());
+            welcome(worker, &front, (stream, client), alive);
         }
     }
 }
 
 async fn accept(
     worker: &Arc<Worker>,
-    listener: &tokio::net::TcpListener,
+    doors: &[Door<tokio::net::TcpListener>],
     alive: &mpsc::Sender<()>,
 ) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(worker, stream, peer, alive.clone()),
+    // Each time another one is asked first, so that a crowd at one door does not block the others.
+    for turn in (0..doors.len()).cycle() {
+        let (front, accepted) = poll_fn(|cx| {
+            let (before, from) = doors.split_at(turn);
+            for door in from.iter().chain(before) {
+                if let Poll::Ready(accepted) = door.listener.poll_accept(cx) {
+                    return Poll::Ready((&door.front, accepted));
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        match accepted {
+            Ok(accepted) => welcome(worker, front, accepted, alive),
             Err(error) => {
                 let message = format!("accepting a connection: {error}");
                 let recorder = &*worker.shared.recorder;
@@ -241,15 +277,16 @@ async fn accept(
     }
 }
 
-fn admit(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr, alive: mpsc::Sender<()>) {
+fn welcome(
+    worker: &Arc<Worker>,
+    front: &Front,
+    (stream, client): (TcpStream, SocketAddr),
+    alive: &mpsc::Sender<()>,
+) {
     add(&worker.counters.connections, 1);
     // Failure means that the peer is gone, which reading will tell.
     let _ = stream.set_nodelay(true);
-    let worker = Arc::clone(worker);
-    tokio::spawn(async move {
-        front::http1::serve(&worker, stream, peer).await;
-        drop(alive);
-    });
+    front::admit(Arc::clone(worker), front, stream, client, alive.clone());
 }
 
 async fn sweep(worker: &Worker) {

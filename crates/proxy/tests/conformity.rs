@@ -36,7 +36,7 @@ impl Site {
     fn before(origin: &Origin, rules: Rules) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&origin.url()).unwrap(),
             workers: 1,
             store: store::Options::default(),

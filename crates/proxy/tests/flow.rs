@@ -41,7 +41,7 @@ impl Site {
     fn at(origin: &str) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(origin).unwrap(),
             workers: 2,
             store: store::Options::default(),

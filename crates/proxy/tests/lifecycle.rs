@@ -40,7 +40,7 @@ impl Site {
     fn with(origin: &Origin, rules: Rules, limits: Limits) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&origin.url()).unwrap(),
             workers: 1,
             store: store::Options::default(),

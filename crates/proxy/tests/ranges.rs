@@ -52,7 +52,7 @@ impl Site {
     fn with(origin: &Origin, store: store::Options) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let settings = Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&origin.url()).unwrap(),
             workers: 1,
             store,

@@ -137,6 +137,20 @@ impl Binary {
         port.parse().expect("the ready line's URL ends with a port")
     }
 
+    /// A text of its ready line, such as `tls_url`.
+    pub fn ready(&self, member: &str) -> Option<String> {
+        let text = self.stderr();
+        text_member(text.lines().find(|line| line.contains(r#""event":"ready""#))?, member)
+    }
+
+    /// Waits until it has written this to standard error; says whether it did.
+    pub fn says(&self, what: &str) -> bool {
+        let state = self.log.state.lock().unwrap();
+        let silent = |state: &mut LogState| !state.text.contains(what) && !state.ended;
+        let (state, _) = self.log.changed.wait_timeout_while(state, PATIENCE, silent).unwrap();
+        state.text.contains(what)
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -178,6 +192,11 @@ impl Binary {
     /// Sends SIGTERM and returns at once; see [`Binary::exited`].
     pub fn send_term(&mut self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    pub fn send_hangup(&mut self) {
+        self.signal(Signal::HUP);
     }
 
     /// Waits for the end, at most [`PATIENCE`].

@@ -12,7 +12,7 @@ use proxy::OriginUrl;
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
-use super::{Command, Instances, Purge, Serve, purge, targeted};
+use super::{Command, Instances, Purge, Serve, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -25,14 +25,14 @@ const DAY: Duration = Duration::from_hours(24);
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
 /// A value as given, with where it came from.
-struct Given {
-    option: &'static str,
-    source: Source,
-    value: OsString,
+pub(super) struct Given {
+    pub(super) option: &'static str,
+    pub(super) source: Source,
+    pub(super) value: OsString,
 }
 
 impl Given {
-    fn fault(&self, why: impl fmt::Display, fix: impl fmt::Display) -> Fault {
+    pub(super) fn fault(&self, why: impl fmt::Display, fix: impl fmt::Display) -> Fault {
         Fault::of_value(self.option, self.source, &self.value, why, fix)
     }
 
@@ -141,12 +141,16 @@ impl Given {
 }
 
 /// The command line first, then the environment.
-struct Texts<'a> {
+pub(super) struct Texts<'a> {
     environment: Lookup<'a>,
 }
 
 impl Texts<'_> {
-    fn of(&self, option: &'static str, typed: Option<impl Into<OsString>>) -> Option<Given> {
+    pub(super) fn of(
+        &self,
+        option: &'static str,
+        typed: Option<impl Into<OsString>>,
+    ) -> Option<Given> {
         if let Some(value) = typed {
             return Some(Given { option, source: Source::CommandLine, value: value.into() });
         }
@@ -190,7 +194,7 @@ pub(super) fn command(raw: Raw, environment: Lookup<'_>) -> Result<Command, Faul
 fn instances(raw: RawInstances, texts: &Texts<'_>) -> Result<Instances, Fault> {
     let directory = texts.of("--cache-dir", raw.cache_dir).map(|given| PathBuf::from(given.value));
     let origin = texts.of("--origin", raw.origin).map(|given| given.origin()).transpose()?;
-    let listen = listen(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
+    let listen = listen_of(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
     Ok(Instances { directory, origin, port: listen.map(|address| address.port()) })
 }
 
@@ -199,11 +203,12 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         missing("--origin", "the server to forward to", "or try `caching-proxy demo`")
     })?;
     let origin = origin.origin()?;
-    let listen = listen(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
-    let listen = listen.ok_or_else(|| {
+    let listen = listen_of(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
+    let tls = tls::check(raw.tls, listen, texts)?;
+    let first = listen.or(tls.as_ref().map(|tls| tls.listen)).ok_or_else(|| {
         missing("--port", "the port to listen on", "or --listen ADDR:PORT for another address")
     })?;
-    let usual = Serve::new(listen, origin);
+    let usual = Serve { listen, tls, ..Serve::new(first, origin) };
     let span = |option, typed, usual: Duration, least, most| {
         texts.of(option, typed).map_or(Ok(usual), |given| Ok(given.span(least, most)?.0))
     };
@@ -265,7 +270,10 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
 }
 
 /// One of the two, or neither. What was typed wins over a variable.
-fn listen(port: Option<Given>, address: Option<Given>) -> Result<Option<SocketAddr>, Fault> {
+pub(super) fn listen_of(
+    port: Option<Given>,
+    address: Option<Given>,
+) -> Result<Option<SocketAddr>, Fault> {
     let (port, address) = one_of(port, address)?;
     let port = port.map(|given| given.port()).transpose()?;
     let loopback = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));

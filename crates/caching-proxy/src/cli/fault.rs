@@ -9,9 +9,13 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 25] = [
+const EXAMPLES: [(&str, &str); 29] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
+    ("--tls-port", "--tls-port 3443"),
+    ("--tls-listen", "--tls-listen 0.0.0.0:443"),
+    ("--tls-cert", "--tls-cert /etc/tls/site.pem"),
+    ("--tls-key", "--tls-key /etc/tls/site.key"),
     ("--origin", "--origin http://127.0.0.1:8000"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),

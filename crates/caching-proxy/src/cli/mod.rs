@@ -6,6 +6,7 @@ mod fault;
 mod purge;
 mod raw;
 mod targeted;
+mod tls;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::units::{ByteSize, Span};
 use environment::Lookup;
 
 pub(crate) use fault::Fault;
+pub(crate) use tls::Tls;
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,8 +45,12 @@ pub(crate) enum Command {
 /// Everything `--port --origin` can be told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Serve {
-    /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    /// The first place to listen, by which the instance is known.
+    pub(crate) first: SocketAddr,
+    /// Where to listen for plain HTTP.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where and how to speak HTTPS.
+    pub(crate) tls: Option<Tls>,
     /// Where to forward to.
     pub(crate) origin: OriginUrl,
     /// `--cache-dir`, used as given.
@@ -87,7 +93,9 @@ impl Serve {
     /// What applies where nothing else was asked for.
     pub(crate) fn new(listen: SocketAddr, origin: OriginUrl) -> Self {
         Self {
-            listen,
+            first: listen,
+            listen: Some(listen),
+            tls: None,
             origin,
             directory: None,
             ttl: Span(Duration::from_mins(5)),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::environment::variable_of;
+use super::tls::RawTls;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +37,8 @@ pub(crate) struct Raw {
     /// Listen on this address instead; 0.0.0.0 is reachable from other machines
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: RawTls,
     /// Forward requests to this server: a URL with http or https
     #[arg(long, value_name = "URL")]
     pub(crate) origin: Option<String>,

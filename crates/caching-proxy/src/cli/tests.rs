@@ -28,7 +28,7 @@ fn serve_and(more: &[&str]) -> Serve {
 #[test]
 fn port_and_origin_are_enough() {
     let serve = serve_and(&[]);
-    assert_eq!(serve.listen, "127.0.0.1:3000".parse().unwrap());
+    assert_eq!(serve.listen, Some("127.0.0.1:3000".parse().unwrap()));
     assert_eq!(serve.origin.to_string(), "http://127.0.0.1:8000");
     assert_eq!(serve.ttl.to_string(), "5m");
     assert_eq!((serve.memory.to_string(), serve.disk), ("256MiB".into(), Some(ByteSize(1 << 30))));
@@ -68,7 +68,7 @@ fn each_option_is_understood() {
         ],
         &[],
     );
-    assert_eq!(serve.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(serve.listen, Some("[::1]:80".parse().unwrap()));
     assert_eq!(serve.origin.to_string(), "https://a/b");
     assert_eq!(serve.directory, Some("/d".into()));
     assert_eq!(serve.ttl, Span(Duration::ZERO));
@@ -117,10 +117,10 @@ fn the_environment_stands_in_and_the_command_line_wins() {
         ("CACHING_PROXY_MEMORY", ""),
     ];
     let serve = serve_with(&[], &environment);
-    assert_eq!((serve.listen.port(), serve.origin.to_string()), (4000, "http://env".into()));
+    assert_eq!((serve.first.port(), serve.origin.to_string()), (4000, "http://env".into()));
     assert_eq!((serve.disk, serve.memory), (None, ByteSize(256 << 20)));
     let serve = serve_with(&["--listen", "0.0.0.0:5000", "--disk", "1GiB"], &environment);
-    assert_eq!(serve.listen, "0.0.0.0:5000".parse().unwrap());
+    assert_eq!(serve.listen, Some("0.0.0.0:5000".parse().unwrap()));
     assert_eq!(serve.disk, Some(ByteSize(1 << 30)));
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::escape::printable;
-use super::{Event, Level, Ready, Served};
+use super::{Event, Level, Ready, Served, Speaks};
 
 /// The line without its end. `time` is in the form of RFC 3339.
 pub(super) fn line(event: &Event, time: &str) -> String {
@@ -33,6 +33,7 @@ fn body(event: &Event) -> Value {
             json!({ "event": "purged", "what": what, "soft": soft })
         }
         Event::Hint(text) => json!({ "event": "hint", "message": text }),
+        Event::Notice { code, message } => json!({ "event": code, "message": message }),
         Event::Trouble { code, message, times } => {
             json!({ "event": code, "message": message, "times": times })
         }
@@ -44,7 +45,8 @@ fn ready_body(ready: &Ready) -> Value {
     json!({
         "event": "ready",
         "url": ready.url(),
-        "listen": ready.listen.to_string(),
+        "tls_url": ready.url_of(Speaks::Https),
+        "listen": ready.answers.iter().map(|place| place.address.to_string()).collect::<Vec<_>>(),
         "origin": ready.origin,
         "pid": std::process::id(),
         "cache_dir": ready.directory.as_ref().map(|path| path.display().to_string()),

@@ -118,6 +118,13 @@ pub(crate) enum Event {
     },
     /// Something to try.
     Hint(String),
+    /// Something good to know.
+    Notice {
+        /// A stable kebab-case word for programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
     /// Something that the proxy can work around.
     Trouble {
         /// A stable kebab-case word for programs.
@@ -148,8 +155,8 @@ impl Event {
 /// What a user wants to know first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// Where it listens.
-    pub(crate) listen: SocketAddr,
+    /// Where it answers; the first is told first.
+    pub(crate) answers: Vec<Place>,
     /// Where it forwards to.
     pub(crate) origin: String,
     /// The instance directory.
@@ -165,9 +172,43 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// A URL that works on this machine: the unspecified address is reached through loopback.
+    /// A URL that works on this machine.
     pub(crate) fn url(&self) -> String {
-        let mut reached = self.listen;
+        self.answers.first().map(Place::url).unwrap_or_default()
+    }
+
+    /// The first URL where this is spoken.
+    pub(crate) fn url_of(&self, speaks: Speaks) -> Option<String> {
+        self.answers.iter().find(|place| place.speaks == speaks).map(Place::url)
+    }
+}
+
+/// Where clients come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// What they speak there.
+    pub(crate) speaks: Speaks,
+    /// Where that is.
+    pub(crate) address: SocketAddr,
+}
+
+/// What is spoken somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// Plain HTTP.
+    Http,
+    /// HTTP inside TLS.
+    Https,
+}
+
+impl Place {
+    /// The unspecified address is reached through loopback.
+    fn url(&self) -> String {
+        let scheme = match self.speaks {
+            Speaks::Http => "http",
+            Speaks::Https => "https",
+        };
+        let mut reached = self.address;
         match reached.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => {
                 reached.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -177,7 +218,7 @@ impl Ready {
             }
             _ => {}
         }
-        format!("http://{reached}")
+        format!("{scheme}://{reached}")
     }
 }
 

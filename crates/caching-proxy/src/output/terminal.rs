@@ -39,6 +39,7 @@ pub(super) fn line(event: &Event, colours: bool) -> String {
         Event::Purged { what, soft: false } => format!("purged: {what}"),
         Event::Purged { what, soft: true } => format!("made stale: {what}"),
         Event::Hint(text) => text.clone(),
+        Event::Notice { message, .. } => printable(message.as_bytes()).into_owned(),
         Event::Trouble { message, times: 1, .. } => warning(message, paint),
         Event::Trouble { message, times, .. } => {
             warning(&format!("{message} ({times} times)"), paint)
@@ -54,7 +55,8 @@ fn warning(message: &str, paint: Paint) -> String {
 }
 
 fn ready_line(ready: &Ready, paint: Paint) -> String {
-    let url = paint.with(BOLD, &ready.url());
+    let urls: Vec<_> = ready.answers.iter().map(|place| paint.with(BOLD, &place.url())).collect();
+    let url = urls.join(" and ");
     let disk = ready.disk.map_or("no disk".to_owned(), |size| format!("{size} on disk"));
     let place = ready.directory.as_ref().filter(|_| ready.disk.is_some());
     let place = place.map_or(String::new(), |path| format!(" in {}", path.display()));

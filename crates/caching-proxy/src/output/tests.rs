@@ -23,7 +23,7 @@ fn served() -> Served {
 
 fn ready() -> Ready {
     Ready {
-        listen: "0.0.0.0:3000".parse().unwrap(),
+        answers: vec![Place { speaks: Speaks::Http, address: "0.0.0.0:3000".parse().unwrap() }],
         origin: "http://127.0.0.1:8000".into(),
         directory: Some("/cache/x".into()),
         memory: ByteSize(256 << 20),

@@ -38,6 +38,7 @@ mod restart;
 mod shutdown;
 mod status;
 mod strict;
+mod tls;
 mod updates;
 
 /// A running proxy with a cache directory of its own.

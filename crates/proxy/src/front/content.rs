@@ -5,6 +5,7 @@ use policy::Fields;
 use tokio::sync::mpsc;
 
 use super::socket::Inbound;
+use super::transport::Incoming;
 use crate::error::ContentError;
 use crate::head;
 use crate::origin::content::{ContentSender, Piece, Unwanted};
@@ -25,14 +26,14 @@ pub(crate) enum Consumed {
 }
 
 /// Reads the content of one request.
-pub(crate) struct Intake<'c, 'a> {
-    inbound: &'c mut Inbound<'a>,
+pub(crate) struct Intake<'c, R> {
+    inbound: &'c mut Inbound<R>,
     decoder: BodyDecoder,
     limits: &'c Limits,
 }
 
-impl<'c, 'a> Intake<'c, 'a> {
-    pub(crate) fn new(inbound: &'c mut Inbound<'a>, framing: Framing, limits: &'c Limits) -> Self {
+impl<'c, R: Incoming> Intake<'c, R> {
+    pub(crate) fn new(inbound: &'c mut Inbound<R>, framing: Framing, limits: &'c Limits) -> Self {
         Self { inbound, decoder: BodyDecoder::new(framing, &limits.http1), limits }
     }
 

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use store::{Part, ReadError, Reader};
 
 use super::socket::Outbound;
+use super::transport::Outgoing;
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::ids::RequestId;
@@ -72,8 +73,8 @@ impl From<io::Error> for Undelivered {
 }
 
 /// Sends a response. `Ok(true)` if the connection can carry another one.
-pub(crate) async fn deliver(
-    outbound: &mut Outbound<'_>,
+pub(crate) async fn deliver<W: Outgoing>(
+    outbound: &mut Outbound<W>,
     answer: Answer,
     told: &Told<'_>,
     terms: Terms,
@@ -121,8 +122,8 @@ pub(crate) async fn deliver(
 }
 
 /// Sends an informational response.
-pub(crate) async fn informational(
-    outbound: &mut Outbound<'_>,
+pub(crate) async fn informational<W: Outgoing>(
+    outbound: &mut Outbound<W>,
     version: Version,
     response: &Informational,
 ) -> io::Result<()> {
@@ -247,8 +248,8 @@ impl Source {
 }
 
 /// Sends head and content; the head at once, together with what of the content is there already.
-async fn stream(
-    outbound: &mut Outbound<'_>,
+async fn stream<W: Outgoing>(
+    outbound: &mut Outbound<W>,
     mut source: Source,
     framing: Framing,
 ) -> Result<(), Undelivered> {
@@ -286,8 +287,8 @@ async fn stream(
 }
 
 /// Waits for `next`, but not for a client that has left.
-async fn unless_gone<T>(
-    outbound: &Outbound<'_>,
+async fn unless_gone<T, W: Outgoing>(
+    outbound: &Outbound<W>,
     next: impl Future<Output = T>,
 ) -> Result<T, Undelivered> {
     tokio::select! {
@@ -302,8 +303,8 @@ fn cut(broken: Broken, framing: Framing) -> Undelivered {
 }
 
 /// Chunks stand between bytes of the proxy's own; all else the system may take from a file.
-async fn write_part(
-    outbound: &mut Outbound<'_>,
+async fn write_part<W: Outgoing>(
+    outbound: &mut Outbound<W>,
     part: Part,
     framing: Framing,
 ) -> Result<(), Undelivered> {
@@ -316,7 +317,11 @@ async fn write_part(
     Ok(write_data(outbound, &data, framing).await?)
 }
 
-async fn write_data(outbound: &mut Outbound<'_>, data: &[u8], framing: Framing) -> io::Result<()> {
+async fn write_data<W: Outgoing>(
+    outbound: &mut Outbound<W>,
+    data: &[u8],
+    framing: Framing,
+) -> io::Result<()> {
     if framing != Framing::Chunked {
         return outbound.write(&[data]).await;
     }
@@ -328,7 +333,10 @@ async fn write_data(outbound: &mut Outbound<'_>, data: &[u8], framing: Framing) 
     outbound.write(&[data, encode::CHUNK_END]).await
 }
 
-async fn end_chunked(outbound: &mut Outbound<'_>, trailers: Option<&Fields>) -> io::Result<()> {
+async fn end_chunked<W: Outgoing>(
+    outbound: &mut Outbound<W>,
+    trailers: Option<&Fields>,
+) -> io::Result<()> {
     match trailers {
         Some(trailers) => encode::last_chunk(&mut outbound.head, trailers.iter()),
         None => encode::last_chunk(&mut outbound.head, std::iter::empty()),

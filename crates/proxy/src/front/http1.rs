@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +9,18 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use http1::{FieldSpan, Framing, Progress, Version};
+use http1::{FieldSpan, Framing, Progress, TargetForm, Version};
 use policy::Method;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::Peer;
 use super::content::{Consumed, Intake};
 use super::deliver::{self, Terms, Undelivered};
 use super::socket::{Inbound, Outbound};
+use super::transport::{Incoming, Outgoing};
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
-use crate::head::RequestHead;
+use crate::head::{RequestHead, Scheme};
 use crate::ids::RequestId;
 use crate::origin::content::RequestContent;
 use crate::origin::exchange::Informational;
@@ -44,6 +44,8 @@ enum Turn {
     Close,
     /// The end, while the client may still be sending.
     Linger,
+    /// The end in the middle of a response, which the client sees by its framing.
+    Cut,
     /// The end, and the client must see that something is missing.
     Reset,
 }
@@ -59,11 +61,11 @@ struct Received {
     began: Option<Instant>,
 }
 
-struct Client<'a> {
+struct Client<'a, R, W> {
     worker: &'a Arc<Worker>,
-    peer: SocketAddr,
-    inbound: Inbound<'a>,
-    outbound: Outbound<'a>,
+    peer: Peer,
+    inbound: Inbound<R>,
+    outbound: Outbound<W>,
     /// The head of the request at hand; its buffers are used again if nobody else holds it.
     head: Arc<RequestHead>,
     /// Scratch space.
@@ -72,37 +74,61 @@ struct Client<'a> {
     served: u64,
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(worker: &Arc<Worker>, mut stream: TcpStream, peer: SocketAddr) {
+/// Serves a connection until it ends. Whoever calls this closes it.
+pub(crate) async fn serve<R: Incoming, W: Outgoing>(
+    worker: &Arc<Worker>,
+    (reader, writer): (R, W),
+    peer: Peer,
+) {
     // Registered once: the task's waker stays the same, so a notification wakes whatever waits.
     let mut draining = pin!(worker.wake_idle.notified());
     poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
-    let (read, write) = stream.split();
-    let mut client = Client {
-        worker,
-        peer,
-        inbound: Inbound::new(read),
-        outbound: Outbound::new(write, worker.shared.limits.write_timeout),
-        head: Arc::default(),
-        spans: Vec::with_capacity(32),
-        key: Vec::with_capacity(128),
-        served: 0,
-    };
+    let mut client = Client::new(worker, (reader, writer), peer);
     let last = loop {
         match client.turn().await {
             Turn::Again => {}
             last => break last,
         }
     };
-    if last == Turn::Linger {
-        client.linger().await;
-    }
-    if last == Turn::Reset {
-        let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    }
+    client.end(last).await;
 }
 
-impl Client<'_> {
+/// Answers whoever has connected with a refusal, and ends.
+pub(crate) async fn refuse<R: Incoming, W: Outgoing>(
+    worker: &Arc<Worker>,
+    halves: (R, W),
+    peer: Peer,
+    refusal: Refusal,
+) {
+    let mut client = Client::new(worker, halves, peer);
+    let last = client.refuse(&refusal).await;
+    client.end(last).await;
+}
+
+impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
+    fn new(worker: &'a Arc<Worker>, (reader, writer): (R, W), peer: Peer) -> Self {
+        Self {
+            worker,
+            peer,
+            inbound: Inbound::new(reader),
+            outbound: Outbound::new(writer, worker.shared.limits.write_timeout),
+            head: Arc::default(),
+            spans: Vec::with_capacity(32),
+            key: Vec::with_capacity(128),
+            served: 0,
+        }
+    }
+
+    /// Takes leave.
+    async fn end(&mut self, last: Turn) {
+        match last {
+            Turn::Close => self.outbound.finish().await,
+            Turn::Linger => self.linger().await,
+            Turn::Reset => self.outbound.reset_on_close(),
+            Turn::Again | Turn::Cut => {}
+        }
+    }
+
     /// One request and its response.
     async fn turn(&mut self) -> Turn {
         let received = match self.receive().await {
@@ -113,7 +139,7 @@ impl Client<'_> {
         self.served += 1;
         let request = Request {
             head: Arc::clone(&self.head),
-            client: self.peer.ip(),
+            client: self.peer.address,
             id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
@@ -140,6 +166,7 @@ impl Client<'_> {
         loop {
             match http1::decode_request(&self.inbound.buf, &limits.http1, &mut self.spans)? {
                 Progress::Complete(head) => {
+                    check_scheme(&head, &self.inbound.buf, self.peer.scheme)?;
                     let id = self.adopt(&head);
                     self.inbound.buf.advance(head.len);
                     return Ok(Some(Received {
@@ -179,7 +206,7 @@ impl Client<'_> {
         }
         let mut given = None;
         if let Some(own) = Arc::get_mut(&mut self.head) {
-            own.adopt(&self.inbound.buf, head, &self.spans);
+            own.adopt(self.peer.scheme, &self.inbound.buf, head, &self.spans);
             given = own.fields.get("X-Request-Id").map(|id| self.worker.ids.adopt(Some(id)));
             own.normalise();
         }
@@ -193,7 +220,7 @@ impl Client<'_> {
         self.head = Arc::new(RequestHead { method, ..RequestHead::default() });
         let id = self.worker.ids.adopt(None);
         let request =
-            Request { head: Arc::clone(&self.head), client: self.peer.ip(), id: id.clone() };
+            Request { head: Arc::clone(&self.head), client: self.peer.address, id: id.clone() };
         let answer = request::refusal(self.worker, &request.head.method, refusal);
         let received = Received {
             version: Version::Http11,
@@ -242,7 +269,7 @@ impl Client<'_> {
         };
         match answer {
             Ok(answer) => self.deliver(request, answer, received).await,
-            Err(_) => Turn::Close,
+            Err(_) => Turn::Cut,
         }
     }
 
@@ -268,7 +295,7 @@ impl Client<'_> {
             let finish = pin!(request::finish(worker, request, next, Some(content), interim));
             let Ok(answer) = answer(worker, outbound, request, received, finish, hints).await
             else {
-                return Turn::Close;
+                return Turn::Cut;
             };
             // Content that is still on its way may never come to its end.
             let closing = terms.closing || !whole.load(Ordering::Relaxed);
@@ -285,7 +312,7 @@ impl Client<'_> {
             }
         };
         match turn {
-            Turn::Again | Turn::Close if !whole.load(Ordering::Relaxed) => Turn::Linger,
+            Turn::Again | Turn::Close | Turn::Cut if !whole.load(Ordering::Relaxed) => Turn::Linger,
             turn => turn,
         }
     }
@@ -306,10 +333,28 @@ impl Client<'_> {
     }
 }
 
+/// A target in absolute form names its scheme itself.
+fn check_scheme(head: &http1::RequestHead, buf: &[u8], scheme: Scheme) -> Result<(), Refusal> {
+    if head.form != TargetForm::Absolute {
+        return Ok(());
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.4
+    //# In particular, a request for an "https" resource MUST be rejected unless it has been received
+    //# over a connection that has been secured via a certificate valid for that target URI's origin,
+    // One for an "http" resource inside TLS is refused too: there is one scheme to each connection,
+    // and it stands in the cache key and in what the origin is told.
+    let expected = [scheme.as_str().as_bytes(), b":"].concat();
+    let named = head.target.of(buf).get(..expected.len());
+    if named.is_some_and(|named| named.eq_ignore_ascii_case(&expected)) {
+        return Ok(());
+    }
+    Err(Refusal::Misdirected { scheme: scheme.as_str() })
+}
+
 /// Waits for the answer, and passes on the informational responses that come before it.
-async fn answer(
+async fn answer<W: Outgoing>(
     worker: &Worker,
-    outbound: &mut Outbound<'_>,
+    outbound: &mut Outbound<W>,
     request: &Request,
     received: &Received,
     mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
@@ -333,9 +378,9 @@ async fn answer(
 }
 
 /// Steps 12 and 13.
-async fn send(
+async fn send<W: Outgoing>(
     worker: &Worker,
-    outbound: &mut Outbound<'_>,
+    outbound: &mut Outbound<W>,
     request: &Request,
     answer: Answer,
     terms: Terms,
@@ -350,10 +395,11 @@ async fn send(
     record::record(worker, request, &report, delivered, began);
     match outcome {
         Ok(true) => Turn::Again,
-        Ok(false) | Err(Undelivered::Client) => Turn::Close,
+        Ok(false) => Turn::Close,
+        Err(Undelivered::Client) => Turn::Cut,
         Err(Undelivered::Source { reset, broken }) => {
             worker.broke(&broken);
-            if reset { Turn::Reset } else { Turn::Close }
+            if reset { Turn::Reset } else { Turn::Cut }
         }
     }
 }

@@ -1,34 +1,36 @@
 //! The two directions of a client's connection, each with its buffer and its patience.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::pin::pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use rustix::buffer::spare_capacity;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use super::transport::{Incoming, Outgoing};
 use super::waits::{TooLong, Waits};
 
 /// How much is read at once.
 const READ_SIZE: usize = 16 << 10;
+/// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
+/// encrypts in one go, and little enough to be still in the cache of the processor by then.
+const COPY_SIZE: usize = 64 << 10;
 
 /// What the client sends.
-pub(crate) struct Inbound<'a> {
-    io: ReadHalf<'a>,
+pub(crate) struct Inbound<R> {
+    io: R,
     /// Bytes that have arrived and are not decoded yet.
     pub(crate) buf: BytesMut,
     waits: Waits,
 }
 
 /// What the client gets.
-pub(crate) struct Outbound<'a> {
-    io: WriteHalf<'a>,
+pub(crate) struct Outbound<W> {
+    io: W,
     /// The head under construction; kept for its allocation.
     pub(crate) head: Vec<u8>,
     waits: Waits,
@@ -37,8 +39,8 @@ pub(crate) struct Outbound<'a> {
     pub(crate) written: u64,
 }
 
-impl<'a> Inbound<'a> {
-    pub(crate) fn new(io: ReadHalf<'a>) -> Self {
+impl<R: Incoming> Inbound<R> {
+    pub(crate) fn new(io: R) -> Self {
         Self { io, buf: BytesMut::with_capacity(READ_SIZE), waits: Waits::new() }
     }
 
@@ -52,9 +54,9 @@ impl<'a> Inbound<'a> {
         self.buf.reserve(READ_SIZE / 4);
         let (io, buf) = (&mut self.io, &mut self.buf);
         self.waits
-            .within(limit, |cx| match pin!(io.read_buf(buf)).poll(cx) {
+            .within(limit, |cx| match io.poll_read(cx, buf) {
                 // Only the system knows whether something has arrived that was not announced yet.
-                Poll::Pending if interrupted() && is_silent(io.as_ref()) => {
+                Poll::Pending if interrupted() && is_silent(io.tcp()) => {
                     Poll::Ready(Err(io::ErrorKind::Interrupted.into()))
                 }
                 read => read,
@@ -63,8 +65,8 @@ impl<'a> Inbound<'a> {
     }
 }
 
-impl<'a> Outbound<'a> {
-    pub(crate) fn new(io: WriteHalf<'a>, limit: Duration) -> Self {
+impl<W: Outgoing> Outbound<W> {
+    pub(crate) fn new(io: W, limit: Duration) -> Self {
         Self { io, head: Vec::with_capacity(1024), waits: Waits::new(), limit, written: 0 }
     }
 
@@ -79,16 +81,21 @@ impl<'a> Outbound<'a> {
     }
 
     /// Writes the head and, behind it, these bytes of a file, which the system takes from there by
-    /// itself. The head goes alone: held back until the content comes, it costs more than a packet.
+    /// itself where it can. The head goes alone then: held back until the content comes, it costs
+    /// more than a packet.
     pub(crate) async fn send_file(
         &mut self,
         file: BorrowedFd<'_>,
         range: Range<u64>,
     ) -> io::Result<()> {
+        if !W::SENDS_FILES {
+            // Boxed, so that connections that never do this stay small.
+            return Box::pin(self.copy_file(file, range)).await;
+        }
         self.write(&[]).await?;
         let mut at = range.start;
         while at < range.end {
-            let stream: &TcpStream = self.io.as_ref();
+            let stream = self.io.tcp();
             let sent = self.waits.within(self.limit, |cx| {
                 loop {
                     let send = || sendfile(stream, file, at..range.end);
@@ -106,10 +113,28 @@ impl<'a> Outbound<'a> {
         Ok(())
     }
 
+    /// The same by way of a buffer.
+    async fn copy_file(&mut self, file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()> {
+        let mut piece = Vec::with_capacity(COPY_SIZE);
+        let mut at = range.start;
+        while at < range.end {
+            piece.clear();
+            let read = rustix::io::pread(file, spare_capacity(&mut piece), at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
+            piece.truncate(left);
+            at += piece.len() as u64;
+            self.write(&[&piece]).await?;
+        }
+        self.write(&[]).await
+    }
+
     /// Ends when the client has reset the connection. A client that has only ended its own side
     /// still gets its response.
     pub(crate) async fn gone(&self) {
-        let stream: &TcpStream = self.io.as_ref();
+        let stream = self.io.tcp();
         while let Ok(ready) = stream.ready(Interest::ERROR).await {
             if ready.is_error() {
                 return;
@@ -121,7 +146,18 @@ impl<'a> Outbound<'a> {
     pub(crate) async fn shut_down(&mut self) {
         let io = &mut self.io;
         // A peer that is gone does not need to be told.
-        let _ = self.waits.within(self.limit, |cx| pin!(io.shutdown()).poll(cx)).await;
+        let _ = self.waits.within(self.limit, |cx| io.poll_shut_down(cx)).await;
+    }
+
+    /// Says that all has been said, before the connection is closed.
+    pub(crate) async fn finish(&mut self) {
+        let io = &mut self.io;
+        let _ = self.waits.within(self.limit, |cx| io.poll_finish(cx)).await;
+    }
+
+    /// Makes the coming close a reset, so that the client sees that something is missing.
+    pub(crate) fn reset_on_close(&self) {
+        let _ = socket2::SockRef::from(self.io.tcp()).set_linger(Some(Duration::ZERO));
     }
 
     async fn write_all(&mut self, head: &[u8], parts: &[&[u8]]) -> io::Result<()> {
@@ -132,12 +168,14 @@ impl<'a> Outbound<'a> {
             let written = self.waits.within(self.limit, |cx| {
                 let mut slices = [IoSlice::new(&[]); MOST_SLICES];
                 let filled = rest(&mut slices, head, parts, done);
-                pin!(io.write_vectored(filled)).poll(cx)
+                io.poll_write(cx, filled)
             });
             let written = written.await;
             done += self.took(written)?;
         }
-        Ok(())
+        let io = &mut self.io;
+        let flushed = self.waits.within(self.limit, |cx| io.poll_flush(cx)).await;
+        flushed.map_err(|TooLong| io::ErrorKind::TimedOut)?
     }
 
     /// Counts the bytes that the system took.

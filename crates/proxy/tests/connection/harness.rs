@@ -45,7 +45,7 @@ impl Default for Harness {
     fn default() -> Self {
         let origin = Origin::start();
         let settings = Settings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&format!("http://{}", origin.address)).unwrap(),
             workers: 1,
             store: store::Options::default(),

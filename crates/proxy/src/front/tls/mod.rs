@@ -1,0 +1,115 @@
+//! Clients that come by TLS: the handshake, and what is spoken after it.
+
+mod failure;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use self::stream::TlsStream;
+use super::{Peer, http1};
+use crate::error::Refusal;
+use crate::events::add;
+use crate::head::Scheme;
+use crate::tls::Certificates;
+use crate::worker::Worker;
+
+pub use self::failure::HandshakeFailure;
+
+/// The first byte of a TLS connection: a record with a handshake.
+const HANDSHAKE: u8 = 22;
+
+/// What a connection turns out to be.
+enum Opened {
+    Secure(Box<TlsStream>),
+    /// HTTP without TLS.
+    Plain(TcpStream),
+    /// Nothing that goes on.
+    Over,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    worker: &Arc<Worker>,
+    certificates: &Certificates,
+    stream: TcpStream,
+    client: SocketAddr,
+) {
+    let limit = worker.shared.limits.handshake_timeout;
+    // Boxed: what a handshake needs is not kept for the life of the connection.
+    let opened = Box::pin(timeout(limit, open(worker, certificates, stream, client))).await;
+    match opened {
+        Ok(Opened::Secure(mut stream)) => {
+            let peer = Peer { address: client.ip(), scheme: Scheme::Https };
+            // The place where the negotiated protocol decides; so far there is one.
+            http1::serve(worker, stream.split(), peer).await;
+        }
+        Ok(Opened::Plain(mut stream)) => {
+            let peer = Peer { address: client.ip(), scheme: Scheme::Http };
+            http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp).await;
+        }
+        Ok(Opened::Over) => {}
+        Err(_) => failed(worker, HandshakeFailure::Timeout, client, &late(limit)),
+    }
+}
+
+fn late(limit: Duration) -> String {
+    format!("it took longer than {limit:?}")
+}
+
+async fn open(
+    worker: &Worker,
+    certificates: &Certificates,
+    stream: TcpStream,
+    client: SocketAddr,
+) -> Opened {
+    let mut first = [0];
+    let peeked = tokio::select! {
+        biased;
+        peeked = stream.peek(&mut first) => peeked,
+        // Nobody who has said nothing yet is waited for.
+        () = worker.drains() => return Opened::Over,
+    };
+    match (peeked, first) {
+        (Ok(1..), [HANDSHAKE]) => {}
+        (Ok(1..), [b'A'..=b'Z' | b'\r' | b'\n']) => {
+            failed(worker, HandshakeFailure::PlainHttp, client, "");
+            return Opened::Plain(stream);
+        }
+        (Ok(1..), _) => {
+            failed(worker, HandshakeFailure::Malformed, client, "what it sent is no TLS");
+            return Opened::Over;
+        }
+        _ => {
+            failed(worker, HandshakeFailure::Closed, client, "");
+            return Opened::Over;
+        }
+    }
+    match TlsAcceptor::from(certificates.config()).accept(stream).await {
+        Ok(stream) => {
+            add(&worker.counters.handshakes, 1);
+            let (tcp, session) = stream.into_inner();
+            Opened::Secure(Box::new(TlsStream::new(tcp, session)))
+        }
+        Err(error) => {
+            failed(worker, HandshakeFailure::of(&error), client, &error.to_string());
+            Opened::Over
+        }
+    }
+}
+
+/// Counts a handshake that came to nothing, and tells of it now and then.
+fn failed(worker: &Worker, why: HandshakeFailure, client: SocketAddr, details: &str) {
+    if let Some(counter) = worker.counters.handshake_failures.get(why as usize) {
+        add(counter, 1);
+    }
+    if why.is_told() {
+        let message = format!("TLS handshake with {}: {details}", client.ip());
+        worker.shared.troubles.tell_rarely(&*worker.shared.recorder, why.code(), &message);
+    }
+}

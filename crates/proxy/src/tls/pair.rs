@@ -1,0 +1,176 @@
+//! A certificate with its key, as they lie in files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policy::Timestamp;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use webpki::EndEntityCert;
+
+use super::provider;
+use super::validity::not_after;
+
+/// No chain, key or list of authorities is larger.
+const LARGEST: u64 = 4 << 20;
+
+/// Where a certificate and its key lie, both in PEM form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFiles {
+    /// The certificate, and behind it those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its key, in PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+/// What is wrong with a certificate, a key or a list of authorities.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// The file cannot be read.
+    #[error("reading {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's complaint.
+        source: io::Error,
+    },
+    /// The file is no certificate, no key, or not in PEM form.
+    #[error("{} has no {what} in PEM form", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The PEM form is broken.
+    #[error("{} is malformed: {source}", .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// A key that only a passphrase opens.
+    #[error("the key in {} is encrypted; keep it there without a passphrase", .path.display())]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate cannot be understood.
+    #[error("the certificate in {} is malformed{details}", .path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is known of it.
+        details: String,
+    },
+    /// The key cannot be used.
+    #[error("the key in {} cannot be used: {source}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The TLS library's complaint.
+        source: rustls::Error,
+    },
+    /// Certificate and key do not belong together.
+    #[error("the key in {} is not that of the certificate in {}", .key.display(), .certificate.display())]
+    Mismatch {
+        /// The file with the certificate.
+        certificate: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+    },
+    /// The TLS library refused its settings.
+    #[error("the TLS library refused its settings: {0}")]
+    Settings(#[from] rustls::Error),
+}
+
+/// A certificate that can be served.
+#[derive(Debug)]
+pub(super) struct Pair {
+    /// The names it is for, in lower case; with `*.` in front for all names one label longer.
+    pub(super) names: Vec<String>,
+    pub(super) not_after: Timestamp,
+    pub(super) certified: Arc<CertifiedKey>,
+}
+
+impl Pair {
+    /// Reads both files and checks that they belong together.
+    pub(super) fn load(files: &PairFiles) -> Result<Self, PairError> {
+        let chain = certificates(&files.certificate)?;
+        let key = private_key(&files.key)?;
+        let malformed =
+            |details: String| PairError::Certificate { path: files.certificate.clone(), details };
+        let Some(first) = chain.first() else { return Err(malformed(String::new())) };
+        let parsed =
+            EndEntityCert::try_from(first).map_err(|error| malformed(format!(": {error}")))?;
+        let names = parsed.valid_dns_names().map(str::to_ascii_lowercase).collect();
+        let not_after = not_after(first).ok_or_else(|| malformed(": its end is missing".into()))?;
+        let unusable = |source| PairError::Key { path: files.key.clone(), source };
+        let signing = provider().key_provider.load_private_key(key).map_err(unusable)?;
+        let certified = CertifiedKey::new(chain, signing);
+        match certified.keys_match() {
+            Ok(()) => {}
+            Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+                let (certificate, key) = (files.certificate.clone(), files.key.clone());
+                return Err(PairError::Mismatch { certificate, key });
+            }
+            Err(error) => return Err(unusable(error)),
+        }
+        Ok(Self { names, not_after, certified: Arc::new(certified) })
+    }
+}
+
+/// All certificates in a file, in their order; at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> {
+    let text = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|source| PairError::Pem { path: path.to_owned(), source })?;
+    if found.is_empty() {
+        return Err(PairError::Missing { path: path.to_owned(), what: "certificate" });
+    }
+    Ok(found)
+}
+
+/// The first key in a file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
+    let text = read(path)?;
+    let encrypted = || {
+        let marks: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
+        marks.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark))
+    };
+    if encrypted() {
+        return Err(PairError::Encrypted { path: path.to_owned() });
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| match source {
+        pem::Error::NoItemsFound => {
+            PairError::Missing { path: path.to_owned(), what: "private key" }
+        }
+        source => PairError::Pem { path: path.to_owned(), source },
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PairError> {
+    let read = || {
+        let mut text = Vec::new();
+        File::open(path)?.take(LARGEST).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    read().map_err(|source| PairError::Read { path: path.to_owned(), source })
+}
+
+/// The authorities in a file.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, PairError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| PairError::Certificate {
+            path: path.to_owned(),
+            details: format!(": {error}"),
+        })?;
+    }
+    Ok(roots)
+}
