@@ -203,6 +203,7 @@ fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
         },
         clock: Clock::System,
         origin: serve.origin,
+        origin_tls: serve.origin_tls,
     }
 }
 

@@ -25,7 +25,7 @@ mod worker;
 pub use self::entry::StoredHead;
 pub use self::front::tls::HandshakeFailure;
 pub use self::head::Scheme;
-pub use self::origin::tls::TlsSetupError;
+pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError};
 pub use self::server::{Drained, Handle, Running, StartError, start};
 pub use self::settings::{Limits, Listen, Settings, Speaks};

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use crate::entry::StoredHead;
-use crate::events::{Counters, Counts, Recorder};
+use crate::events::{Counters, Counts, Recorder, Trouble};
 use crate::front::{Front, listener};
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
@@ -25,6 +25,11 @@ use crate::tls::watch::{self, Bell};
 use crate::tls::{CertificateInfo, Certificates, PairError};
 use crate::trouble::Troubles;
 use crate::worker::{self, Door, Shared, Worker};
+
+/// Said at the start where it applies.
+const UNCHECKED: &str = "the origin's certificate is NOT checked (--origin-insecure): whoever is on \
+                         the way there can read every request, and have clients get whatever they \
+                         like";
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,10 +115,13 @@ impl Entrance {
 
 /// Opens the store, binds the address and starts the workers.
 pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
-    let Settings { listen, origin, workers, store, rules, limits, clock } = settings;
+    let Settings { listen, origin, origin_tls, workers, store, rules, limits, clock } = settings;
     let workers = workers.max(1);
     let Entrance { addresses, mut doors, certificates } = Entrance::open(listen, workers)?;
-    let origin = origin::Shared::new(origin, limits.clone())?;
+    let origin = origin::Shared::new(origin, &origin_tls, limits.clone())?;
+    if origin_tls.unchecked {
+        recorder.trouble(&Trouble { code: "origin-unchecked", message: UNCHECKED, times: 1 });
+    }
     let aliases = Aliases::since(clock.now());
     let shared = Arc::new(Shared {
         aliases,

@@ -7,6 +7,7 @@ use policy::Rules;
 
 use crate::clock::Clock;
 use crate::origin::OriginUrl;
+use crate::origin::tls::OriginTls;
 use crate::tls::TlsSettings;
 
 /// Everything a running proxy needs to know.
@@ -15,6 +16,8 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// Where requests are forwarded to.
     pub origin: OriginUrl,
+    /// How TLS is spoken there, if the URL says so.
+    pub origin_tls: OriginTls,
     /// Threads that serve requests, each with its own listener and origin connections.
     pub workers: usize,
     /// Where responses are kept.

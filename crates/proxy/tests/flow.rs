@@ -43,6 +43,7 @@ impl Site {
         let settings = Settings {
             listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(origin).unwrap(),
+            origin_tls: proxy::OriginTls::default(),
             workers: 2,
             store: store::Options::default(),
             rules: Rules::default(),

@@ -36,6 +36,7 @@ impl Site {
         let settings = Settings {
             listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&origin.url()).unwrap(),
+            origin_tls: proxy::OriginTls::default(),
             workers: 1,
             store: store::Options::default(),
             rules,

@@ -77,6 +77,7 @@ impl Site {
         let settings = Settings {
             listen: vec![Listen { address, speaks: Speaks::Https(tls) }],
             origin: OriginUrl::parse("http://127.0.0.1:1").unwrap(),
+            origin_tls: proxy::OriginTls::default(),
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),

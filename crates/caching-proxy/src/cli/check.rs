@@ -12,7 +12,7 @@ use proxy::OriginUrl;
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
-use super::{Command, Instances, Purge, Serve, purge, targeted, tls};
+use super::{Command, Instances, Purge, Serve, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -37,11 +37,11 @@ impl Given {
     }
 
     /// A fault whose fix is to write it as in the example.
-    fn unlike_example(&self, why: impl fmt::Display) -> Fault {
+    pub(super) fn unlike_example(&self, why: impl fmt::Display) -> Fault {
         self.fault(why, format!("write it like {}", example_of(self.option).unwrap_or_default()))
     }
 
-    fn text(&self) -> Result<&str, Fault> {
+    pub(super) fn text(&self) -> Result<&str, Fault> {
         self.value.to_str().ok_or_else(|| self.unlike_example("it is not UTF-8"))
     }
 
@@ -159,7 +159,7 @@ impl Texts<'_> {
         Some(Given { option, source: Source::Environment, value })
     }
 
-    fn flag(&self, option: &'static str, typed: bool) -> Result<Option<Source>, Fault> {
+    pub(super) fn flag(&self, option: &'static str, typed: bool) -> Result<Option<Source>, Fault> {
         if typed {
             return Ok(Some(Source::CommandLine));
         }
@@ -208,7 +208,8 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let first = listen.or(tls.as_ref().map(|tls| tls.listen)).ok_or_else(|| {
         missing("--port", "the port to listen on", "or --listen ADDR:PORT for another address")
     })?;
-    let usual = Serve { listen, tls, ..Serve::new(first, origin) };
+    let origin_tls = origin_tls::check(raw.origin_tls, &origin, texts)?;
+    let usual = Serve { listen, tls, origin_tls, ..Serve::new(first, origin) };
     let span = |option, typed, usual: Duration, least, most| {
         texts.of(option, typed).map_or(Ok(usual), |given| Ok(given.span(least, most)?.0))
     };

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 29] = [
+const EXAMPLES: [(&str, &str); 33] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -17,6 +17,10 @@ const EXAMPLES: [(&str, &str); 29] = [
     ("--tls-cert", "--tls-cert /etc/tls/site.pem"),
     ("--tls-key", "--tls-key /etc/tls/site.key"),
     ("--origin", "--origin http://127.0.0.1:8000"),
+    ("--origin-ca", "--origin-ca /etc/tls/authority.pem"),
+    ("--origin-cert", "--origin-cert /etc/tls/proxy.pem"),
+    ("--origin-key", "--origin-key /etc/tls/proxy.key"),
+    ("--origin-name", "--origin-name api.example.com"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod environment;
 mod fault;
+mod origin_tls;
 mod purge;
 mod raw;
 mod targeted;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use clap::FromArgMatches;
 use policy::rules::{CacheStatus, Profile, SetCookie};
-use proxy::OriginUrl;
+use proxy::{OriginTls, OriginUrl};
 
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
@@ -53,6 +54,8 @@ pub(crate) struct Serve {
     pub(crate) tls: Option<Tls>,
     /// Where to forward to.
     pub(crate) origin: OriginUrl,
+    /// How TLS is spoken there.
+    pub(crate) origin_tls: OriginTls,
     /// `--cache-dir`, used as given.
     pub(crate) directory: Option<PathBuf>,
     /// The lifetime of responses that bring none; zero for none.
@@ -97,6 +100,7 @@ impl Serve {
             listen: Some(listen),
             tls: None,
             origin,
+            origin_tls: OriginTls::default(),
             directory: None,
             ttl: Span(Duration::from_mins(5)),
             memory: ByteSize(256 << 20),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::environment::variable_of;
+use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
 
 const EXAMPLES: &str = "\
@@ -42,6 +43,8 @@ pub(crate) struct Raw {
     /// Forward requests to this server: a URL with http or https
     #[arg(long, value_name = "URL")]
     pub(crate) origin: Option<String>,
+    #[command(flatten)]
+    pub(crate) origin_tls: RawOriginTls,
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<OsString>,

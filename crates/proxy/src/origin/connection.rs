@@ -127,7 +127,7 @@ async fn connect(origin: &Origin, address: SocketAddr) -> Result<TcpStream, Fetc
 
 async fn secure(origin: &Origin, stream: TcpStream) -> Result<Connection, FetchError> {
     let Some(tls) = &origin.shared.tls else { return Ok(Connection::new(Io::Tcp(stream))) };
-    let host = || origin.shared.url.host().to_owned();
+    let host = || tls.name();
     let limit = origin.shared.limits.tls_timeout;
     let stream = timeout(limit, tls.connect(stream))
         .await

@@ -6,6 +6,7 @@ pub(crate) mod exchange;
 pub(crate) mod outgoing;
 mod resolve;
 pub(crate) mod tls;
+mod unchecked;
 mod upload;
 mod url;
 
@@ -18,7 +19,7 @@ pub use self::url::{OriginUrl, OriginUrlError};
 
 use self::connection::Connection;
 use self::resolve::Resolver;
-use self::tls::{Connector, TlsSetupError};
+use self::tls::{Connector, OriginTls, TlsSetupError};
 use crate::clock::ticks;
 use crate::error::FetchError;
 use crate::settings::Limits;
@@ -36,10 +37,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(url: OriginUrl, limits: Limits) -> Result<Arc<Self>, TlsSetupError> {
+    pub(crate) fn new(
+        url: OriginUrl,
+        tls: &OriginTls,
+        limits: Limits,
+    ) -> Result<Arc<Self>, TlsSetupError> {
         let tls = match url.scheme() {
             crate::head::Scheme::Http => None,
-            crate::head::Scheme::Https => Some(Connector::new(url.host())?),
+            crate::head::Scheme::Https => Some(Connector::new(url.host(), tls)?),
         };
         Ok(Arc::new(Self {
             resolver: Resolver::new(url.host(), url.port()),

@@ -1,17 +1,46 @@
-//! TLS towards the origin. The only module that knows the TLS library.
+//! TLS towards the origin.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 pub(crate) use tokio_rustls::client::TlsStream;
 
+use super::unchecked::Unchecked;
 use crate::failure::Failure;
+use crate::tls::{self, Pair, PairError, PairFiles};
 
-/// Makes TLS connections that are checked against the system's root certificates.
+/// How an origin is asked for its certificate, and what it is shown. For the usual origin nothing of
+/// this is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginTls {
+    /// A file with the certificates of the authorities that are trusted, in place of the system's.
+    pub authorities: Option<PathBuf>,
+    /// What the proxy shows of itself.
+    pub identity: Option<PairFiles>,
+    /// The name that is asked for and that the certificate must be for, in place of the URL's host.
+    pub name: Option<TlsName>,
+    /// Take any certificate.
+    pub unchecked: bool,
+}
+
+/// A name or an address that a certificate can carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsName(ServerName<'static>);
+
+impl TlsName {
+    /// Reads it; `None` if no certificate can carry it.
+    pub fn parse(text: &str) -> Option<Self> {
+        ServerName::try_from(text.to_owned()).ok().map(Self)
+    }
+}
+
+/// Makes TLS connections.
 #[derive(Clone)]
 pub(crate) struct Connector {
     connector: TlsConnector,
@@ -33,22 +62,41 @@ pub enum TlsSetupError {
         /// The origin's host.
         host: String,
     },
+    /// A certificate, a key or a list of authorities is no good.
+    #[error("for the origin: {0}")]
+    File(#[from] PairError),
     /// The TLS library refused its settings.
     #[error("the TLS library refused its settings: {0}")]
     Settings(#[from] rustls::Error),
 }
 
 impl Connector {
-    pub(crate) fn new(host: &str) -> Result<Self, TlsSetupError> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| TlsSetupError::Name { host: host.to_owned() })?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(system_roots()?)
-            .with_no_client_auth();
+    pub(crate) fn new(host: &str, settings: &OriginTls) -> Result<Self, TlsSetupError> {
+        let name = settings.name.clone().or_else(|| TlsName::parse(host));
+        let TlsName(name) = name.ok_or_else(|| TlsSetupError::Name { host: host.to_owned() })?;
+        let builder = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()?;
+        let builder = match &settings.authorities {
+            _ if settings.unchecked => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unchecked(tls::provider()))),
+            Some(path) => builder.with_root_certificates(tls::roots(path)?),
+            None => builder.with_root_certificates(system_roots()?),
+        };
+        let mut config = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let pair = SingleCertAndKey::from(Pair::load(files)?.certified);
+                builder.with_client_cert_resolver(Arc::new(pair))
+            }
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    /// The name that the certificate is checked against.
+    pub(crate) fn name(&self) -> String {
+        self.name.to_str().into_owned()
     }
 
     pub(crate) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {

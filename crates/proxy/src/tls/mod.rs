@@ -14,6 +14,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use self::certificates::CertificateInfo;
 pub(crate) use self::certificates::Certificates;
+pub(crate) use self::pair::{Pair, roots};
 pub use self::pair::{PairError, PairFiles};
 pub use self::settings::{ClientAuth, TlsSettings};
 

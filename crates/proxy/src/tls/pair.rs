@@ -91,16 +91,16 @@ pub enum PairError {
 
 /// A certificate that can be served.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// The names it is for, in lower case; with `*.` in front for all names one label longer.
     pub(super) names: Vec<String>,
     pub(super) not_after: Timestamp,
-    pub(super) certified: Arc<CertifiedKey>,
+    pub(crate) certified: Arc<CertifiedKey>,
 }
 
 impl Pair {
     /// Reads both files and checks that they belong together.
-    pub(super) fn load(files: &PairFiles) -> Result<Self, PairError> {
+    pub(crate) fn load(files: &PairFiles) -> Result<Self, PairError> {
         let chain = certificates(&files.certificate)?;
         let key = private_key(&files.key)?;
         let malformed =
@@ -126,7 +126,7 @@ impl Pair {
 }
 
 /// All certificates in a file, in their order; at least one.
-pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> {
     let text = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|source| PairError::Pem { path: path.to_owned(), source })?;
@@ -137,7 +137,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The first key in a file.
-pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
     let text = read(path)?;
     let encrypted = || {
         let marks: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];

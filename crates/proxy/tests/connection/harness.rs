@@ -47,6 +47,7 @@ impl Default for Harness {
         let settings = Settings {
             listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&format!("http://{}", origin.address)).unwrap(),
+            origin_tls: proxy::OriginTls::default(),
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),

@@ -17,6 +17,7 @@ use testkit::{Binary, Launch, PATIENCE};
 
 mod bodies;
 mod front;
+mod origin;
 mod reload;
 
 /// An authority that tests trust, and a place for what it issues.

@@ -1,0 +1,166 @@
+//! Origins behind TLS that are asked in another way than usual.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tempfile::TempDir;
+use testkit::{Binary, Client, Launch, Output, Response};
+
+use super::{Authority, Files, provider};
+use crate::ok;
+
+/// What a handshake showed: the name that was asked for, and how many certificates came.
+type Shown = (Option<String>, usize);
+
+/// An origin behind TLS that asks for a certificate where it has authorities for it.
+struct TlsOrigin {
+    port: u16,
+    shown: Arc<Mutex<Vec<Shown>>>,
+    /// Whom the system trusts: none of those that the tests use.
+    stranger: Authority,
+}
+
+impl TlsOrigin {
+    fn new(files: &Files, clients: Option<&Authority>) -> Self {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let roots = Arc::new(authority.roots());
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+        let config = Arc::new(builder.with_single_cert(files.chain(), key).unwrap());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&shown);
+        thread::spawn(move || {
+            for stream in listener.incoming().map(Result::unwrap) {
+                let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let seen = Arc::clone(&seen);
+                thread::spawn(move || serve(StreamOwned::new(session, stream), &seen));
+            }
+        });
+        Self { port, shown, stranger: Authority::new() }
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        self.shown.lock().unwrap().clone()
+    }
+
+    fn launch(&self, directory: &TempDir, args: &[&str]) -> Launch {
+        Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
+            .args(["--port", "0", "--origin", &format!("https://127.0.0.1:{}", self.port)])
+            .arg("--cache-dir")
+            .arg(directory.path().join("cache"))
+            .args(args)
+            .env("SSL_CERT_FILE", self.stranger.file())
+    }
+
+    /// The answer to one request through a proxy of its own, and that proxy.
+    fn asked(&self, args: &[&str]) -> (Response, Binary) {
+        let directory = TempDir::new().unwrap();
+        let binary = self.launch(&directory, args).start();
+        (Client::connect(("127.0.0.1", binary.port())).get("/"), binary)
+    }
+
+    fn refused(&self, args: &[&str]) -> Output {
+        self.launch(&TempDir::new().unwrap(), args).run()
+    }
+}
+
+fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>, shown: &Mutex<Vec<Shown>>) {
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => head.extend_from_slice(&buffer[..count]),
+            _ => return,
+        }
+    }
+    let name = stream.conn.server_name().map(ToOwned::to_owned);
+    let count = stream.conn.peer_certificates().map_or(0, <[_]>::len);
+    shown.lock().unwrap().push((name, count));
+    let page = ok("Connection: close\r\n", "secret page");
+    let _ = stream.write_all(page.as_bytes());
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_operators_authority_and_name_take_the_place_of_the_usual() {
+    let authority = Authority::new();
+    let origin = TlsOrigin::new(&authority.issue("o", &["inside.example"]), None);
+    let file = authority.file();
+    let ca = ["--origin-ca", text(&file)];
+    let (answer, _proxy) = origin.asked(&[&ca[..], &["--origin-name", "inside.example"]].concat());
+    assert_eq!((answer.status, answer.text()), (200, "secret page".to_owned()));
+    assert_eq!(origin.shown(), [(Some("inside.example".to_owned()), 0)]);
+    // Another authority's, another name's.
+    for args in [&["--origin-name", "inside.example"][..], &ca] {
+        let (answer, _proxy) = origin.asked(args);
+        assert_eq!(answer.status, 502, "{args:?}");
+        let told = answer.field("Proxy-Status").unwrap();
+        assert!(told.contains("error=tls_certificate_error"), "{told}");
+    }
+    assert_eq!(origin.shown().len(), 1);
+}
+
+#[test]
+fn a_certificate_is_shown_to_an_origin_that_asks_for_one() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let files = authority.issue("o", &["127.0.0.1"]);
+    let origin = TlsOrigin::new(&files, Some(&clients));
+    let (file, own) = (authority.file(), clients.issue("proxy", &["proxy.example"]));
+    let ca = ["--origin-ca", text(&file)];
+    let identity = ["--origin-cert", text(&own.certificate), "--origin-key", text(&own.key)];
+    let (answer, _proxy) = origin.asked(&[&ca[..], &identity].concat());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(origin.shown(), [(None, 1)]);
+    assert_eq!(origin.asked(&ca).0.status, 502);
+}
+
+#[test]
+fn without_a_check_any_certificate_will_do_and_that_is_said() {
+    let authority = Authority::new();
+    let origin = TlsOrigin::new(&authority.issue("o", &["other.example"]), None);
+    assert_eq!(origin.asked(&[]).0.status, 502);
+    let (answer, proxy) = origin.asked(&["--origin-insecure"]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(proxy.says("certificate is NOT checked"));
+}
+
+#[test]
+fn bad_files_for_the_origin_are_refused_at_the_start_in_one_line() {
+    let authority = Authority::new();
+    let (one, two) = (authority.issue("1", &["a"]), authority.issue("2", &["b"]));
+    let origin = TlsOrigin::new(&one, None);
+    for (args, why) in [
+        (&["--origin-ca", "/missing.pem"][..], "reading /missing.pem: No such file"),
+        (&["--origin-ca", text(&one.key)], "has no certificate in PEM form"),
+        (
+            &["--origin-cert", text(&one.certificate), "--origin-key", text(&two.key)],
+            "is not that of the certificate in",
+        ),
+    ] {
+        let output = origin.refused(args);
+        assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 1), "{}", output.stderr);
+        assert!(output.stderr.contains(why), "{}", output.stderr);
+    }
+}
