@@ -1,5 +1,10 @@
 //! The second key: the request fields that a response's Vary names (RFC 9111 §4.1).
 
+mod shared;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
 use crate::fields::Fields;
 use crate::preference::{Preference, Preferences};
 use crate::reason::NotStored;
@@ -9,9 +14,9 @@ use crate::wire::{Reader, put_bytes, put_number};
 /// The fields that selected a stored response: their names, and their normalised values in the
 /// request that it answered. Empty when it has no Vary, and then one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Vary(Option<Box<Selecting>>);
+pub struct Vary(Option<Arc<Selecting>>);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Selecting {
     /// For each name, sorted: the name, then 0 when the request had no such field, or 1 and its
     /// value. Behind them, for each of them that lists preferences and has a value, its line as it
@@ -19,8 +24,42 @@ struct Selecting {
     /// be recognised.
     all: Box<[u8]>,
     /// Where the lines begin.
-    sent: usize,
+    sent: u32,
+    /// One for all who have the same.
+    is_shared: bool,
 }
+
+impl Selecting {
+    fn new(all: &[u8], sent: usize, is_shared: bool) -> Self {
+        // Heads are far shorter than 4 GiB.
+        Self { all: all.into(), sent: u32::try_from(sent).unwrap_or(u32::MAX), is_shared }
+    }
+
+    fn is(&self, all: &[u8], sent: usize) -> bool {
+        *self.all == *all && self.sent as usize == sent
+    }
+
+    fn split(&self) -> (&[u8], &[u8]) {
+        self.all.split_at_checked(self.sent as usize).unwrap_or((&self.all, &[]))
+    }
+}
+
+impl PartialEq for Selecting {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.all, other.sent as usize)
+    }
+}
+
+impl Eq for Selecting {}
+
+impl Hash for Selecting {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.all, self.sent).hash(state);
+    }
+}
+
+/// Bytes of the counters of an `Arc`.
+const COUNTERS: usize = 2 * size_of::<usize>();
 
 impl Vary {
     /// Digests what a response says about its selection. `request` has the fields as the client
@@ -51,8 +90,12 @@ impl Vary {
     }
 
     fn new(bytes: &[u8], sent: &[u8]) -> Vary {
-        let all = || [bytes, sent].concat().into();
-        Vary((!bytes.is_empty()).then(|| Box::new(Selecting { all: all(), sent: bytes.len() })))
+        if bytes.is_empty() {
+            return Vary::default();
+        }
+        let all = [bytes, sent].concat();
+        let shared = shared::of(&all, bytes.len());
+        Vary(Some(shared.unwrap_or_else(|| Arc::new(Selecting::new(&all, bytes.len(), false)))))
     }
 
     /// Would the request have selected the stored response?
@@ -91,17 +134,18 @@ impl Vary {
     /// The variant discriminator: equal for two responses exactly if any request that selects the
     /// one selects the other.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |selecting| &selecting.all[..selecting.sent])
+        self.0.as_ref().map_or(&[], |selecting| selecting.split().0)
     }
 
     fn sent(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |selecting| &selecting.all[selecting.sent..])
+        self.0.as_ref().map_or(&[], |selecting| selecting.split().1)
     }
 
-    /// The lengths of what is held on the heap.
+    /// The lengths of what it holds on the heap for itself alone: nothing if it is shared.
     pub fn heap(&self) -> impl Iterator<Item = usize> {
-        let lengths = |s: &Selecting| [size_of::<Selecting>(), s.all.len()];
-        self.0.as_deref().map(lengths).into_iter().flatten()
+        let own = self.0.as_deref().filter(|selecting| !selecting.is_shared);
+        let lengths = |s: &Selecting| [COUNTERS + size_of::<Selecting>(), s.all.len()];
+        own.map(lengths).into_iter().flatten()
     }
 
     /// Appends the bytes that [`Vary::decode`] reads.

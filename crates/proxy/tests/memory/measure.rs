@@ -23,12 +23,14 @@ pub(crate) fn fill(objects: u64, length: u64, vary: Option<&str>) -> Option<Meas
     let store = Store::open(Options { memory: 64 << 30, ..Options::default() }).ok()?;
     // As it arrives in a read buffer.
     let body = Bytes::from(vec![b'x'; usize::try_from(length).ok()?]);
-    let terms = terms(vary)?;
+    let plain = terms(None)?;
     let (before, mut content) = (resident()?, 0);
     for number in 0..objects {
         // As the proxy does before it asks the origin.
         let labels = Labels::new(store.moment(), Vec::new());
-        let head = StoredHead::new(200, b"OK", &fields(number, vary), terms.clone());
+        // With a Vary, each has its own, as it comes from its own request.
+        let terms = if vary.is_some() { terms(vary)? } else { plain.clone() };
+        let head = StoredHead::new(200, b"OK", &fields(number, vary), terms);
         let head = head.labelled(labels);
         content += head.http1_block().len() as u64 + length;
         let key = format!("http://example.com/static/images/{number:08}.jpg 127.0.0.1:8080");
