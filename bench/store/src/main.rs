@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod child;
 mod churn;
+mod freshen;
 mod hit_ratio;
 mod item;
 mod machine;
@@ -62,6 +63,8 @@ enum Part {
     Objects,
     /// Write amplification of a working set larger than the disk tier.
     Churn,
+    /// What new metadata costs.
+    Freshen,
     /// The memory tier against LRU, S3-FIFO and the optimum.
     HitRatio,
 }
@@ -136,6 +139,9 @@ fn measure(options: &Options) -> Result<(), Failure> {
     }
     if options.measures(Part::Churn) {
         churn::measure(directory.path(), options.capacity())?;
+    }
+    if options.measures(Part::Freshen) {
+        freshen::measure(directory.path(), options.extent().objects)?;
     }
     if options.measures(Part::HitRatio) {
         hit_ratio::measure(options.trace())?;
