@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::files::Handle;
 use super::format::{FOOTER, Footer, Tail, first_mismatch};
-use super::index::Place;
 use super::io::{FileId, Io};
-use super::segment::{Listed, Record, Segments, short};
+use super::place::Place;
+use super::segment::{Listed, Record, Segments, short, with_body};
 use crate::key::{Key, variant_id};
 use crate::meta::Meta;
 use crate::reason::Damage;
@@ -98,7 +98,7 @@ pub(crate) fn load_record<M: Meta>(
     id: &FileId,
     key: &[u8],
 ) -> Result<Option<Loaded<M>>, Trouble> {
-    take_apart(segments.read(place)?, id, key)
+    take_apart(segments.read(place)?, id, key, |body| segments.read(body))
 }
 
 /// The same, if the system has the record in memory and there is no doubt about it: never waits.
@@ -108,13 +108,16 @@ pub(crate) fn load_record_now<M: Meta>(
     id: &FileId,
     key: &[u8],
 ) -> Option<Loaded<M>> {
-    take_apart(segments.read_now(place)?, id, key).ok().flatten()
+    // What is not there now is for the read that may wait.
+    let body = |body| segments.read_now(body).ok_or(Damage::Missing.into());
+    take_apart(segments.read_now(place)?, id, key, body).ok().flatten()
 }
 
 fn take_apart<M: Meta>(
     (listed, record): (Listed, Record),
     id: &FileId,
     key: &[u8],
+    read: impl FnOnce(Place) -> Result<(Listed, Record), Trouble>,
 ) -> Result<Option<Loaded<M>>, Trouble> {
     if (listed.key, listed.variant, listed.sequence) != (short(&id.key), id.variant, id.sequence) {
         return Err(Damage::Identity.into());
@@ -123,6 +126,7 @@ fn take_apart<M: Meta>(
         let alike = short(&Key::new(&record.key).id()) == listed.key;
         return if alike { Ok(None) } else { Err(Damage::Identity.into()) };
     }
+    let record = with_body(&listed, record, read)?;
     let meta = M::decode(&record.meta).ok_or(Damage::Meta)?;
     if variant_id(meta.variant()) != id.variant {
         return Err(Damage::Identity.into());

@@ -13,6 +13,7 @@ mod lane;
 mod load;
 mod marker;
 mod open;
+mod place;
 mod reclaim;
 mod recover;
 mod segment;

@@ -17,7 +17,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::files::create_directory;
-use super::format::FORMAT;
+use super::format::{FORMAT, FORMER};
 use super::io::{FileId, parse_file_name};
 use crate::reason::OpenError;
 
@@ -107,6 +107,9 @@ fn check_format(root: &Path) -> Result<(), OpenError> {
     let path = root.join("format");
     match fs::read(&path) {
         Ok(found) if found == FORMAT.as_bytes() => Ok(()),
+        Ok(found) if found == FORMER.as_bytes() => {
+            write_format(root).map_err(doing("writing", &path))
+        }
         Ok(found) => Err(OpenError::Version {
             directory: root.to_owned(),
             found: String::from_utf8_lossy(&found[..found.len().min(100)]).trim().to_owned(),

@@ -31,6 +31,14 @@
 //! 7. *What was forgotten* to make room is on disk until its segment has gone, and for longer if that
 //!    fails: until then removals of what the index does not know are told too. A copy that may have
 //!    been written though its write failed is removed in the log.
+//! 8. *Freshened entries* have their body in an older record, which their number outdates but which
+//!    stays where it is. New metadata takes its place only where the index has what it freshens, so
+//!    nothing between the two in the log has ended the body: it is good as long as the metadata
+//!    counts, even if what stands between them is in doubt (4). Segments go in order, so the body's
+//!    goes first. Before it does, the two become one record, which is a copy with the number of the
+//!    metadata (2), or they are forgotten. A removal then spares the next start the metadata, which
+//!    may stay for long; if there is none, what is found refers to nothing. That is a miss: nothing
+//!    else ever has that number, or is in a segment with that salt.
 //!
 //! 8. *Too much at once*: if more removals wait for a disk than may, everything is given up instead, as
 //!    if it had been cleared, and so are files that cannot be removed. The writer then removes all files
@@ -159,8 +167,9 @@ impl<M: Meta> Disk<M> {
             for one in some.iter().rev() {
                 let &Listed { kind, key, variant, sequence, .. } = one;
                 match (kind, &mut index.kills) {
-                    (Kind::Entry, _) if self.events.has_removed(key, sequence) => (),
-                    (Kind::Entry, _) => _ = index.found(number, one, &self.hot),
+                    (Kind::Entry | Kind::Freshened, _)
+                        if self.events.has_removed(key, sequence) => {}
+                    (Kind::Entry | Kind::Freshened, _) => _ = index.found(number, one, &self.hot),
                     (Kind::VariantGone, Some(kills)) => kills.variant(key, variant, sequence),
                     (Kind::KeyGone, Some(kills)) => kills.key(key, sequence),
                     (Kind::AllGone, Some(kills)) => kills.all(sequence),

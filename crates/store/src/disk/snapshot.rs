@@ -5,7 +5,7 @@
 //!           u64 next sequence number
 //! segments  u32 number, u32 zero, u64 salt, u64 length
 //! records   u64 first bytes of the key id, u64 variant, u64 sequence number, u32 segment, u32 offset,
-//!           u32 length
+//!           u32 length, as in the index (see `place`)
 //! end       u64 xxh3-64 of all that
 //! ```
 //!

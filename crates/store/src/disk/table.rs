@@ -21,7 +21,7 @@ pub(crate) struct Packed {
     /// Number of the segment; 0 for one that is not in a segment, or not yet.
     pub(crate) segment: u32,
     pub(crate) offset: u32,
-    /// Bytes of the record; those of other files are known beside.
+    /// Bytes of the record, see `place`; those of other files are known beside.
     pub(crate) length: u32,
 }
 

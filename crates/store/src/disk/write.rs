@@ -9,6 +9,7 @@ use super::files::Handle;
 use super::format::{BLOCK, BlockSums, FOOTER, encode};
 use super::index::{New, Tail};
 use super::io::{FileId, Io};
+use super::place::LONGEST;
 use super::segment::HEAD;
 use super::work::{Item, Pending};
 use super::{Disk, FileBody, REST};
@@ -22,16 +23,19 @@ use crate::reason::NotStored;
 const QUEUE_BYTES: u64 = 32 << 20;
 /// Entries that may wait for the writer.
 const QUEUE_ENTRIES: u64 = 8192;
+/// Bytes of the smallest body that new metadata refers to.
+const SHARED: u64 = 1 << 10;
 
 impl<M: Meta> Disk<M> {
     /// Gives an entry whose body is in memory its place and queues its record or file. Until that is
     /// written the entry itself answers look-ups. Whatever comes of it, an older entry of the same
-    /// variant is gone.
+    /// variant is gone; `freshened` is its number if it has the same body.
     pub(crate) fn store(
         &self,
         key: &Key,
         key_id: [u8; 32],
         entry: &Arc<Entry<M>>,
+        freshened: Option<u64>,
     ) -> Result<(), NotStored> {
         let id = self.next_id(key_id, entry.variant());
         let mut meta = Vec::new();
@@ -41,17 +45,18 @@ impl<M: Meta> Disk<M> {
         let size = if is_small { record } else { file_size(key, &meta, entry) };
         entry.set_sequence(id.sequence);
         let placed = self.queue(size).and_then(|()| {
-            let (held, key) = (Arc::clone(entry), key.clone());
-            let pending = Box::new(Pending { key, id, meta, entry: Arc::clone(entry), size });
-            let (new, item) = if is_small {
-                (New::Record(held, size as u32), Item::Record(pending))
-            } else {
-                (New::Large(held, size), Item::Large(pending))
-            };
+            let freshened = freshened.filter(|_| is_small && is_worth_it(entry, size));
+            let (held, key, entry) = (Arc::clone(entry), key.clone(), Arc::clone(entry));
             let placed = self.with_index(|index, hot| {
-                if !is_small {
+                let older = |sequence| Some((index.place_of(&id, sequence)?, sequence));
+                let older = freshened.and_then(older);
+                let pending = Box::new(Pending { key, id, meta, entry, size, older });
+                let (new, item) = if is_small {
+                    (New::Record(held, size as u32), Item::Record(pending))
+                } else {
                     index.outdate(&id);
-                }
+                    (New::Large(held, size), Item::Large(pending))
+                };
                 let placed = index.place(&id, new, hot);
                 if placed {
                     index.queue(item);
@@ -152,7 +157,7 @@ impl<M: Meta> Disk<M> {
     }
 
     pub(crate) fn write_large(&self, pending: &Pending<M>) {
-        let Pending { key, id, meta, entry, size } = pending;
+        let Pending { key, id, meta, entry, size, .. } = pending;
         // Replaced or removed while it waited, or not.
         if self.is_held(id, entry) {
             let written = if self.is_resting() {
@@ -186,6 +191,14 @@ impl<M: Meta> Disk<M> {
     pub(crate) fn is_held(&self, id: &FileId, entry: &Arc<Entry<M>>) -> bool {
         self.index().beside(id).is_some_and(|beside| beside.holds(entry))
     }
+}
+
+/// True if new metadata had better refer to the body than come with it in a record of `size` bytes.
+/// As every read will be two, it has to save more than it costs to write.
+fn is_worth_it<M>(entry: &Entry<M>, size: u64) -> bool {
+    let body = entry.length().unwrap_or(0);
+    let rest = size - body;
+    body >= SHARED.max(rest) && rest + HEAD <= LONGEST.into()
 }
 
 /// Bytes of the record of an entry whose body is in memory.

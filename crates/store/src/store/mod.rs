@@ -136,8 +136,11 @@ impl<M: Meta> Store<M> {
                 disk.change_meta(key, &fresh, file)
             }
             (Some(disk), Place::Memory | Place::MemoryFile(_)) => {
-                disk.remove_variant(&id, entry.variant());
-                disk.store(key, id, &fresh).is_ok()
+                let same = fresh.variant() == entry.variant();
+                if !same {
+                    disk.remove_variant(&id, entry.variant());
+                }
+                disk.store(key, id, &fresh, same.then(|| entry.sequence())).is_ok()
             }
             (None, Place::Memory | Place::MemoryFile(_)) => false,
             // The name of a file has the variant: this one keeps its old metadata.

@@ -30,7 +30,7 @@ impl<M: Meta> Store<M> {
         }
         shard.reads.remove(key);
         let on_disk = match &self.0.disk {
-            Some(disk) => disk.store(key, id, entry),
+            Some(disk) => disk.store(key, id, entry, None),
             None => Err(NotStored::NoRoom),
         };
         match (self.put(key, id, entry), on_disk) {

@@ -118,7 +118,7 @@ async fn step(store: &Store<Label>, model: &mut Model, seed: u64, number: u64, d
             store.clear();
             places().for_each(|place| model.now(place, None));
         }
-        3..5 => {
+        3..7 => {
             let Some(entry) = find(store, &name(key), &format!("v{variant}")).await else { return };
             let Ok(body) = read(entry.reader()).await else { return };
             let fresh = label(&format!("v{variant}"), &text);

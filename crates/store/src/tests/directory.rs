@@ -132,6 +132,28 @@ fn a_store_of_another_version_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_of_the_version_before_is_read_and_becomes_one_of_this() {
+    for killed in [false, true] {
+        let mut setup = Setup::new(0, 64 * MIB);
+        let store = setup.open();
+        stored(&store, &key("small"), label("v", "s"), &body(1, 5000)).await;
+        stored(&store, &key("large"), label("v", "l"), &body(2, 300_000)).await;
+        store.flush().await;
+        if killed {
+            setup = setup.copy();
+        }
+        drop(store);
+        let format = setup.root().join("format");
+        fs::write(&format, "caching-proxy store 2\n").unwrap();
+        let store = recovered(setup.open());
+        // Who only knows the version before has to refuse it from now on.
+        assert_eq!(fs::read_to_string(&format).unwrap(), "caching-proxy store 3\n");
+        assert_eq!(get(&store, &key("small"), "v").await, Some(("s".to_owned(), body(1, 5000))));
+        assert_eq!(get(&store, &key("large"), "v").await, Some(("l".to_owned(), body(2, 300_000))));
+    }
+}
+
+#[tokio::test]
 async fn nobody_else_may_read_the_files() {
     let setup = Setup::new(MIB, 64 * MIB);
     let store = setup.open();

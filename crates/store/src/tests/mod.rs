@@ -8,6 +8,7 @@ mod directory;
 mod events;
 mod faults;
 mod following;
+mod freshened;
 mod kept;
 mod model;
 mod open_files;

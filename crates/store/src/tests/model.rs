@@ -8,14 +8,31 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: u8, variant: u8, length: u64 },
-    Abandon { key: u8, length: u64 },
-    Get { key: u8, variant: u8 },
-    Freshen { key: u8, variant: u8 },
-    Remove { key: u8 },
+    Put {
+        key: u8,
+        variant: u8,
+        length: u64,
+    },
+    Abandon {
+        key: u8,
+        length: u64,
+    },
+    Get {
+        key: u8,
+        variant: u8,
+    },
+    Freshen {
+        key: u8,
+        variant: u8,
+    },
+    Remove {
+        key: u8,
+    },
     Clear,
     Flush,
     Reopen,
+    /// All that is written is found again without a snapshot.
+    Kill,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -26,11 +43,12 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(key, variant, length)| Step::Put { key, variant, length }),
         1 => (key.clone(), length).prop_map(|(key, length)| Step::Abandon { key, length }),
         6 => (key.clone(), variant.clone()).prop_map(|(key, variant)| Step::Get { key, variant }),
-        2 => (key.clone(), variant).prop_map(|(key, variant)| Step::Freshen { key, variant }),
+        5 => (key.clone(), variant).prop_map(|(key, variant)| Step::Freshen { key, variant }),
         1 => key.prop_map(|key| Step::Remove { key }),
         1 => Just(Step::Clear),
         1 => Just(Step::Flush),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
     ]
 }
 
@@ -84,6 +102,13 @@ impl Run {
             Step::Reopen => {
                 self.store = None;
                 self.store = Some(self.setup.open());
+            }
+            Step::Kill => {
+                self.store().flush().await;
+                let killed = self.setup.copy();
+                self.store = None;
+                self.setup = killed;
+                self.store = Some(recovered(self.setup.open()));
             }
         }
     }

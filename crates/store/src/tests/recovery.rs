@@ -14,10 +14,11 @@ enum Before {
     RemovedLarge,
     Cleared,
     LargeEvictedOverSmall,
+    Freshened,
 }
 
 impl Before {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Small,
         Self::Large,
         Self::SmallOverSmall,
@@ -27,6 +28,7 @@ impl Before {
         Self::RemovedLarge,
         Self::Cleared,
         Self::LargeEvictedOverSmall,
+        Self::Freshened,
     ];
 
     /// Does it, each step in a segment of its own if `apart`; returns what is to be found.
@@ -39,6 +41,7 @@ impl Before {
                 &[("older", 100), ("large", 300_000)]
             }
             Self::SmallOverLarge => &[("older", 300_000), ("small", 100)],
+            Self::Freshened => &[("older", 5000)],
         };
         let mut store = setup.open();
         for (text, length) in steps {
@@ -58,6 +61,11 @@ impl Before {
                     let other = key(&format!("other {number}"));
                     stored(&store, &other, label("v", ""), &body(number, 280_000)).await;
                 }
+            }
+            Self::Freshened => {
+                let entry = find(&store, &key("k"), "v").await.unwrap();
+                assert!(store.replace_meta(&key("k"), &entry, label("v", "fresh")).is_some());
+                return self.copied(store, setup, &[("fresh", 5000)]).await;
             }
             _ => return self.copied(store, setup, steps).await,
         }

@@ -4,6 +4,7 @@ use std::sync::Weak;
 
 use super::super::hot::Hot;
 use super::super::io::FileId;
+use super::super::place::Place;
 use super::super::recover::Kills;
 use super::super::segment::{Listed, short};
 use super::super::table::Packed;
@@ -12,7 +13,7 @@ use super::{Gone, Index, New};
 impl<M> Index<M> {
     /// Puts in what a segment was found to have. False if something newer is there, or it is gone.
     pub(crate) fn found(&mut self, segment: u32, one: &Listed, hot: &Hot) -> bool {
-        let &Listed { key, variant, sequence, offset, length, .. } = one;
+        let &Listed { key, variant, sequence, .. } = one;
         if self.kills.as_ref().is_some_and(|kills| kills.killed(key, variant, sequence)) {
             return false;
         }
@@ -28,8 +29,10 @@ impl<M> Index<M> {
             }
             self.drop_beyond(key, self.variants_per_key - 1);
         }
-        self.records += u64::from(length);
-        self.insert(Packed { key, variant, sequence, segment, offset, length }, hot);
+        let mut packed = Packed { key, variant, sequence, segment: 0, offset: 0, length: 0 };
+        packed.put(Place::of(Some(segment), one));
+        self.records += packed.bytes();
+        self.insert(packed, hot);
         true
     }
 
@@ -49,7 +52,7 @@ impl<M> Index<M> {
     /// Takes in what a snapshot says.
     pub(crate) fn load(&mut self, records: &[Packed], hot: &Hot) {
         for packed in records {
-            self.records += u64::from(packed.length);
+            self.records += packed.bytes();
             self.insert(*packed, hot);
         }
     }

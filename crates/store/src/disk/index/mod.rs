@@ -23,6 +23,7 @@ use smallvec::SmallVec;
 use super::file_body::FileBody;
 use super::hot::Hot;
 use super::io::FileId;
+use super::place::Place;
 use super::recover::Kills;
 use super::segment::short;
 use super::table::{Packed, Table};
@@ -44,14 +45,6 @@ pub(crate) struct Slot<M> {
     pub(crate) held: Option<Arc<Entry<M>>>,
     /// Rises before every change of a file, so that a read that met one can tell.
     version: u32,
-}
-
-/// Where a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) segment: u32,
-    pub(crate) offset: u32,
-    pub(crate) length: u32,
 }
 
 impl<M> Slot<M> {
@@ -213,9 +206,15 @@ impl<M> Index<M> {
         self.slot_of(self.table.find(short(&id.key), id.sequence)?, &id.key)
     }
 
+    /// Where the record with this number is, if it is of the same variant and written.
+    pub(crate) fn place_of(&self, id: &FileId, sequence: u64) -> Option<Place> {
+        let slot = self.slot(&FileId { sequence, ..*id })?;
+        slot.record.filter(|_| slot.variant == id.variant)
+    }
+
     /// `None` if it is known to be another key that looks alike.
     fn slot_of(&self, packed: &Packed, key: &[u8; 32]) -> Option<Slot<M>> {
-        let &Packed { variant, sequence, segment, offset, length, .. } = packed;
+        let &Packed { variant, sequence, segment, .. } = packed;
         let beside = self.beside.get(&sequence);
         if segment == 0 && beside.is_none_or(|beside| beside.key != *key) {
             return None;
@@ -223,7 +222,7 @@ impl<M> Index<M> {
         Some(Slot {
             variant,
             sequence,
-            record: (segment > 0).then_some(Place { segment, offset, length }),
+            record: (segment > 0).then(|| packed.place()),
             held: beside.and_then(|beside| beside.held.clone()),
             version: beside.map_or(0, |beside| beside.version),
         })
@@ -275,7 +274,9 @@ impl<M> Index<M> {
         else {
             return false;
         };
-        (packed.segment, packed.offset) = (place.segment, place.offset);
+        self.records -= packed.bytes();
+        packed.put(place);
+        self.records += packed.bytes();
         self.beside.remove(&id.sequence);
         self.tidy();
         true
@@ -316,10 +317,11 @@ impl<M> Index<M> {
     /// A record was copied from one place to another. False if it had gone meanwhile.
     pub(crate) fn moved(&mut self, key: u64, sequence: u64, from: Place, to: Place) -> bool {
         let found = self.table.find_mut(key, sequence).filter(|packed| packed.is_at(from));
-        found.is_some_and(|packed| {
-            (packed.segment, packed.offset) = (to.segment, to.offset);
-            true
-        })
+        let Some(packed) = found else { return false };
+        self.records -= packed.bytes();
+        packed.put(to);
+        self.records += packed.bytes();
+        true
     }
 
     fn insert(&mut self, packed: Packed, hot: &Hot) {
@@ -338,11 +340,5 @@ impl<M> Index<M> {
 impl<M> Beside<M> {
     pub(crate) fn holds(&self, entry: &Arc<Entry<M>>) -> bool {
         self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, entry))
-    }
-}
-
-impl Packed {
-    fn is_at(&self, place: Place) -> bool {
-        (self.segment, self.offset) == (place.segment, place.offset)
     }
 }

@@ -44,7 +44,7 @@ impl<M> Index<M> {
     }
 
     pub(super) fn tell(&mut self, kind: Kind, key: u64, variant: u64, below: u64) {
-        let record = Listed { kind, key, variant, sequence: below, offset: 0, length: 0 };
+        let record = Listed { kind, key, variant, sequence: below, ..Listed::NOTHING };
         self.queue(Item::Gone(record));
     }
 

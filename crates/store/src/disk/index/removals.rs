@@ -145,11 +145,11 @@ impl<M> Index<M> {
         let &Packed { variant, sequence, .. } = packed;
         self.ages.remove(sequence);
         let Some(beside) = self.beside.remove(&sequence) else {
-            self.records -= u64::from(packed.length);
+            self.records -= packed.bytes();
             return;
         };
         let Some(bytes) = beside.file else {
-            self.records -= u64::from(packed.length);
+            self.records -= packed.bytes();
             return;
         };
         self.files -= bytes;

@@ -2,9 +2,10 @@
 
 use super::super::hot::Hot;
 use super::super::io::FileId;
-use super::super::segment::short;
+use super::super::place::Place;
+use super::super::segment::{Kind, Listed, short};
 use super::super::table::Packed;
-use super::{Gone, Index, Oldest, Place};
+use super::{Gone, Index, Oldest};
 
 /// How many hot files go round once more before room is made at any price.
 const CHANCES: u32 = 64;
@@ -31,6 +32,19 @@ impl<M> Index<M> {
         self.drop_slot(&packed, Gone::ByItself);
         self.evictions += 1;
         false
+    }
+
+    /// The entry in a later segment that may have its body in a record of the segment that goes.
+    pub(crate) fn freshened(&self, going: u32, body: &Listed) -> Option<(Place, u64)> {
+        let may_have = |other: &Packed| {
+            let is_later = other.sequence > body.sequence && other.segment > going;
+            other.variant == body.variant && is_later && other.place().may_have(body.length)
+        };
+        if body.kind != Kind::Entry {
+            return None;
+        }
+        let found = self.table.of_key(body.key).into_iter().find(may_have)?;
+        Some((found.place(), found.sequence))
     }
 
     /// Forgets all that is in a segment, wherever it is in there.

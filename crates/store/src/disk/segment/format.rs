@@ -8,8 +8,11 @@
 //!           u32 lengths of key, metadata, trailers and body, u64 xxh3-64 of these four,
 //!           u64 xxh3-64 of the head so far, seeded with salt and offset;
 //!           then key, metadata, trailers and body, and zeros up to the next multiple of 8
+//! freshened such a record, with no trailers, and in place of the body u32 segment, u32 offset, u64
+//!           sequence number and u64 salt of the record of kind 1 that has trailers and body; as
+//!           length of the body stands the length of that record
 //! footer    a record whose body lists all records before it: u64 key, u64 variant, u64 sequence,
-//!           u32 offset, u32 length, u32 kind, u32 zero
+//!           u32 offset, u32 length, u32 kind, u32 length of the record that has its body, or zero
 //! trailer   8 bytes magic, u32 version, u32 number, u64 salt, u64 born, u64 offset and u64 count of
 //!           the list, u64 xxh3-64 of the list, u64 xxh3-64 of the trailer so far
 //! ```
@@ -22,6 +25,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::super::format::Cursor;
+use super::freshened::REFERENCE;
 use crate::reason::Damage;
 
 /// Bytes of the header of a segment, of the head of a record, and of the trailer.
@@ -55,6 +59,8 @@ pub(crate) enum Kind {
     AllGone = 4,
     /// The list of the records before it.
     Footer = 5,
+    /// An entry: key and metadata. Its body is in an older record.
+    Freshened = 6,
 }
 
 /// A record as a footer lists it.
@@ -67,6 +73,8 @@ pub(crate) struct Listed {
     pub(crate) offset: u32,
     /// Bytes without the zeros behind them.
     pub(crate) length: u32,
+    /// Bytes of the record that has its body, if that is another one.
+    pub(crate) body: u32,
 }
 
 /// The parts of a record.
@@ -80,6 +88,8 @@ pub(crate) struct Parts<'a> {
 
 /// A record that was read and verified.
 pub(crate) struct Record {
+    /// That of its segment.
+    pub(crate) salt: u64,
     pub(crate) key: Bytes,
     pub(crate) meta: Bytes,
     pub(crate) trailers: Bytes,
@@ -88,9 +98,9 @@ pub(crate) struct Record {
 
 impl Kind {
     fn of(number: u32) -> Option<Self> {
-        [Self::Entry, Self::VariantGone, Self::KeyGone, Self::AllGone, Self::Footer]
-            .into_iter()
-            .find(|kind| *kind as u32 == number)
+        let records = [Self::Entry, Self::VariantGone, Self::KeyGone, Self::AllGone];
+        let others = [Self::Footer, Self::Freshened];
+        records.into_iter().chain(others).find(|kind| *kind as u32 == number)
     }
 }
 
@@ -207,7 +217,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, salt: u64, listed: &Listed, parts: &Part
     parts.body.iter().for_each(|piece| out.extend_from_slice(piece));
     let content = xxh3_64(&out[start + HEAD as usize..]);
     let body: usize = parts.body.iter().map(|piece| piece.len()).sum();
-    let lengths = [parts.key.len(), parts.meta.len(), parts.trailers.len(), body];
+    let mut lengths = [parts.key.len(), parts.meta.len(), parts.trailers.len(), body];
+    if listed.kind == Kind::Freshened {
+        lengths[3] = listed.body as usize;
+    }
     let head = record_head(salt, listed, lengths.map(|length| length as u32), content);
     out[start..start + HEAD as usize].copy_from_slice(&head);
     pad(out);
@@ -238,6 +251,7 @@ fn record_head(salt: u64, listed: &Listed, lengths: [u32; 4], content: u64) -> [
 /// The head of a record.
 pub(crate) struct RecordHead {
     pub(crate) listed: Listed,
+    salt: u64,
     lengths: [u32; 4],
     content: u64,
 }
@@ -252,17 +266,21 @@ impl RecordHead {
         }
         let kind = Kind::of(from.u32()?);
         let (key, variant, sequence) = (from.u64()?, from.u64()?, from.u64()?);
-        let lengths = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
+        let mut lengths = [from.u32()?, from.u32()?, from.u32()?, from.u32()?];
         let (content, sum) = (from.u64()?, from.u64()?);
         let seed = salt.wrapping_add(u64::from(offset));
         if sum != xxh3_64_with_seed(&head[..HEAD as usize - 8], seed) {
             return Err(Damage::Checksum);
         }
+        let kind = kind.ok_or(Damage::Version)?;
+        let mut body = 0;
+        if kind == Kind::Freshened {
+            body = std::mem::replace(&mut lengths[3], REFERENCE);
+        }
         let length = lengths.iter().map(|length| u64::from(*length)).sum::<u64>() + HEAD;
         let length = u32::try_from(length).map_err(|_| Damage::Size)?;
-        let kind = kind.ok_or(Damage::Version)?;
-        let listed = Listed { kind, key, variant, sequence, offset, length };
-        Ok(Self { listed, lengths, content })
+        let listed = Listed { kind, key, variant, sequence, offset, length, body };
+        Ok(Self { listed, salt, lengths, content })
     }
 
     /// Verifies the record that has this head, and takes it apart.
@@ -275,6 +293,7 @@ impl RecordHead {
         let mut part = |length: u32| Ok(bytes.slice_ref(from.take(length as usize)?));
         let [key, meta, trailers, body] = self.lengths;
         Ok(Record {
+            salt: self.salt,
             key: part(key)?,
             meta: part(meta)?,
             trailers: part(trailers)?,
@@ -313,14 +332,21 @@ pub(crate) fn list(bytes: &[u8], end: u64) -> Result<Vec<Listed>, Damage> {
 }
 
 impl Listed {
-    pub(crate) const NOTHING: Self =
-        Self { kind: Kind::AllGone, key: 0, variant: 0, sequence: 0, offset: 0, length: 0 };
+    pub(crate) const NOTHING: Self = Self {
+        kind: Kind::AllGone,
+        key: 0,
+        variant: 0,
+        sequence: 0,
+        offset: 0,
+        length: 0,
+        body: 0,
+    };
 
     fn encode(&self, out: &mut Vec<u8>) {
         for number in [self.key, self.variant, self.sequence] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.offset, self.length, self.kind as u32, 0] {
+        for number in [self.offset, self.length, self.kind as u32, self.body] {
             out.extend_from_slice(&number.to_le_bytes());
         }
     }
@@ -329,78 +355,9 @@ impl Listed {
         let (key, variant, sequence) = (from.u64()?, from.u64()?, from.u64()?);
         let (offset, length) = (from.u32()?, from.u32()?);
         let kind = Kind::of(from.u32()?).ok_or(Damage::Version)?;
-        from.u32()?;
-        Ok(Self { kind, key, variant, sequence, offset, length })
+        Ok(Self { kind, key, variant, sequence, offset, length, body: from.u32()? })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ABOUT: About = About { number: 7, salt: 0x1234_5678_9abc_def0, born: 42 };
-
-    fn listed(offset: u32) -> Listed {
-        Listed { kind: Kind::Entry, key: 1, variant: 2, sequence: 3, offset, length: 0 }
-    }
-
-    fn record() -> Vec<u8> {
-        let mut out = Vec::new();
-        let body: [&[u8]; 2] = [b"bo", b"dy"];
-        let parts = Parts { key: b"key", meta: b"meta", trailers: b"t", body: &body };
-        assert_eq!(record_size(&parts), HEAD + 12);
-        encode(&mut out, ABOUT.salt, &listed(64), &parts);
-        out
-    }
-
-    #[test]
-    fn a_record_comes_back_as_it_was_written() {
-        let bytes = Bytes::from(record());
-        assert!(bytes.len().is_multiple_of(8));
-        let head = RecordHead::decode(&bytes, ABOUT.salt, 64).unwrap();
-        assert_eq!(head.listed, Listed { length: 76, ..listed(64) });
-        let record = head.record(&bytes).unwrap();
-        assert_eq!((&*record.key, &*record.meta), (&b"key"[..], &b"meta"[..]));
-        assert_eq!((&*record.trailers, &*record.body), (&b"t"[..], &b"body"[..]));
-    }
-
-    #[test]
-    fn every_flipped_bit_of_a_record_and_every_other_place_is_noticed() {
-        let good = record();
-        let read = |bytes: Vec<u8>, salt, offset| {
-            let bytes = Bytes::from(bytes);
-            RecordHead::decode(&bytes, salt, offset).and_then(|head| head.record(&bytes)).is_ok()
-        };
-        for bit in 0..8 * 76 {
-            let mut bytes = good.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(!read(bytes, ABOUT.salt, 64), "bit {bit}");
-        }
-        assert!(!read(good.clone(), ABOUT.salt, 72) && !read(good.clone(), ABOUT.salt + 1, 64));
-        assert!(read(good, ABOUT.salt, 64));
-    }
-
-    #[test]
-    fn a_header_and_a_trailer_come_back_or_say_why_not() {
-        let header = ABOUT.header();
-        assert_eq!(About::of_header(&header), Ok(ABOUT));
-        let all = [Listed { length: 64, ..listed(64) }, Listed { length: 70, ..listed(128) }];
-        let sealed = seal(&ABOUT, &all, 200);
-        assert_eq!(sealed.len() as u64, footer_size(2));
-        let trailer = Trailer::decode(&sealed[sealed.len() - 64..]).unwrap();
-        assert_eq!((trailer.about, trailer.offset, trailer.count), (ABOUT, 264, 2));
-        let entries = &sealed[64..64 + 80];
-        assert!(trailer.speaks_of(entries));
-        assert_eq!(list(entries, 200), Ok(all.to_vec()));
-        assert_eq!(list(entries, 197), Err(Damage::Size));
-        for bit in 0..8 * 64 {
-            let mut bytes = header;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(About::of_header(&bytes).is_err(), "bit {bit}");
-            let mut bytes = sealed.clone();
-            let at = bytes.len() - 64 + bit / 8;
-            bytes[at] ^= 1 << (bit % 8);
-            assert!(Trailer::decode(&bytes[bytes.len() - 64..]).is_err(), "bit {bit}");
-        }
-    }
-}
+mod tests;

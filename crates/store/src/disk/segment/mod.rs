@@ -1,6 +1,7 @@
 //! Segments: large files to which small records are appended, in the order of their numbers.
 
 mod format;
+mod freshened;
 mod list;
 mod log;
 
@@ -14,13 +15,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use format::RecordHead;
 pub(crate) use format::{About, HEAD, Kind, Listed, Parts, Record, record_size, short};
+pub(crate) use freshened::{Reference, with_body};
 pub(crate) use list::Listing;
 pub(crate) use log::Log;
 
 use super::files::{Files, Handle, create_directory};
-use super::index::Place;
 use super::lane::lock;
 use super::load::Trouble;
+use super::place::Place;
 use crate::reason::Damage;
 
 /// Segments that are kept open for reading.
@@ -101,6 +103,11 @@ impl Segments {
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> u64 {
         lock(&self.known).all.values().map(|segment| segment.size).sum()
+    }
+
+    /// The salt of a segment that is there.
+    pub(crate) fn salt(&self, number: u32) -> Option<u64> {
+        Some(lock(&self.known).all.get(&number)?.about.ok()?.salt)
     }
 
     pub(crate) fn size(&self, number: u32) -> u64 {

@@ -12,9 +12,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::index::Place;
 use super::io::FileId;
 use super::marker::Marker;
+use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 use super::{Disk, FileBody, snapshot};
 use crate::entry::Entry;
@@ -50,7 +50,10 @@ pub(crate) struct Pending<M> {
     pub(crate) id: FileId,
     pub(crate) meta: Vec<u8>,
     pub(crate) entry: Arc<Entry<M>>,
+    /// Bytes of its record or file, with its body.
     pub(crate) size: u64,
+    /// Place and number of a record that has the same body, or refers to it.
+    pub(crate) older: Option<(Place, u64)>,
 }
 
 impl<M> Item<M> {
@@ -74,7 +77,7 @@ pub(crate) struct Writer<M> {
     /// What the log has collected and not written.
     records: Vec<(FileId, Arc<Entry<M>>, Place)>,
     pub(crate) copies: Vec<(Listed, Place, Place)>,
-    gone: Vec<Listed>,
+    pub(crate) gone: Vec<Listed>,
     /// A snapshot says all that the store has.
     said: bool,
 }
@@ -178,13 +181,6 @@ impl<M: Meta> Disk<M> {
         if self.settle(&file.id, &entry, written.is_ok()) && is_missing {
             self.io.counters.damaged(Damage::Missing);
         }
-    }
-}
-
-impl Place {
-    pub(crate) fn of(segment: Option<u32>, listed: &Listed) -> Self {
-        let &Listed { offset, length, .. } = listed;
-        Self { segment: segment.unwrap_or(0), offset, length }
     }
 }
 

@@ -7,47 +7,40 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::super::Disk;
-use super::super::index::Place;
-use super::super::io::FileId;
-use super::super::segment::{Kind, Listed, Parts, record_size};
+use super::super::place::Place;
+use super::super::segment::{Kind, Listed, Parts, Reference, record_size};
 use super::room::Stop;
 use super::{Pending, Writer};
 use crate::body::{Done, Place as BodyPlace};
-use crate::entry::Entry;
-use crate::key::Key;
 use crate::meta::Meta;
 
 impl<M: Meta> Disk<M> {
     pub(super) fn add_record(&self, writer: &mut Writer<M>, pending: &Pending<M>) {
-        let Pending { key, id, meta, entry, size } = pending;
+        let Pending { id, entry, size, .. } = pending;
         // Replaced or removed while it waited, or not.
-        if self.is_held(id, entry) && !self.collect(writer, key, id, meta, entry) {
+        if self.is_held(id, entry) && !self.collect(writer, pending) {
             self.settle(id, entry, false);
         }
         self.unqueue(*size);
     }
 
-    fn collect(
-        &self,
-        writer: &mut Writer<M>,
-        key: &Key,
-        id: &FileId,
-        meta: &[u8],
-        entry: &Arc<Entry<M>>,
-    ) -> bool {
-        let Some(done) = entry.body().done() else { return false };
-        let Some(of_file) = pieces_of_file(done) else { return false };
+    fn collect(&self, writer: &mut Writer<M>, pending: &Pending<M>) -> bool {
         if self.is_resting() {
             self.io.counters.resting_skips.add(1);
             return false;
         }
-        let body: SmallVec<[&[u8]; 2]> =
-            done.pieces().chain(of_file.iter().map(|piece| &piece[..])).collect();
-        let parts = Parts { key: key.as_bytes(), meta, trailers: done.tail(), body: &body };
-        let record = id.listed(Kind::Entry);
-        let Some(listed) = self.add(writer, record, &parts) else { return false };
+        // That may take segments away, so only then it is known which are there.
+        if !self.fits(writer, pending.size) {
+            return false;
+        }
+        let listed = match self.reference(pending) {
+            Some(body) => add_freshened(writer, pending, &body),
+            None => add_whole(writer, pending),
+        };
+        let Some(listed) = listed else { return false };
         self.io.counters.log_stored.add(u64::from(listed.length));
-        writer.records.push((*id, Arc::clone(entry), Place::of(writer.log.number(), &listed)));
+        let place = Place::of(writer.log.number(), &listed);
+        writer.records.push((pending.id, Arc::clone(&pending.entry), place));
         true
     }
 
@@ -58,14 +51,30 @@ impl<M: Meta> Disk<M> {
         record: Listed,
         parts: &Parts<'_>,
     ) -> Option<Listed> {
-        match self.make_fit(writer, record_size(parts)) {
-            Ok(()) => writer.log.add(record, parts),
-            Err(Stop::NoRoom) => None,
-            Err(Stop::Failed) => {
-                self.failed();
-                None
-            }
+        self.fits(writer, record_size(parts)).then(|| writer.log.add(record, parts)).flatten()
+    }
+
+    /// Makes room for a record. If that cannot be done, the disk rests, or has no room.
+    fn fits(&self, writer: &mut Writer<M>, length: u64) -> bool {
+        let fits = self.make_fit(writer, length);
+        if matches!(fits, Err(Stop::Failed)) {
+            self.failed();
         }
+        fits.is_ok()
+    }
+
+    /// The record that has the body of a freshened entry already, if it is there. No segment goes
+    /// before what is collected now is written; from then on the index knows who refers to it.
+    fn reference(&self, pending: &Pending<M>) -> Option<Reference> {
+        let (place, sequence) = pending.older?;
+        let salt = self.segments.salt(place.segment)?;
+        if place.body == 0 {
+            return Some(Reference { place, sequence, salt });
+        }
+        // That one refers to the body too.
+        let (listed, record) = self.segments.read(place).ok()?;
+        let body = Reference::of(&listed, &record).ok()??;
+        (self.segments.salt(body.place.segment)? == body.salt).then_some(body)
     }
 
     /// Writes what is collected and tells the index.
@@ -112,6 +121,27 @@ impl<M: Meta> Disk<M> {
         self.index().segments -= before - self.segments.size(number);
         written
     }
+}
+
+fn add_freshened<M>(
+    writer: &mut Writer<M>,
+    pending: &Pending<M>,
+    body: &Reference,
+) -> Option<Listed> {
+    let Pending { key, id, meta, .. } = pending;
+    let record = Listed { body: body.place.length, ..id.listed(Kind::Freshened) };
+    let parts = Parts { key: key.as_bytes(), meta, trailers: &[], body: &[&body.encode()] };
+    writer.log.add(record, &parts)
+}
+
+fn add_whole<M>(writer: &mut Writer<M>, pending: &Pending<M>) -> Option<Listed> {
+    let Pending { key, id, meta, entry, .. } = pending;
+    let done = entry.body().done()?;
+    let of_file = pieces_of_file(done)?;
+    let body: SmallVec<[&[u8]; 2]> =
+        done.pieces().chain(of_file.iter().map(|piece| &piece[..])).collect();
+    let parts = Parts { key: key.as_bytes(), meta, trailers: done.tail(), body: &body };
+    writer.log.add(id.listed(Kind::Entry), &parts)
 }
 
 /// The pieces of a body in a memory file; none of one on the heap. `None` if it is in neither, or
