@@ -10,6 +10,7 @@ mod files;
 mod output;
 mod purge;
 mod recorder;
+mod self_signed;
 mod serve;
 mod signals;
 mod state;

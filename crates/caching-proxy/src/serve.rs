@@ -15,11 +15,12 @@ use proxy::{
 use serde_json::{Value, json};
 use store::DiskOptions;
 
-use crate::cli::Serve;
 use crate::cli::environment::{Lookup, base_directory};
+use crate::cli::{Certificates, Serve, Tls};
 use crate::control::{BindError, Commands, Request, Server};
 use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer, rfc3339};
 use crate::recorder::AccessLog;
+use crate::self_signed::{self, SelfSignedError};
 use crate::signals;
 use crate::state::{self, Claim, InstanceName, StateError};
 use crate::units::{ByteSize, Span};
@@ -44,6 +45,9 @@ pub(crate) enum ServeError {
     /// Anything else at the start.
     #[error("cannot start")]
     Start(#[source] StartError),
+    /// There is no certificate of its own.
+    #[error("for --tls-self-signed: {0}")]
+    SelfSigned(#[from] SelfSignedError),
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] BindError),
@@ -98,13 +102,15 @@ fn until_signalled(
     files::raise_limit();
     let (log, writer) = open_log(&serve, environment)?;
     let drain = serve.drain;
-    let mut ready = ready(&serve, claim);
-    let serve_files = serve.tls.is_some();
-    let running = proxy::start(settings(serve, claim), Arc::new(AccessLog::new(log.clone())))?;
+    let listen = listeners(&serve, claim)?;
+    let mut ready = ready(&serve, claim, &listen);
+    let has_files = serve.tls.as_ref().is_some_and(Tls::has_files);
+    let settings = settings(serve, claim, listen);
+    let running = proxy::start(settings, Arc::new(AccessLog::new(log.clone())))?;
     for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
         place.address = *address;
     }
-    if serve_files {
+    if has_files {
         signals::on_hangup({
             let handle = running.handle();
             move || handle.reload_certificates()
@@ -145,9 +151,9 @@ fn workers(serve: &Serve) -> usize {
     serve.workers.unwrap_or_else(cores)
 }
 
-fn ready(serve: &Serve, claim: Option<&Claim>) -> Ready {
+fn ready(serve: &Serve, claim: Option<&Claim>, listen: &[Listen]) -> Ready {
     Ready {
-        answers: places(serve),
+        answers: listen.iter().map(place).collect(),
         origin: serve.origin.to_string(),
         directory: claim.map(|claim| PathBuf::from(claim.directory())),
         memory: serve.memory,
@@ -157,31 +163,42 @@ fn ready(serve: &Serve, claim: Option<&Claim>) -> Ready {
     }
 }
 
-/// The places of [`listeners`], in the same order.
-fn places(serve: &Serve) -> Vec<Place> {
-    let speaks = |listen: &Listen| match listen.speaks {
+/// A listener as it is told of.
+const fn place(listen: &Listen) -> Place {
+    let speaks = match listen.speaks {
         proxy::Speaks::Http => Speaks::Http,
         proxy::Speaks::Https(_) => Speaks::Https,
+        proxy::Speaks::Redirect(_) => Speaks::Redirect,
     };
-    let place = |listen: &Listen| Place { speaks: speaks(listen), address: listen.address };
-    listeners(serve).iter().map(place).collect()
+    Place { speaks, address: listen.address }
 }
 
-fn listeners(serve: &Serve) -> Vec<Listen> {
-    let plain = serve.listen.map(Listen::plain);
-    let tls = serve.tls.as_ref().map(|tls| Listen {
-        address: tls.listen,
-        speaks: proxy::Speaks::Https(TlsSettings::new(tls.pairs.clone())),
-    });
-    plain.into_iter().chain(tls).collect()
+fn listeners(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeError> {
+    let mut listen: Vec<_> = serve.listen.map(Listen::plain).into_iter().collect();
+    let Some(tls) = &serve.tls else { return Ok(listen) };
+    let pairs = match (&tls.certificates, claim) {
+        (Certificates::Files(pairs), _) => pairs.clone(),
+        (Certificates::SelfSigned, Some(claim)) => {
+            let (directory, address) = (claim.directory(), tls.listen.ip());
+            vec![self_signed::certificate(directory, address, clock_millis())?]
+        }
+        // Without a place to keep one there is none; only the demo has no place, and no TLS.
+        (Certificates::SelfSigned, None) => Vec::new(),
+    };
+    let speaks = proxy::Speaks::Https(TlsSettings::new(pairs));
+    listen.push(Listen { address: tls.listen, speaks });
+    let redirect =
+        tls.redirect.map(|address| Listen { address, speaks: proxy::Speaks::Redirect(None) });
+    listen.extend(redirect);
+    Ok(listen)
 }
 
-fn settings(serve: Serve, claim: Option<&Claim>) -> Settings {
+fn settings(serve: Serve, claim: Option<&Claim>, listen: Vec<Listen>) -> Settings {
     let disk = serve.disk.zip(claim);
     let disk = disk.map(|(size, claim)| DiskOptions { directory: claim.store(), capacity: size.0 });
     let default_ttl = Some(serve.ttl.0).filter(|ttl| !ttl.is_zero());
     Settings {
-        listen: listeners(&serve),
+        listen,
         workers: workers(&serve),
         store: store::Options { memory: serve.memory.0, disk, ..store::Options::default() },
         rules: Rules {

@@ -322,6 +322,9 @@ pub(crate) enum Refusal {
         /// The scheme of the connection.
         scheme: &'static str,
     },
+    /// There is no URL to send the client on to.
+    #[error("the request names no host and path that it could be sent on to")]
+    Nowhere,
     /// A method that a reverse proxy does not serve.
     #[error("CONNECT is not served here: this is a reverse proxy")]
     Connect,
@@ -340,6 +343,7 @@ impl Refusal {
             Self::Malformed(bad) => bad.code(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
             Self::PlainHttp => Denial::PlainHttp.code(),
+            Self::Nowhere => Denial::Nowhere.code(),
             Self::Misdirected { .. } => Denial::Misdirected.code(),
             Self::Connect => Denial::Connect.code(),
             Self::TraceContent => Denial::TraceContent.code(),
@@ -353,6 +357,7 @@ impl Refusal {
             Self::Malformed(bad) => bad.status(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
             Self::PlainHttp => Denial::PlainHttp.status(),
+            Self::Nowhere => Denial::Nowhere.status(),
             Self::Misdirected { .. } => Denial::Misdirected.status(),
             Self::Connect => Denial::Connect.status(),
             Self::TraceContent => Denial::TraceContent.status(),
@@ -365,6 +370,7 @@ impl Refusal {
         let error = match self {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
             Self::PlainHttp => Denial::PlainHttp.error_type(),
+            Self::Nowhere => Denial::Nowhere.error_type(),
             Self::Misdirected { .. } => Denial::Misdirected.error_type(),
             Self::Connect => Denial::Connect.error_type(),
             Self::TraceContent => Denial::TraceContent.error_type(),

@@ -118,6 +118,11 @@ failures! {
         PlainHttp = "plain-http", 400, "http_request_error";
         /// The target names another scheme than that of the connection it came by.
         Misdirected = "misdirected", 421, "http_request_error";
+        /// The listener only sends clients on to HTTPS, and the request does not say where it wants
+        /// to go.
+        Nowhere = "redirect-nowhere", 400, "http_request_error";
+        /// The listener only sends clients on to HTTPS.
+        Redirected = "redirected", 308, "http_request_error";
         /// CONNECT asks a forward proxy for a tunnel; this is a reverse proxy.
         Connect = "connect-refused", 501, "proxy_internal_response";
         /// A TRACE request brings content, which none may have (RFC 9110 §9.3.8).

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::entry::StoredHead;
 use crate::events::{Counters, Counts, Recorder, Trouble};
 use crate::front::{Front, listener};
+use crate::head::Scheme;
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
 use crate::purge::{About, Purge};
@@ -94,19 +95,26 @@ struct Entrance {
 impl Entrance {
     fn open(listen: Vec<Listen>, workers: usize) -> Result<Self, StartError> {
         let (mut addresses, mut doors, mut certificates) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tls_port = None;
         for Listen { address, speaks } in listen {
+            let listener = listener::bind(address, workers)
+                .map_err(|source| StartError::Listen { address, source })?;
+            let bound = listener.first().and_then(|listener| listener.local_addr().ok());
+            let bound = bound.unwrap_or(address);
             let front = match speaks {
                 Speaks::Http => Front::Plain,
                 Speaks::Https(settings) => {
                     let loaded = Certificates::load(settings)?;
                     certificates.push(Arc::clone(&loaded));
+                    tls_port = tls_port.or(Some(bound.port()));
                     Front::Tls(loaded)
                 }
+                Speaks::Redirect(port) => {
+                    let usual = Scheme::Https.default_port();
+                    Front::Redirect(port.or(tls_port).unwrap_or(usual))
+                }
             };
-            let listener = listener::bind(address, workers)
-                .map_err(|source| StartError::Listen { address, source })?;
-            let bound = listener.first().and_then(|listener| listener.local_addr().ok());
-            addresses.push(bound.unwrap_or(address));
+            addresses.push(bound);
             doors.push(Door { listener, front });
         }
         Ok(Self { addresses, doors, certificates })

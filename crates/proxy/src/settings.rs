@@ -53,6 +53,9 @@ pub enum Speaks {
     Http,
     /// HTTP inside TLS.
     Https(TlsSettings),
+    /// HTTP, to tell every client to come by HTTPS: to this port, or to that of the first listener
+    /// with TLS before it.
+    Redirect(Option<u16>),
 }
 
 /// The bounds on every wait and every queue, by the names used in documents and errors.

@@ -295,7 +295,7 @@ fn disk(
 }
 
 /// Of two options that exclude each other, the one from the stronger source.
-fn one_of(
+pub(super) fn one_of(
     first: Option<Given>,
     second: Option<Given>,
 ) -> Result<(Option<Given>, Option<Given>), Fault> {

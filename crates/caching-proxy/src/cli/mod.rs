@@ -23,7 +23,7 @@ use crate::units::{ByteSize, Span};
 use environment::Lookup;
 
 pub(crate) use fault::Fault;
-pub(crate) use tls::Tls;
+pub(crate) use tls::{Certificates, Tls};
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]

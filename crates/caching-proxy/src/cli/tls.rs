@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use clap::Args;
 use proxy::PairFiles;
 
-use super::check::{Given, Texts, listen_of};
+use super::check::{Given, Texts, listen_of, one_of};
 use super::fault::{Fault, Source, named};
 
 /// As they are written.
 #[derive(Debug, Default, Args)]
-#[expect(clippy::struct_field_names, reason = "they are named as the options are")]
 pub(crate) struct RawTls {
     /// Listen on this port of the loopback address for HTTPS, beside --port or instead of it
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -28,6 +27,15 @@ pub(crate) struct RawTls {
     /// Key of the certificate that stands at the same place
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Vec<OsString>,
+    /// Speak HTTPS with a certificate of its own for localhost, which nobody trusts; for development
+    #[arg(long)]
+    pub(crate) tls_self_signed: bool,
+    /// Listen on this port of the loopback address and send all clients on to HTTPS
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) redirect_port: Option<String>,
+    /// Listen on this address for that instead
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) redirect_listen: Option<String>,
 }
 
 /// HTTPS as it was asked for.
@@ -35,8 +43,26 @@ pub(crate) struct RawTls {
 pub(crate) struct Tls {
     /// Where to listen.
     pub(crate) listen: SocketAddr,
-    /// The certificates.
-    pub(crate) pairs: Vec<PairFiles>,
+    /// What is served there.
+    pub(crate) certificates: Certificates,
+    /// Where clients are sent on from.
+    pub(crate) redirect: Option<SocketAddr>,
+}
+
+impl Tls {
+    /// Whether the certificates are an operator's, who may renew them.
+    pub(crate) const fn has_files(&self) -> bool {
+        matches!(self.certificates, Certificates::Files(_))
+    }
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    /// These files.
+    Files(Vec<PairFiles>),
+    /// The proxy makes one.
+    SelfSigned,
 }
 
 /// Checks them together. `plain` is where plain HTTP is spoken.
@@ -45,30 +71,82 @@ pub(super) fn check(
     plain: Option<SocketAddr>,
     texts: &Texts<'_>,
 ) -> Result<Option<Tls>, Fault> {
-    let port = texts.of("--tls-port", raw.tls_port);
-    let address = texts.of("--tls-listen", raw.tls_listen);
-    let option = port.as_ref().or(address.as_ref()).map(|given| named(given.option, given.source));
-    let certificates = texts.all("--tls-cert", raw.tls_cert);
-    let keys = texts.all("--tls-key", raw.tls_key);
-    let pairs = pairs(&certificates, &keys)?;
-    let (listen, option) = match (listen_of(port, address)?, option) {
-        (Some(listen), Some(option)) => (listen, option),
-        _ if pairs.is_empty() => return Ok(None),
-        _ => {
-            return Err(Fault::new(
-                "--tls-cert: there is no port for it; give one with --tls-port N or --tls-listen \
-                 ADDR:PORT",
-            ));
-        }
+    let tls = Listener::of(
+        texts.of("--tls-port", raw.tls_port),
+        texts.of("--tls-listen", raw.tls_listen),
+    )?;
+    let redirect = Listener::of(
+        texts.of("--redirect-port", raw.redirect_port),
+        texts.of("--redirect-listen", raw.redirect_listen),
+    )?;
+    let pairs =
+        pairs(&texts.all("--tls-cert", raw.tls_cert), &texts.all("--tls-key", raw.tls_key))?;
+    let own = texts.flag("--tls-self-signed", raw.tls_self_signed)?;
+    let own = own.map(|source| named("--tls-self-signed", source));
+    let Some(tls) = tls else {
+        let useless = redirect.map(|redirect| redirect.option).or(own);
+        let useless = useless.or((!pairs.is_empty()).then(|| "--tls-cert".to_owned()));
+        return useless.map_or(Ok(None), |option| {
+            Err(Fault::new(format!(
+                "{option}: nothing speaks HTTPS; give a port for it with --tls-port N or \
+                 --tls-listen ADDR:PORT"
+            )))
+        });
     };
-    if pairs.is_empty() {
-        return Err(Fault::new(format!(
-            "{option}: there is no certificate for it; give one with --tls-cert FILE and --tls-key \
-             FILE"
-        )));
+    let certificates = certificates(&tls.option, pairs, own)?;
+    tls.apart_from("--port", plain)?;
+    if let Some(redirect) = &redirect {
+        redirect.apart_from("--port", plain)?;
+        redirect.apart_from(&tls.option, Some(tls.address))?;
     }
-    apart(&option, listen, "--port", plain)?;
-    Ok(Some(Tls { listen, pairs }))
+    let redirect = redirect.map(|redirect| redirect.address);
+    Ok(Some(Tls { listen: tls.address, certificates, redirect }))
+}
+
+/// What is served at `listener`; `own` is the option for a certificate of the proxy's own.
+fn certificates(
+    listener: &str,
+    pairs: Vec<PairFiles>,
+    own: Option<String>,
+) -> Result<Certificates, Fault> {
+    match (pairs.is_empty(), own) {
+        (false, None) => Ok(Certificates::Files(pairs)),
+        (true, Some(_)) => Ok(Certificates::SelfSigned),
+        (false, Some(own)) => {
+            Err(Fault::new(format!("--tls-cert and {own} exclude each other; give one of them")))
+        }
+        (true, None) => Err(Fault::new(format!(
+            "{listener}: there is no certificate for it; give one with --tls-cert FILE and --tls-key \
+             FILE, or try it with --tls-self-signed"
+        ))),
+    }
+}
+
+/// A place to listen, and the option that asked for it.
+struct Listener {
+    option: String,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// From a port or an address, or neither.
+    fn of(port: Option<Given>, address: Option<Given>) -> Result<Option<Self>, Fault> {
+        let (port, address) = one_of(port, address)?;
+        let Some(option) = port.as_ref().or(address.as_ref()) else { return Ok(None) };
+        let option = named(option.option, option.source);
+        Ok(listen_of(port, address)?.map(|address| Self { option, address }))
+    }
+
+    /// Two listeners cannot be in one place.
+    fn apart_from(&self, other: &str, taken: Option<SocketAddr>) -> Result<(), Fault> {
+        let Self { option, address } = self;
+        if taken == Some(*address) && address.port() != 0 {
+            return Err(Fault::new(format!(
+                "{option}: {address} is where {other} listens already; give each a port of its own"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Each certificate with its key.
@@ -92,21 +170,6 @@ fn pairs(certificates: &[Given], keys: &[Given]) -> Result<Vec<PairFiles>, Fault
     Ok(certificates.iter().zip(keys).map(pair).collect())
 }
 
-/// Two listeners cannot be in one place.
-fn apart(
-    option: &str,
-    listen: SocketAddr,
-    other: &str,
-    taken: Option<SocketAddr>,
-) -> Result<(), Fault> {
-    if taken == Some(listen) && listen.port() != 0 {
-        return Err(Fault::new(format!(
-            "{option}: {listen} is where {other} listens already; give each a port of its own"
-        )));
-    }
-    Ok(())
-}
-
 impl Texts<'_> {
     /// All values of an option that can be given more than once. Its variable has them all, with
     /// colons between.
@@ -127,6 +190,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::super::{Command, Fault, Serve, read};
+    use super::Certificates;
 
     fn with(args: &[&str], environment: &[(&str, &str)]) -> Result<Serve, Fault> {
         let args = ["--origin", "http://a"].iter().chain(args).map(OsString::from);
@@ -146,8 +210,9 @@ mod tests {
         let tls = serve.tls.unwrap();
         assert_eq!((serve.listen, serve.first), (None, tls.listen));
         assert_eq!(tls.listen, "127.0.0.1:3443".parse().unwrap());
+        let Certificates::Files(pairs) = tls.certificates else { panic!("no files") };
         let pairs: Vec<_> =
-            tls.pairs.iter().map(|pair| (pair.certificate.to_str(), pair.key.to_str())).collect();
+            pairs.iter().map(|pair| (pair.certificate.to_str(), pair.key.to_str())).collect();
         assert_eq!(pairs, [(Some("a"), Some("b")), (Some("c"), Some("d"))]);
         let environment = [
             ("CACHING_PROXY_TLS_LISTEN", "[::]:443"),
@@ -157,22 +222,50 @@ mod tests {
         let serve = with(&["--port", "80"], &environment).unwrap();
         assert_eq!(serve.first, "127.0.0.1:80".parse().unwrap());
         let tls = serve.tls.unwrap();
-        assert_eq!((tls.listen, tls.pairs.len()), ("[::]:443".parse().unwrap(), 2));
+        assert_eq!(tls.listen, "[::]:443".parse().unwrap());
+        assert!(matches!(tls.certificates, Certificates::Files(pairs) if pairs.len() == 2));
     }
 
     #[test]
     fn what_does_not_go_together_is_one_line() {
         let pair = ["--tls-cert", "c", "--tls-key", "k"];
-        let rows: [(&[&str], &str); 6] = [
+        let nothing = "nothing speaks HTTPS; give a port for it with --tls-port N or --tls-listen \
+                       ADDR:PORT";
+        for (args, option) in [
+            (&["--tls-cert", "c", "--tls-key", "k"][..], "--tls-cert"),
+            (&["--tls-self-signed"], "--tls-self-signed"),
+            (&["--redirect-port", "80"], "--redirect-port"),
+        ] {
+            let fault = with(&[&["--port", "1"], args].concat(), &[]).unwrap_err();
+            assert_eq!(fault.to_string(), format!("{option}: {nothing}"));
+        }
+        let rows: [(&[&str], &str); 8] = [
             (
                 &["--tls-port", "1"],
                 "--tls-port: there is no certificate for it; give one with --tls-cert FILE and \
-                 --tls-key FILE",
+                 --tls-key FILE, or try it with --tls-self-signed",
             ),
             (
-                &["--port", "1", "--tls-cert", "c", "--tls-key", "k"],
-                "--tls-cert: there is no port for it; give one with --tls-port N or --tls-listen \
-                 ADDR:PORT",
+                &[&["--tls-port", "1", "--tls-self-signed"][..], &pair].concat(),
+                "--tls-cert and --tls-self-signed exclude each other; give one of them",
+            ),
+            (
+                &[&["--tls-port", "1", "--redirect-port", "1"][..], &pair].concat(),
+                "--redirect-port: 127.0.0.1:1 is where --tls-port listens already; give each a port \
+                 of its own",
+            ),
+            (
+                &[
+                    "--listen",
+                    "[::]:1",
+                    "--tls-port",
+                    "2",
+                    "--tls-self-signed",
+                    "--redirect-listen",
+                    "[::]:1",
+                ],
+                "--redirect-listen: [::]:1 is where --port listens already; give each a port of its \
+                 own",
             ),
             (
                 &["--tls-port", "1", "--tls-cert", "c"],
@@ -195,6 +288,10 @@ mod tests {
         for (args, line) in rows {
             assert_eq!(with(args, &[]).unwrap_err().to_string(), line, "{args:?}");
         }
+        let own = with(&["--tls-port", "1", "--tls-self-signed", "--redirect-port", "2"], &[]);
+        let tls = own.unwrap().tls.unwrap();
+        assert_eq!(tls.certificates, Certificates::SelfSigned);
+        assert_eq!(tls.redirect, Some("127.0.0.1:2".parse().unwrap()));
         // Two that the system picks are two.
         let free = [&["--port", "0", "--tls-port", "0"][..], &pair].concat();
         assert!(with(&free, &[]).is_ok());

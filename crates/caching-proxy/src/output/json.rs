@@ -46,6 +46,7 @@ fn ready_body(ready: &Ready) -> Value {
         "event": "ready",
         "url": ready.url(),
         "tls_url": ready.url_of(Speaks::Https),
+        "redirect_url": ready.url_of(Speaks::Redirect),
         "listen": ready.answers.iter().map(|place| place.address.to_string()).collect::<Vec<_>>(),
         "origin": ready.origin,
         "pid": std::process::id(),

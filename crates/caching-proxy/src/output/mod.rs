@@ -19,7 +19,7 @@ use crate::cli::environment::{Lookup, allows_colours};
 use crate::units::{ByteSize, Span};
 
 pub(crate) use queue::{Log, Writer, start};
-pub(crate) use timestamp::rfc3339;
+pub(crate) use timestamp::{civil_date, rfc3339};
 
 /// How much is said. Each level says also what those before it say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,13 +199,15 @@ pub(crate) enum Speaks {
     Http,
     /// HTTP inside TLS.
     Https,
+    /// Plain HTTP, to be sent on to HTTPS.
+    Redirect,
 }
 
 impl Place {
     /// The unspecified address is reached through loopback.
     fn url(&self) -> String {
         let scheme = match self.speaks {
-            Speaks::Http => "http",
+            Speaks::Http | Speaks::Redirect => "http",
             Speaks::Https => "https",
         };
         let mut reached = self.address;

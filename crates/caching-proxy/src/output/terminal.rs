@@ -1,7 +1,7 @@
 //! Lines for a person.
 
 use super::escape::{printable, shortened};
-use super::{Event, Ready, Served};
+use super::{Event, Ready, Served, Speaks};
 use crate::units::{Span, responses, rough_bytes, rough_time};
 
 /// Longer paths are cut on a terminal; the JSON form has them whole.
@@ -55,7 +55,8 @@ fn warning(message: &str, paint: Paint) -> String {
 }
 
 fn ready_line(ready: &Ready, paint: Paint) -> String {
-    let urls: Vec<_> = ready.answers.iter().map(|place| paint.with(BOLD, &place.url())).collect();
+    let answers = ready.answers.iter().filter(|place| place.speaks != Speaks::Redirect);
+    let urls: Vec<_> = answers.map(|place| paint.with(BOLD, &place.url())).collect();
     let url = urls.join(" and ");
     let disk = ready.disk.map_or("no disk".to_owned(), |size| format!("{size} on disk"));
     let place = ready.directory.as_ref().filter(|_| ready.disk.is_some());

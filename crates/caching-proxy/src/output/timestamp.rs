@@ -10,6 +10,11 @@ pub(crate) fn rfc3339(millis: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
+/// Year, month and day, in UTC; those of the epoch for earlier moments.
+pub(crate) fn civil_date(millis: i64) -> (u64, u64, u64) {
+    civil(u64::try_from(millis).unwrap_or(0) / 86_400_000)
+}
+
 /// Year, month and day from days since 1970-01-01, in the Gregorian calendar. The year is counted
 /// from March, so that the leap day is the last one; 146,097 days are 400 years.
 fn civil(days: u64) -> (u64, u64, u64) {

@@ -26,6 +26,7 @@ use crate::origin::content::RequestContent;
 use crate::origin::exchange::Informational;
 use crate::request::answer::Report;
 use crate::request::record::{self, Delivered};
+use crate::request::redirect;
 use crate::request::{self, Answer, Next, Request, Started};
 use crate::worker::Worker;
 
@@ -143,7 +144,12 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
-        let started = request::start(self.worker, &request, has_content, &mut self.key);
+        let started = match self.peer.sent_to {
+            None => request::start(self.worker, &request, has_content, &mut self.key),
+            Some(port) => {
+                redirect::answer(self.worker, &request, has_content, port).map(Started::Answered)
+            }
+        };
         let started = started.unwrap_or_else(|refusal| {
             let method = &request.head.method;
             Started::Answered(request::refusal(self.worker, method, &refusal))

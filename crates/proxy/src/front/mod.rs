@@ -26,6 +26,15 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// The scheme of what it asks for.
     pub(crate) scheme: Scheme,
+    /// It is only sent on to HTTPS, at this port.
+    pub(crate) sent_to: Option<u16>,
+}
+
+impl Peer {
+    /// A client that is served.
+    pub(crate) const fn new(address: IpAddr, scheme: Scheme) -> Self {
+        Self { address, scheme, sent_to: None }
+    }
 }
 
 /// What is spoken on a listener.
@@ -35,6 +44,8 @@ pub(crate) enum Front {
     Plain,
     /// HTTP inside TLS.
     Tls(Arc<Certificates>),
+    /// HTTP, to be told to come to this port by TLS.
+    Redirect(u16),
 }
 
 /// Serves a connection in a task of its own, which drops `alive` at its end. Each front has its own
@@ -46,9 +57,13 @@ pub(crate) fn admit(
     client: SocketAddr,
     alive: mpsc::Sender<()>,
 ) {
+    let sent_to = match front {
+        Front::Redirect(port) => Some(*port),
+        Front::Plain | Front::Tls(_) => None,
+    };
     match front {
-        Front::Plain => drop(tokio::spawn(async move {
-            let peer = Peer { address: client.ip(), scheme: Scheme::Http };
+        Front::Plain | Front::Redirect(_) => drop(tokio::spawn(async move {
+            let peer = Peer { sent_to, ..Peer::new(client.ip(), Scheme::Http) };
             http1::serve(&worker, stream.split(), peer).await;
             drop(alive);
         })),

@@ -48,6 +48,7 @@ mod query;
 mod range;
 mod reconcile;
 pub(crate) mod record;
+pub(crate) mod redirect;
 mod respond;
 mod reuse;
 mod screen;

@@ -198,7 +198,13 @@ pub(crate) fn refusal(worker: &Worker, method: &Method, refusal: &Refusal) -> An
 }
 
 /// A short plain text of the proxy's own.
-fn text(worker: &Worker, method: &Method, status: u16, text: &str, report: Report) -> Answer {
+pub(super) fn text(
+    worker: &Worker,
+    method: &Method,
+    status: u16,
+    text: &str,
+    report: Report,
+) -> Answer {
     let mut head = ResponseHead::with_status(status);
     policy::date::stamp(&mut head.fields, worker.shared.clock.now());
     head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");

@@ -82,7 +82,7 @@ impl Certificates {
     pub(crate) fn infos(&self) -> Vec<CertificateInfo> {
         let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
         let files = self.settings.pairs.iter();
-        files.zip(&served.pairs).map(|(files, pair)| info(&files.certificate, pair)).collect()
+        files.zip(&served.pairs).map(|(files, pair)| pair.info(&files.certificate)).collect()
     }
 
     pub(super) const fn settings(&self) -> &TlsSettings {
@@ -108,7 +108,7 @@ impl Certificates {
             match Pair::load(files) {
                 Ok(new) if new.certified.cert == pair.certified.cert => {}
                 Ok(new) => {
-                    changes.push(Change::Renewed(info(&files.certificate, &new)));
+                    changes.push(Change::Renewed(new.info(&files.certificate)));
                     *pair = Arc::new(new);
                 }
                 Err(error) => changes.push(Change::Kept(error)),
@@ -143,10 +143,6 @@ impl Certificates {
 fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
     let files = settings.pairs.iter().flat_map(|files| [&files.certificate, &files.key]);
     files.chain(settings.clients.authorities()).map(|path| Stamp::of(path)).collect()
-}
-
-fn info(file: &Path, pair: &Pair) -> CertificateInfo {
-    CertificateInfo { file: file.to_owned(), names: pair.names.clone(), not_after: pair.not_after }
 }
 
 /// The authorities in a file.

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
+use super::certificates::CertificateInfo;
 use super::provider;
 use super::validity::not_after;
 
@@ -25,6 +26,13 @@ pub struct PairFiles {
     pub certificate: PathBuf,
     /// Its key, in PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
+}
+
+impl PairFiles {
+    /// What is in the files, if they are good to be served.
+    pub fn inspect(&self) -> Result<CertificateInfo, PairError> {
+        Ok(Pair::load(self)?.info(&self.certificate))
+    }
 }
 
 /// What is wrong with a certificate, a key or a list of authorities.
@@ -99,6 +107,15 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    /// What others want to know of it.
+    pub(super) fn info(&self, file: &Path) -> CertificateInfo {
+        CertificateInfo {
+            file: file.to_owned(),
+            names: self.names.clone(),
+            not_after: self.not_after,
+        }
+    }
+
     /// Reads both files and checks that they belong together.
     pub(crate) fn load(files: &PairFiles) -> Result<Self, PairError> {
         let chain = certificates(&files.certificate)?;

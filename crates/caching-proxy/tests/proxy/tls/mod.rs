@@ -18,7 +18,9 @@ use testkit::{Binary, Launch, PATIENCE};
 mod bodies;
 mod front;
 mod origin;
+mod redirect;
 mod reload;
+mod self_signed;
 
 /// An authority that tests trust, and a place for what it issues.
 struct Authority {

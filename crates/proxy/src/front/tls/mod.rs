@@ -45,12 +45,12 @@ pub(crate) async fn serve(
     let opened = Box::pin(timeout(limit, open(worker, certificates, stream, client))).await;
     match opened {
         Ok(Opened::Secure(mut stream)) => {
-            let peer = Peer { address: client.ip(), scheme: Scheme::Https };
+            let peer = Peer::new(client.ip(), Scheme::Https);
             // The place where the negotiated protocol decides; so far there is one.
             http1::serve(worker, stream.split(), peer).await;
         }
         Ok(Opened::Plain(mut stream)) => {
-            let peer = Peer { address: client.ip(), scheme: Scheme::Http };
+            let peer = Peer::new(client.ip(), Scheme::Http);
             http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp).await;
         }
         Ok(Opened::Over) => {}
