@@ -33,6 +33,8 @@ struct More {
     length: u64,
     tail: Box<[u8]>,
     place: Place,
+    /// Bytes on the heap that its place took when the body got there: a file may get more.
+    held: usize,
     /// The further pieces of a body in memory.
     rest: Box<[Bytes]>,
 }
@@ -44,6 +46,8 @@ pub(crate) enum Place {
     Memory,
     MemoryFile(Arc<MemoryFile>),
     File(Arc<FileBody>),
+    /// The part from this byte on of what a file has.
+    Part(Arc<FileBody>, u64),
     /// Only readers that came in time can have the rest of it.
     Nowhere,
 }
@@ -61,7 +65,7 @@ impl Done {
         let first = kept.len() - name.key.len();
         let length = rest.iter().map(Bytes::len).sum::<usize>() + first;
         let (tail, place) = (tail.into(), Place::Memory);
-        let more = More { length: length as u64, tail, place, rest };
+        let more = More { length: length as u64, tail, place, held: 0, rest };
         let is_plain = more.rest.is_empty() && more.tail.is_empty();
         Self { kept, more: (!is_plain).then(|| Box::new(more)), ..Self::unplaced(name) }
     }
@@ -83,7 +87,8 @@ impl Done {
 
     /// A body that is not on the heap.
     pub(crate) fn elsewhere(name: Name<'_>, length: u64, tail: &[u8], place: Place) -> Self {
-        let more = More { length, tail: tail.into(), place, rest: Box::default() };
+        let held = place.weight();
+        let more = More { length, tail: tail.into(), place, held, rest: Box::default() };
         Self { kept: name.key.into(), more: Some(Box::new(more)), ..Self::unplaced(name) }
     }
 
@@ -151,15 +156,21 @@ impl Done {
     pub(crate) fn weight(&self) -> usize {
         let more = self.more.as_ref().map_or(0, |more| {
             let pieces = more.rest.iter().map(|piece| allocated(piece.len()) + allocated(PROMOTED));
-            let file = match &more.place {
-                Place::File(file) => file.weight(),
-                Place::MemoryFile(file) => allocated(ARC + size_of::<MemoryFile>()) + file.weight(),
-                Place::Memory | Place::Nowhere => 0,
-            };
             let lists = allocated(size_of_val(&*more.rest)) + allocated(more.tail.len());
-            allocated(size_of::<More>()) + lists + file + pieces.sum::<usize>()
+            allocated(size_of::<More>()) + lists + more.held + pieces.sum::<usize>()
         });
         allocated(ARC + self.kept.len()) + more
+    }
+}
+
+impl Place {
+    /// Bytes on the heap, beside the pieces of a body in memory.
+    fn weight(&self) -> usize {
+        match self {
+            Self::File(file) | Self::Part(file, _) => file.weight(),
+            Self::MemoryFile(file) => allocated(ARC + size_of::<MemoryFile>()) + file.weight(),
+            Self::Memory | Self::Nowhere => 0,
+        }
     }
 }
 
@@ -194,9 +205,11 @@ pub(crate) enum Step {
     Chunk(Bytes),
     /// Read this on the spot.
     MemoryFile(Arc<MemoryFile>),
-    /// Read this from the temporary file; a failure is the reader's alone.
-    Spilled(Arc<Io>, Piece),
-    File(Arc<FileBody>),
+    /// Read this from the file that is being written, without so many bytes of it; a failure is the
+    /// reader's alone.
+    Spilled(Arc<Io>, Piece, usize),
+    /// Go on with these bytes of a file.
+    File(Arc<FileBody>, Range<u64>),
     Wait,
     End,
     Broken,
@@ -224,7 +237,11 @@ impl Body {
 
     /// The same body once more, if it is complete.
     pub(crate) fn share(&self) -> Option<Self> {
-        self.done().cloned().map(Self::complete)
+        let mut done = self.done()?.clone();
+        if let Some(more) = &mut done.more {
+            more.held = more.place.weight();
+        }
+        Some(Self::complete(done))
     }
 
     /// True if both are one body, and complete.
@@ -279,11 +296,11 @@ impl Body {
         self.finish(finish);
     }
 
-    pub(crate) fn finish_in_file(&self, name: Name<'_>, tail: &[u8], file: Arc<FileBody>) {
+    pub(crate) fn finish_in_file(&self, name: Name<'_>, tail: &[u8], place: Place) {
         let finish = |stream: &Stream| {
             let mut state = stream.state();
             state.window.clear();
-            let done = Done::elsewhere(name, state.end, tail, Place::File(file));
+            let done = Done::elsewhere(name, state.end, tail, place);
             let _ = self.done.set(done);
             if state.followers.count() == 0 {
                 *lock(&self.stream) = None;
@@ -365,7 +382,11 @@ impl Body {
             _ if position >= done.length() => Some(Step::End),
             Place::Memory => Some(Step::Chunk(done.piece_from(position))),
             Place::MemoryFile(file) => Some(Step::MemoryFile(Arc::clone(file))),
-            Place::File(file) => Some(Step::File(Arc::clone(file))),
+            Place::File(file) => Some(Step::File(Arc::clone(file), position..done.length())),
+            Place::Part(file, start) => {
+                let bytes = start + position..start + done.length();
+                Some(Step::File(Arc::clone(file), bytes))
+            }
             Place::Nowhere => None,
         }
     }

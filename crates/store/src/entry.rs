@@ -132,6 +132,15 @@ impl<M> Entry<M> {
         matches!(done.place(), Place::Memory).then(|| done.slices(range))
     }
 
+    /// The runs of bytes that are there of a body in a file, in order and apart from each other: all
+    /// of it, unless its metadata says that it is [partial](Meta::is_partial). `None` for any other.
+    pub fn present(&self) -> Option<Vec<Range<u64>>> {
+        match self.body.done()?.place() {
+            Place::File(file) => Some(file.presence().runs(file.length)),
+            _ => None,
+        }
+    }
+
     /// The opaque trailers given at commit; `None` until then.
     pub fn tail(&self) -> Option<&[u8]> {
         self.body.done().map(Done::tail)
@@ -170,7 +179,7 @@ impl<M> Entry<M> {
     /// True if its file lost its place: look-ups must not find it.
     pub(crate) fn is_gone(&self) -> bool {
         match self.body.done().map(Done::place) {
-            Some(Place::File(file)) => file.is_gone(),
+            Some(Place::File(file) | Place::Part(file, _)) => file.is_gone(),
             _ => false,
         }
     }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::body::Place;
 use crate::disk::Spill;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::{Committed, NotStored, WriteError};
-use crate::store::{Store, name_of};
+use crate::store::{Growing, Store, name_of};
 use crate::stream::Stream;
 
 /// Bytes that a fill takes beside what it writes, its metadata and its key.
@@ -27,6 +28,8 @@ struct Filling<M: Meta> {
     entry: Arc<Entry<M>>,
     stream: Arc<Stream>,
     mode: Mode<M>,
+    /// The file of which it is a part.
+    growing: Option<Arc<Growing<M>>>,
     /// Bytes taken so far.
     end: u64,
     committed: bool,
@@ -47,9 +50,11 @@ impl<M: Meta> Fill<M> {
         entry: Arc<Entry<M>>,
         stream: Arc<Stream>,
         spill: Option<Spill<M>>,
+        growing: Option<Arc<Growing<M>>>,
     ) -> Self {
         let mode = spill.map_or(Mode::Memory, Mode::Spill);
-        Self(Box::new(Filling { store, key, entry, stream, mode, end: 0, committed: false }))
+        let (end, committed) = (0, false);
+        Self(Box::new(Filling { store, key, entry, stream, mode, growing, end, committed }))
     }
 
     /// The entry being written. Readers that join before the first chunk miss nothing, whatever
@@ -159,7 +164,10 @@ impl<M: Meta> Fill<M> {
             Mode::Along(why) => {
                 let id = self.0.store.id(&self.0.key);
                 entry.body().finish_nowhere(name_of(&self.0.key, &id), tail);
-                self.0.store.supersede(&self.0.key, &entry, self.stream());
+                // Of a part that is not kept the others are as good as before.
+                if self.0.growing.is_none() {
+                    self.0.store.supersede(&self.0.key, &entry, self.stream());
+                }
                 Committed::NotStored(*why)
             }
             // What is short goes to disk from memory, also where there is hardly any.
@@ -186,6 +194,9 @@ impl<M: Meta> Fill<M> {
     }
 
     async fn commit_file(mut self, tail: &[u8]) -> Committed {
+        if let Some(growing) = self.0.growing.clone() {
+            return self.commit_part(tail, &growing).await;
+        }
         let Filling { store, key, entry, stream, mode, committed, .. } = &mut *self.0;
         let Mode::Spill(spill) = mode else {
             return Committed::NotStored(NotStored::DiskFailed);
@@ -205,6 +216,37 @@ impl<M: Meta> Fill<M> {
         done
     }
 
+    async fn commit_part(mut self, tail: &[u8], growing: &Growing<M>) -> Committed {
+        let Filling { store, key, entry, stream, mode, committed, .. } = &mut *self.0;
+        let Mode::Spill(spill) = mode else {
+            return Committed::NotStored(NotStored::DiskFailed);
+        };
+        let mut meta = Vec::new();
+        entry.meta().encode(&mut meta);
+        let stored = match store.may_publish(key, entry, stream) {
+            Ok(()) => match spill.publish_part(stream, key, &meta, entry.variant()).await {
+                Ok(written) => store.publish_part(key, entry, stream, growing, spill, written),
+                Err(why) => Err(why),
+            },
+            Err(why) => Err(why),
+        };
+        let id = store.id(key);
+        let name = name_of(key, &id);
+        *committed = true;
+        match stored {
+            Ok((file, start)) => {
+                entry.body().finish_in_file(name, tail, Place::Part(file, start));
+                Committed::Stored
+            }
+            Err(why) => {
+                store.counters().passed_along.add(1);
+                growing.left_behind();
+                entry.body().finish_nowhere(name, tail);
+                Committed::NotStored(why)
+            }
+        }
+    }
+
     fn stream(&self) -> &Arc<Stream> {
         &self.0.stream
     }
@@ -215,6 +257,8 @@ impl<M: Meta> Drop for Filling<M> {
         if !self.committed {
             self.stream.break_off();
         }
+        // The last that writes into a file takes it off the list.
+        self.growing = None;
         self.store.end_fill(&self.key, &self.stream);
     }
 }

@@ -49,4 +49,4 @@ pub use part::Part;
 pub use reader::Reader;
 pub use reason::{Committed, Damage, NotStored, OpenError, ReadError, Refused, WriteError};
 pub use stats::{Cleared, Stats};
-pub use store::Store;
+pub use store::{PartOf, Store};

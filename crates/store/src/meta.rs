@@ -19,6 +19,19 @@ pub trait Meta: Send + Sync + Sized + 'static {
     /// Entries of one key with an equal variant replace each other.
     fn variant(&self) -> &[u8];
 
+    /// True if the body may lack some of its bytes: it was written by
+    /// [`begin_part`](crate::Store::begin_part), and [`Entry::present`](crate::Entry::present) says
+    /// which it has.
+    fn is_partial(&self) -> bool {
+        false
+    }
+
+    /// What partial metadata becomes once nothing is missing: that of the whole, which has another
+    /// variant.
+    fn completed(&self) -> Option<Self> {
+        None
+    }
+
     /// What the entry has in common with others, so that [`invalidate`](crate::Store::invalidate)
     /// can end them together, and the moment from which on that counts for it.
     fn labels(&self) -> &Labels {

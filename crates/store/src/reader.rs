@@ -1,5 +1,6 @@
 //! Reads a body behind its writer, or from where it was stored.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl<M> Reader<M> {
     /// not matter to this reader.
     pub async fn open(&mut self) -> Result<(), ReadError> {
         let joined = self.joined.ok_or(ReadError::Abandoned)?;
-        if let Step::File(file) = self.entry.body().step(joined, self.position)
+        if let Step::File(file, _) = self.entry.body().step(joined, self.position)
             && self.file.is_none()
         {
             self.file = Some(self.open_file(joined, &file).await?);
@@ -117,11 +118,10 @@ impl<M> Reader<M> {
                     let range = file.piece_from(self.position);
                     Ok(Some(Part::InFile(file, range)))
                 }
-                Step::File(file) => self.read_file(joined, &file).await.map(Some),
-                Step::Spilled(io, piece) => {
-                    let skip = self.position - piece.start();
-                    let read = io.blocks(piece).await;
-                    read.map(|mut bytes| Some(Part::Bytes(bytes.split_off(skip as usize))))
+                Step::File(file, bytes) => self.read_file(joined, &file, bytes).await.map(Some),
+                Step::Spilled(io, piece, skip) => {
+                    let read = io.piece(piece).await;
+                    read.map(|mut bytes| Some(Part::Bytes(bytes.split_off(skip))))
                 }
                 Step::End => Ok(None),
                 Step::Broken => Err(ReadError::Abandoned),
@@ -143,13 +143,20 @@ impl<M> Reader<M> {
         step
     }
 
-    async fn read_file(&mut self, joined: Joined, file: &FileBody) -> Result<Part, ReadError> {
+    async fn read_file(
+        &mut self,
+        joined: Joined,
+        file: &FileBody,
+        bytes: Range<u64>,
+    ) -> Result<Part, ReadError> {
         let handle = match &self.file {
             Some(handle) => Arc::clone(handle),
             None => self.open_file(joined, file).await?,
         };
         self.file = Some(Arc::clone(&handle));
-        file.part(&handle, self.position).await
+        let mut part = file.part(&handle, bytes.start).await?;
+        part.truncate(bytes.end - bytes.start);
+        Ok(part)
     }
 
     async fn open_file(&self, joined: Joined, file: &FileBody) -> Result<Arc<Handle>, ReadError> {

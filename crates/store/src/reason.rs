@@ -40,6 +40,8 @@ codes! {
         NoRoom = "no-room";
         /// Only the disk could take it, and the disk rests after a failure.
         DiskResting = "disk-resting";
+        /// What is stored of the representation lies in too many places already.
+        TooScattered = "too-scattered";
     }
 }
 
@@ -84,7 +86,7 @@ impl From<Refused> for NotStored {
     fn from(why: Refused) -> Self {
         match why {
             Refused::TooLarge => Self::TooLarge,
-            Refused::NoRoom => Self::NoRoom,
+            Refused::NoRoom | Refused::TooScattered => Self::NoRoom,
             Refused::DiskResting => Self::DiskFailed,
         }
     }
@@ -104,6 +106,12 @@ pub enum ReadError {
         block: u64,
         /// What is wrong with it.
         why: Damage,
+    },
+    /// A part of the body that is not there.
+    #[error("the body has nothing at byte {offset}")]
+    Absent {
+        /// The first byte that is missing.
+        offset: u64,
     },
     /// The file cannot be opened, or not in time.
     #[error("opening the file: {0}")]

@@ -221,11 +221,13 @@ impl Stream {
         if self.flight.is_scarce() { UNWRITTEN_LITTLE } else { UNWRITTEN }
     }
 
-    /// The temporary file now has these further whole blocks.
-    pub(crate) fn spilled(&self, io: &Arc<Io>, handle: &Arc<Handle>, sums: &[u64]) {
+    /// The file that the body is written to, from `offset` on, now has these further blocks to their
+    /// ends.
+    pub(crate) fn spilled(&self, io: &Arc<Io>, handle: &Arc<Handle>, offset: u64, sums: &[u64]) {
         let mut state = self.state();
         let spilled = state.spilled.get_or_insert_with(|| Spilled {
             handle: Arc::clone(handle),
+            offset,
             sums: Vec::new(),
             io: Arc::clone(io),
         });

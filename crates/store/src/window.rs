@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::body::{Joined, Step};
-use crate::disk::{BLOCK, Handle, Io, PIECE, Piece};
+use crate::disk::{BLOCK, Handle, Io, PIECE, Piece, extents};
 use crate::followers::Followers;
 
 /// Bytes of a written body that stay in memory for readers close behind the writer.
@@ -54,9 +54,12 @@ enum Data {
     Shared(Bytes),
 }
 
-/// The verified beginning of a body in a temporary file.
+/// The verified beginning of a body in a file.
 pub(crate) struct Spilled {
     pub(crate) handle: Arc<Handle>,
+    /// Where in the file the body begins, and the checksums of its blocks there. The first one of a
+    /// part may begin inside its block.
+    pub(crate) offset: u64,
     pub(crate) sums: Vec<u64>,
     pub(crate) io: Arc<Io>,
 }
@@ -116,9 +119,11 @@ impl State {
         self.window.front().map_or(self.end, |chunk| chunk.start)
     }
 
-    /// Bytes from the start of the body that the temporary file has in whole blocks.
+    /// Bytes from the start of the body that the file has up to the end of a block.
     fn readable(&self) -> u64 {
-        self.spilled.as_ref().map_or(0, |spilled| spilled.sums.len() as u64 * BLOCK)
+        let Some(Spilled { offset, sums, .. }) = &self.spilled else { return 0 };
+        let blocks = offset / BLOCK + sums.len() as u64;
+        (blocks * BLOCK).saturating_sub(*offset)
     }
 
     /// True if a reader from the start could not get to the end.
@@ -279,16 +284,16 @@ impl State {
 
     fn piece_at(&self, position: u64) -> Step {
         let Some(spilled) = &self.spilled else { return Step::Broken };
-        let first = position / BLOCK;
+        let Spilled { offset, sums, handle, io } = spilled;
+        let (wanted, before) = (offset + position, offset / BLOCK);
+        let first = wanted / BLOCK;
         let most = if self.forgetful { AT_ONCE as u64 } else { PIECE };
-        let last = (first + most / BLOCK).min(spilled.sums.len() as u64);
-        let piece = Piece {
-            handle: Arc::clone(&spilled.handle),
-            first,
-            length: ((last - first) * BLOCK) as usize,
-            sums: spilled.sums[first as usize..last as usize].into(),
-        };
-        Step::Spilled(Arc::clone(&spilled.io), piece)
+        let last = (first + most / BLOCK).min(before + sums.len() as u64);
+        let start = (first * BLOCK).max(*offset);
+        let sums = &sums[(first - before) as usize..(last - before) as usize];
+        let extents = extents(start, last * BLOCK, sums).collect();
+        let piece = Piece { handle: Arc::clone(handle), extents };
+        Step::Spilled(Arc::clone(io), piece, (wanted - start) as usize)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A large body in a file of its own, read in verified pieces.
+//! A large body in a file of its own, read in verified pieces. It may lack some of its bytes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 
 use super::files::Handle;
-use super::format::{BLOCK, PIECE};
+use super::format::PIECE;
 use super::io::{FileId, Io, Piece};
 use super::lane::lock;
+use super::presence::{Extent, Presence};
 use crate::kept::{Asked, PieceName};
 use crate::part::Part;
 use crate::reason::{Damage, ReadError};
@@ -21,14 +22,17 @@ pub(crate) trait Owner: Send + Sync {
     fn drop_damaged(&self, id: &FileId, why: Damage);
     /// Forgets a file that the disk cannot read.
     fn drop_unreadable(&self, id: &FileId);
+    /// Learns how many bytes of the disk the file takes.
+    fn measured(&self, id: &FileId, bytes: u64);
 }
 
-/// A complete body in a file. As long as one reader has it open, all can read it, also after the
+/// A body in a file. As long as one reader has it open, all can read it, also after the
 /// file lost its name.
 pub(crate) struct FileBody {
     pub(crate) id: FileId,
     pub(crate) length: u64,
-    blocks: Box<[u64]>,
+    /// What of it is there. It only grows.
+    presence: Mutex<Arc<Presence>>,
     io: Arc<Io>,
     owner: Weak<dyn Owner>,
     /// Open while somebody reads, so that many bodies in memory do not hold many descriptors.
@@ -40,21 +44,30 @@ impl FileBody {
     pub(crate) fn new(
         id: FileId,
         length: u64,
-        blocks: Box<[u64]>,
+        presence: Presence,
         io: Arc<Io>,
         owner: Weak<dyn Owner>,
     ) -> Self {
         let (open, gone) = (Mutex::new(Weak::new()), AtomicBool::new(false));
-        Self { id, length, blocks, io, owner, open, gone }
+        let presence = Mutex::new(Arc::new(presence));
+        Self { id, length, presence, io, owner, open, gone }
     }
 
-    /// Bytes on the heap.
+    /// Bytes on the heap now.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + 8 * self.blocks.len()
+        size_of::<Self>() + size_of::<Presence>() + self.presence().weight()
     }
 
-    pub(crate) fn blocks(&self) -> &[u64] {
-        &self.blocks
+    /// What of the body is there now.
+    pub(crate) fn presence(&self) -> Arc<Presence> {
+        Arc::clone(&lock(&self.presence))
+    }
+
+    /// More of the body is there: these bytes have been written. Returns what is there now.
+    pub(crate) fn grow(&self, more: &[Extent]) -> Arc<Presence> {
+        let mut presence = lock(&self.presence);
+        *presence = Arc::new(presence.with(more, self.length));
+        Arc::clone(&presence)
     }
 
     /// True once the file lost its slot: new look-ups must not find it.
@@ -93,13 +106,18 @@ impl FileBody {
         Ok(self.lend(opened?))
     }
 
-    /// What is left of the piece of 256 KiB that has `offset`, which lies inside the body: from
-    /// memory if it is kept there.
+    /// What is left of the piece of 256 KiB that has `offset`, which lies inside the body, as far as
+    /// it is there: from memory if it is kept there.
     pub(crate) async fn part(&self, handle: &Arc<Handle>, offset: u64) -> Result<Part, ReadError> {
         let kept = &self.io.kept;
         let name = PieceName { file: self.id.sequence, number: offset / PIECE };
         let start = name.number * PIECE;
-        let mut part = match kept.ask(name, PIECE.min(self.length - start)) {
+        let end = self.length.min(start + PIECE);
+        // Memory keeps whole pieces.
+        if !self.presence().has(start..end, self.length) {
+            return self.read(handle, offset).await.map(Part::Bytes);
+        }
+        let mut part = match kept.ask(name, end - start) {
             Asked::Unknown => return self.read(handle, offset).await.map(Part::Bytes),
             Asked::Kept(part) => part,
             Asked::Wanted => kept.keep(name, self.read(handle, start).await?, handle),
@@ -112,18 +130,14 @@ impl FileBody {
         Ok(part)
     }
 
-    /// From `offset` to the end of the piece of 256 KiB that has it, verified.
+    /// From `offset` to the end of the piece of 256 KiB that has it, or to the first byte in it that
+    /// is not there; verified.
     async fn read(&self, handle: &Arc<Handle>, offset: u64) -> Result<Bytes, ReadError> {
-        let first = offset / BLOCK;
-        let length = (PIECE - first * BLOCK % PIECE).min(self.length - first * BLOCK);
-        let blocks = first as usize..(first + length.div_ceil(BLOCK)) as usize;
-        let piece = Piece {
-            handle: Arc::clone(handle),
-            first,
-            length: length as usize,
-            sums: self.blocks[blocks].into(),
-        };
-        let read = self.io.blocks(piece).await;
+        let extents = self.presence().piece(offset, self.length);
+        let extents = extents.ok_or(ReadError::Absent { offset })?;
+        let piece = Piece { handle: Arc::clone(handle), extents };
+        let start = piece.start();
+        let read = self.io.piece(piece).await;
         match &read {
             Err(ReadError::Damaged { why, .. }) => self.damaged(*why),
             Err(ReadError::Read { source, .. }) if source.raw_os_error() == Some(EIO) => {
@@ -131,7 +145,14 @@ impl FileBody {
             }
             _ => (),
         }
-        Ok(read?.split_off((offset - first * BLOCK) as usize))
+        Ok(read?.split_off((offset - start) as usize))
+    }
+
+    /// Tells how many bytes of the disk the file takes.
+    pub(crate) fn measure(&self, handle: &Handle) {
+        if let (Some(owner), Ok(bytes)) = (self.owner.upgrade(), handle.allocated()) {
+            owner.measured(&self.id, bytes);
+        }
     }
 
     fn unreadable(&self) {

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSliceMut};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,6 +163,11 @@ impl Handle {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Bytes of the disk that it takes: without its holes.
+    pub(crate) fn allocated(&self) -> io::Result<u64> {
+        Ok(allocated(&self.file.metadata()?))
+    }
+
     /// Exactly `length` bytes, or `UnexpectedEof`.
     pub(crate) fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
@@ -220,6 +225,11 @@ impl Handle {
         self.files.check(Op::Write)?;
         self.file.set_len(length)
     }
+}
+
+/// Bytes of the disk that a file takes: without its holes, and not rounded up.
+pub(crate) fn allocated(about: &fs::Metadata) -> u64 {
+    about.len().min(about.blocks().saturating_mul(512))
 }
 
 /// Where the file system cannot set room aside, a full disk shows when it is written to.

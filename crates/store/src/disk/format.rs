@@ -1,11 +1,16 @@
-//! The form of a file that has an entry to itself, version 1. All numbers are little-endian.
+//! The form of a file that has an entry to itself. All numbers are little-endian.
 //!
 //! ```text
-//! body      the bytes of the body, first, so that it can be written while it arrives
+//! body      the bytes of the body, first, each at its own offset, so that it can be written while
+//!           it arrives
 //! tail      u32 length, key bytes
 //!           u32 length, metadata
 //!           u32 length, trailers
+//!           version 1, the body is whole:
 //!           u32 count,  u64 × count: xxh3-64 of each 64 KiB block of the body, the last one shorter
+//!           version 2, it came in parts and may have holes:
+//!           u32 count,  count × (u64 offset, u32 length, u64 xxh3-64 of these bytes), in order,
+//!                       each within one block, none within another
 //! footer    8 bytes magic, u32 format version, u32 block size,
 //!           u64 body length, u64 tail length, u64 sequence number (as in the file's name),
 //!           u64 xxh3-64 of the tail, u64 xxh3-64 of the footer so far
@@ -18,6 +23,7 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use super::presence::Presence;
 use crate::reason::Damage;
 
 /// Bytes of the body that one checksum covers.
@@ -33,14 +39,16 @@ pub(crate) const FORMAT: &str = "caching-proxy store 3\n";
 pub(crate) const FORMER: &str = "caching-proxy store 2\n";
 
 const MAGIC: &[u8; 8] = b"cp-store";
-const VERSION: u32 = 1;
+/// A whole body with a checksum for each block; and one that came in parts.
+const WHOLE: u32 = 1;
+const SPREAD: u32 = 2;
 
 /// What stands beside the body in a file.
 pub(crate) struct Tail {
     pub(crate) key: Bytes,
     pub(crate) meta: Bytes,
     pub(crate) trailers: Bytes,
-    pub(crate) blocks: Box<[u64]>,
+    pub(crate) presence: Presence,
 }
 
 /// The fixed end of a file.
@@ -49,6 +57,7 @@ pub(crate) struct Footer {
     pub(crate) body: u64,
     pub(crate) tail: u64,
     pub(crate) sequence: u64,
+    version: u32,
     checksum: u64,
 }
 
@@ -57,20 +66,20 @@ pub(crate) fn encode(
     key: &[u8],
     meta: &[u8],
     trailers: &[u8],
-    blocks: &[u64],
+    presence: &Presence,
     body: u64,
     sequence: u64,
 ) -> Option<Vec<u8>> {
-    let length = 16 + key.len() + meta.len() + trailers.len() + 8 * blocks.len();
+    let length = 16 + key.len() + meta.len() + trailers.len() + presence.weight();
     let mut out = Vec::with_capacity(length + FOOTER);
     for part in [key, meta, trailers] {
         out.extend_from_slice(&u32::try_from(part.len()).ok()?.to_le_bytes());
         out.extend_from_slice(part);
     }
-    out.extend_from_slice(&u32::try_from(blocks.len()).ok()?.to_le_bytes());
-    out.extend(blocks.iter().flat_map(|block| block.to_le_bytes()));
+    presence.encode(&mut out)?;
     let checksum = xxh3_64(&out);
-    Footer { body, tail: out.len() as u64, sequence, checksum }.encode(&mut out);
+    let version = if presence.is_spread() { SPREAD } else { WHOLE };
+    Footer { body, tail: out.len() as u64, sequence, version, checksum }.encode(&mut out);
     Some(out)
 }
 
@@ -78,7 +87,7 @@ impl Footer {
     fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&(BLOCK as u32).to_le_bytes());
         for number in [self.body, self.tail, self.sequence, self.checksum] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -97,6 +106,7 @@ impl Footer {
             body: from.u64()?,
             tail: from.u64()?,
             sequence: from.u64()?,
+            version,
             checksum: from.u64()?,
         };
         if magic != MAGIC {
@@ -105,7 +115,7 @@ impl Footer {
         if from.u64()? != xxh3_64(&bytes[at..bytes.len() - 8]) {
             return Err(Damage::Checksum);
         }
-        if version != VERSION || u64::from(block) != BLOCK {
+        if !matches!(version, WHOLE | SPREAD) || u64::from(block) != BLOCK {
             return Err(Damage::Version);
         }
         let whole = footer.body.checked_add(footer.tail).and_then(|n| n.checked_add(FOOTER as u64));
@@ -123,12 +133,8 @@ impl Tail {
         let key = bytes.slice_ref(from.part()?);
         let meta = bytes.slice_ref(from.part()?);
         let trailers = bytes.slice_ref(from.part()?);
-        let count = from.u32()?;
-        if u64::from(count) != footer.body.div_ceil(BLOCK) || from.0.len() != 8 * count as usize {
-            return Err(Damage::Size);
-        }
-        let blocks = (0..count).map(|_| from.u64()).collect::<Result<_, _>>()?;
-        Ok(Self { key, meta, trailers, blocks })
+        let presence = Presence::decode(from, footer.version == SPREAD, footer.body)?;
+        Ok(Self { key, meta, trailers, presence })
     }
 }
 
@@ -160,27 +166,30 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Which block of `bytes`, counted from 0, is not the one that was written.
-pub(crate) fn first_mismatch(bytes: &[u8], blocks: &[u64]) -> Option<usize> {
-    let as_written = |(number, block)| blocks.get(number) == Some(&xxh3_64(block));
-    bytes.chunks(BLOCK as usize).enumerate().position(|block| !as_written(block))
-}
-
-/// Computes the block checksums of a body that arrives in chunks of any size.
+/// Computes the checksums of what arrives of a body in chunks of any size: one for each block, or for
+/// the end or the beginning of one where it begins or ends inside.
 #[derive(Default)]
 pub(crate) struct BlockSums {
     /// Checksums of whole blocks, and of the rest once [`BlockSums::finish`] was called.
     pub(crate) done: Vec<u64>,
     open: Xxh3Default,
+    /// Offset in the block of what comes next, and how much of the block is in `open`.
     filled: u64,
+    hashed: u64,
 }
 
 impl BlockSums {
+    /// Of what arrives from this offset of the body on.
+    pub(crate) fn at(offset: u64) -> Self {
+        Self { filled: offset % BLOCK, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = (BLOCK - self.filled).min(bytes.len() as u64) as usize;
             self.open.update(&bytes[..room]);
             self.filled += room as u64;
+            self.hashed += room as u64;
             bytes = &bytes[room..];
             if self.filled == BLOCK {
                 self.close();
@@ -190,7 +199,7 @@ impl BlockSums {
 
     /// Ends the last block.
     pub(crate) fn finish(&mut self) {
-        if self.filled > 0 {
+        if self.hashed > 0 {
             self.close();
         }
     }
@@ -198,7 +207,7 @@ impl BlockSums {
     fn close(&mut self) {
         self.done.push(self.open.digest());
         self.open.reset();
-        self.filled = 0;
+        (self.filled, self.hashed) = (0, 0);
     }
 }
 
@@ -221,15 +230,15 @@ mod tests {
         let whole = sums(&[&body]);
         assert_eq!(whole.len(), 4);
         assert_eq!(sums(&[&body[..1], &body[1..65_536], &body[65_536..]]), whole);
-        assert_eq!(first_mismatch(&body, &whole), None);
-        assert_eq!(first_mismatch(&body[BLOCK as usize..], &whole[1..]), None);
-        assert_eq!(first_mismatch(&body[1..], &whole), Some(0));
-        assert_eq!(first_mismatch(&body[..199_999], &whole), Some(3));
+        let whole = Presence::Whole(whole.into());
+        assert!(whole.verifies(&body));
+        assert!(!whole.verifies(&body[1..]) && !whole.verifies(&body[..199_999]));
     }
 
     #[test]
     fn a_tail_comes_back_as_it_was_written() {
-        let out = encode(b"key", b"meta", b"trailers", &[7, 8], BLOCK + 1, 42).unwrap();
+        let presence = Presence::Whole([7, 8].into());
+        let out = encode(b"key", b"meta", b"trailers", &presence, BLOCK + 1, 42).unwrap();
         let footer = Footer::decode(&out, BLOCK + 1 + out.len() as u64).unwrap();
         assert_eq!((footer.body, footer.sequence), (BLOCK + 1, 42));
         let tail = Bytes::copy_from_slice(&out[..footer.tail as usize]);
@@ -238,12 +247,12 @@ mod tests {
             (&*tail.key, &*tail.meta, &*tail.trailers),
             (&b"key"[..], &b"meta"[..], &b"trailers"[..])
         );
-        assert_eq!(*tail.blocks, [7, 8]);
+        assert_eq!(tail.presence, presence);
     }
 
     #[test]
     fn a_footer_of_another_place_or_version_says_why_it_is_refused() {
-        let good = encode(b"key", b"", b"", &[], 0, 1).unwrap();
+        let good = encode(b"key", b"", b"", &Presence::Whole(Box::default()), 0, 1).unwrap();
         let file = good.len() as u64;
         let with = |change: fn(&mut [u8])| {
             let mut bytes = good.clone();
@@ -254,7 +263,7 @@ mod tests {
         assert_eq!(with(|footer| footer[0] ^= 1), Err(Damage::Magic));
         assert_eq!(with(|footer| footer[20] ^= 1), Err(Damage::Checksum));
         let newer = with(|footer| {
-            footer[8] = 2;
+            footer[8] = 3;
             let checksum = xxh3_64(&footer[..FOOTER - 8]);
             footer[FOOTER - 8..].copy_from_slice(&checksum.to_le_bytes());
         });

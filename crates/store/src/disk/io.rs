@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::files::{Files, Handle};
-use super::format::{BLOCK, first_mismatch};
+use super::format::BLOCK;
 use super::lane::{Lane, lock};
+use super::presence::{Extent, Extents, first_wrong};
 use crate::kept::Kept;
 use crate::reason::{Damage, ReadError};
 use crate::stats::Counters;
@@ -115,9 +115,14 @@ impl Io {
 
     /// Removes a file under `tmp`, later. What stays is removed at the next start.
     pub(crate) fn discard(self: &Arc<Self>, path: PathBuf) {
+        let io = Arc::clone(self);
+        self.sometime(move || drop(io.files.unlink(&path)));
+    }
+
+    /// Has the writer do what may be left undone if too much waits already.
+    pub(crate) fn sometime(&self, work: impl FnOnce() + Send + 'static) {
         if self.writer.waiting() < DISCARDS {
-            let io = Arc::clone(self);
-            self.writer.submit(move || drop(io.files.unlink(&path)));
+            self.writer.submit(work);
         }
     }
 
@@ -209,13 +214,13 @@ impl Io {
         self.flat(opened).map(Arc::new).map_err(ReadError::Open)
     }
 
-    /// Reads whole blocks, verified before any byte is given out: on the spot if the system has
-    /// them in memory.
-    pub(crate) async fn blocks(&self, piece: Piece) -> Result<Bytes, ReadError> {
+    /// Reads a piece, verified before any byte is given out: on the spot if the system has it in
+    /// memory.
+    pub(crate) async fn piece(&self, piece: Piece) -> Result<Bytes, ReadError> {
         if let Some(bytes) = piece.read_now() {
             return Ok(bytes);
         }
-        let block = piece.first;
+        let block = piece.start() / BLOCK;
         self.flat(self.read(move || piece.read()).await)
             .map_err(|source| ReadError::Read { block, source })?
             .map_err(|(block, why)| ReadError::Damaged { block, why })
@@ -234,48 +239,49 @@ impl Io {
     }
 }
 
-/// A few blocks of a body in a file.
+/// A few extents of a file that follow each other without gaps.
 pub(crate) struct Piece {
     pub(crate) handle: Arc<Handle>,
-    /// Number of the first block.
-    pub(crate) first: u64,
-    /// Bytes to read; only the last block of a body may be cut short.
-    pub(crate) length: usize,
-    pub(crate) sums: SmallVec<[u64; 4]>,
+    pub(crate) extents: Extents,
 }
 
 impl Piece {
-    /// Offset in the body of its first byte.
+    /// Offset in the file of its first byte.
     pub(crate) fn start(&self) -> u64 {
-        self.first * BLOCK
+        self.extents.first().map_or(0, |first| first.start)
+    }
+
+    /// Bytes to read.
+    fn length(&self) -> usize {
+        (self.extents.last().map_or(0, Extent::end) - self.start()) as usize
     }
 
     /// The bytes, if they can be had without waiting and are as they were written.
     fn read_now(&self) -> Option<Bytes> {
-        let mut bytes = vec![0; self.length];
+        let mut bytes = vec![0; self.length()];
         let sound = self.handle.read_now(self.start(), &mut bytes)
-            && first_mismatch(&bytes, &self.sums).is_none();
+            && first_wrong(&bytes, self.start(), &self.extents).is_none();
         sound.then(|| bytes.into())
     }
 
     /// The bytes, or which block is not as it was written and why.
     fn read(&self) -> io::Result<Result<Bytes, (u64, Damage)>> {
-        let bytes = match self.handle.read(self.start(), self.length) {
+        let bytes = match self.handle.read(self.start(), self.length()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Ok(Err((self.cut_block()?, Damage::Size)));
             }
             Err(error) => return Err(error),
         };
-        Ok(match first_mismatch(&bytes, &self.sums) {
+        Ok(match first_wrong(&bytes, self.start(), &self.extents) {
             None => Ok(bytes.into()),
-            Some(number) => Err((self.first + number as u64, Damage::Checksum)),
+            Some(wrong) => Err((wrong.start / BLOCK, Damage::Checksum)),
         })
     }
 
     /// The block in which the file ends.
     fn cut_block(&self) -> io::Result<u64> {
-        Ok((self.handle.len()? / BLOCK).max(self.first))
+        Ok((self.handle.len()?.max(self.start())) / BLOCK)
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::files::Handle;
-use super::format::{FOOTER, Footer, Tail, first_mismatch};
+use super::format::{FOOTER, Footer, Tail};
 use super::io::{FileId, Io};
 use super::place::Place;
+use super::presence::Presence;
 use super::segment::{Listed, Record, Segments, short, with_body};
 use crate::key::{Key, variant_id};
 use crate::meta::Meta;
@@ -30,7 +31,7 @@ pub(crate) struct Loaded<M> {
 pub(crate) enum LoadedBody {
     /// A slice of what was read from the file.
     Memory(Bytes),
-    File(Box<[u64]>),
+    File(Presence),
 }
 
 /// Why a file gave nothing.
@@ -76,14 +77,18 @@ pub(crate) fn load<M: Meta>(
     if variant_id(meta.variant()) != id.variant {
         return Err(Damage::Identity.into());
     }
-    let body = if footer.body <= whole {
+    // What lacks anything must say so, or it would pass for the whole.
+    if !meta.is_partial() && !tail.presence.is_whole(footer.body) {
+        return Err(Damage::Identity.into());
+    }
+    let body = if footer.body <= whole && !meta.is_partial() {
         let bytes = file.range(0, footer.body)?;
-        if first_mismatch(&bytes, &tail.blocks).is_some() {
+        if !tail.presence.verifies(&bytes) {
             return Err(Damage::Checksum.into());
         }
         LoadedBody::Memory(bytes)
     } else {
-        LoadedBody::File(tail.blocks)
+        LoadedBody::File(tail.presence)
     };
     // A copy: a slice would keep the whole end of the file in memory.
     let trailers = Bytes::copy_from_slice(&tail.trailers);

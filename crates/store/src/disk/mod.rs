@@ -5,6 +5,7 @@
 mod file_body;
 mod files;
 mod format;
+mod grow;
 mod hot;
 mod index;
 mod io;
@@ -13,7 +14,9 @@ mod lane;
 mod load;
 mod marker;
 mod open;
+mod part_file;
 mod place;
+mod presence;
 mod reclaim;
 mod recover;
 mod segment;
@@ -44,8 +47,10 @@ use journal::Journal;
 use lane::Lane;
 pub(crate) use lane::lock;
 use load::{Loaded, LoadedBody, Trouble};
+pub(crate) use part_file::PartFile;
+pub(crate) use presence::{Presence, extents};
 use segment::Segments;
-pub(crate) use spill::{Published, Spill};
+pub(crate) use spill::{Published, Spill, Written};
 use work::Writer;
 
 use crate::body::{Body, Done, Name, Place};
@@ -79,7 +84,7 @@ pub(crate) struct Disk<M> {
     pub(crate) largest: u64,
     whole: u64,
     /// Bytes of the largest record, and of a segment.
-    largest_record: u64,
+    pub(crate) largest_record: u64,
     segment_size: u64,
     root: PathBuf,
     segments: Arc<Segments>,
@@ -283,8 +288,8 @@ impl<M: Meta> Disk<M> {
         let name = Name { key: key.as_bytes(), mark: Hot::mark_of(&id.key) };
         let done = match body {
             LoadedBody::Memory(bytes) => Done::copied(name, &bytes, &trailers, &self.memory_files),
-            LoadedBody::File(sums) => {
-                let place = Place::File(self.shared_body(id, length, sums, seen)?);
+            LoadedBody::File(presence) => {
+                let place = Place::File(self.shared_body(id, length, presence, seen)?);
                 Done::elsewhere(name, length, &trailers, place)
             }
         };
@@ -296,20 +301,20 @@ impl<M: Meta> Disk<M> {
         &self,
         id: &FileId,
         length: u64,
-        sums: Box<[u64]>,
+        presence: Presence,
         seen: &Slot<M>,
     ) -> Option<Arc<FileBody>> {
         let mut index = self.index();
         index.slot(id).filter(|slot| slot.is_as(seen))?;
         let beside = index.beside(id)?;
-        let body = beside.body.upgrade().unwrap_or_else(|| self.file_body(id, length, sums));
+        let body = beside.body.upgrade().unwrap_or_else(|| self.file_body(id, length, presence));
         beside.body = Arc::downgrade(&body);
         Some(body)
     }
 
-    fn file_body(&self, id: &FileId, length: u64, sums: Box<[u64]>) -> Arc<FileBody> {
+    pub(crate) fn file_body(&self, id: &FileId, length: u64, presence: Presence) -> Arc<FileBody> {
         let owner: Weak<dyn Owner> = self.me.clone();
-        Arc::new(FileBody::new(*id, length, sums, Arc::clone(&self.io), owner))
+        Arc::new(FileBody::new(*id, length, presence, Arc::clone(&self.io), owner))
     }
 
     /// Fills in the gauges of this tier.
@@ -382,6 +387,10 @@ impl<M: Meta> Owner for Disk<M> {
 
     fn drop_unreadable(&self, id: &FileId) {
         self.with_index(|index, _| index.remove(id));
+    }
+
+    fn measured(&self, id: &FileId, bytes: u64) {
+        self.index().resize(id, bytes);
     }
 }
 

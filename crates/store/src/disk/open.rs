@@ -16,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::files::create_directory;
+use super::files::{allocated, create_directory};
 use super::format::{FORMAT, FORMER};
 use super::io::{FileId, parse_file_name};
 use crate::reason::OpenError;
@@ -37,7 +37,7 @@ pub(crate) fn take(root: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// Reads names and lengths of all stored files. What is not named like ours is left alone.
+/// Reads names of all stored files, and how many bytes of the disk they take. What is not named like ours is left alone.
 pub(crate) fn scan(root: &Path) -> Result<Vec<(FileId, u64)>, OpenError> {
     let objects = root.join("objects");
     let mut found = Vec::new();
@@ -62,7 +62,7 @@ fn scan_directory(directory: &Path, found: &mut Vec<(FileId, u64)>) -> io::Resul
         let Some(id) = parse_file_name(name) else { continue };
         let about = file.metadata()?;
         if about.is_file() {
-            found.push((id, about.len()));
+            found.push((id, allocated(&about)));
         }
     }
     Ok(())

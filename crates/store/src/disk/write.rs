@@ -12,7 +12,7 @@ use super::io::{FileId, Io};
 use super::place::LONGEST;
 use super::segment::HEAD;
 use super::work::{Item, Pending};
-use super::{Disk, FileBody, REST};
+use super::{Disk, FileBody, Presence, REST};
 use crate::body::Place;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -140,7 +140,7 @@ impl<M: Meta> Disk<M> {
     }
 
     /// Counts what is to be queued. False if too much waits already.
-    fn admit(&self, size: u64) -> bool {
+    pub(crate) fn admit(&self, size: u64) -> bool {
         let bytes = self.queued.fetch_add(size, Ordering::Relaxed) + size;
         let entries = self.queued_entries.fetch_add(1, Ordering::Relaxed) + 1;
         if bytes > QUEUE_BYTES || entries > QUEUE_ENTRIES {
@@ -221,14 +221,17 @@ fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>)
     let file = match done.place() {
         Place::Memory => None,
         Place::MemoryFile(file) => Some(file),
-        Place::File(_) | Place::Nowhere => return Err(io::ErrorKind::InvalidInput.into()),
+        Place::File(_) | Place::Part(..) | Place::Nowhere => {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
     };
     let (mut pieces, mut sums) = (done.pieces(), BlockSums::default());
     pieces.clone().for_each(|piece| sums.add(piece));
     let of_file = || file.into_iter().flat_map(|file| file.pieces());
     of_file().try_for_each(|piece| piece.map(|piece| sums.add(&piece)))?;
     sums.finish();
-    let end = encode(key.as_bytes(), meta, done.tail(), &sums.done, done.length(), id.sequence);
+    let sums = Presence::Whole(sums.done.into());
+    let end = encode(key.as_bytes(), meta, done.tail(), &sums, done.length(), id.sequence);
     let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary = Temporary::create(io)?;
     if done.length() < BLOCK && file.is_none() {
@@ -281,6 +284,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
+/// Writes tail and footer of a stored file anew.
 pub(crate) fn tail_in_place(
     io: &Io,
     key: &Key,
@@ -288,12 +292,23 @@ pub(crate) fn tail_in_place(
     trailers: &[u8],
     file: &FileBody,
 ) -> io::Result<u64> {
-    let (blocks, length) = (file.blocks(), file.length);
-    let end = encode(key.as_bytes(), meta, trailers, blocks, length, file.id.sequence);
-    let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     let handle = io.files.open_to_change(&io.path(&file.id))?;
+    end_in_place(&handle, key, meta, trailers, file)
+}
+
+/// Writes tail and footer of a body into its file. Returns how many bytes of the disk that takes.
+pub(crate) fn end_in_place(
+    handle: &Handle,
+    key: &Key,
+    meta: &[u8],
+    trailers: &[u8],
+    file: &FileBody,
+) -> io::Result<u64> {
+    let (presence, length) = (file.presence(), file.length);
+    let end = encode(key.as_bytes(), meta, trailers, &presence, length, file.id.sequence);
+    let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     handle.write(length, &end)?;
     let size = length + end.len() as u64;
     handle.set_len(size)?;
-    Ok(size)
+    if presence.is_spread() { handle.allocated() } else { Ok(size) }
 }

@@ -6,13 +6,16 @@
 
 mod ending;
 mod look_up;
+mod parts;
 mod publish;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use look_up::Found;
+pub(crate) use parts::Growing;
+pub use parts::PartOf;
 use tokio::sync::OnceCell;
 
 use crate::body::{Body, Name, Place};
@@ -52,8 +55,10 @@ struct Inner<M: Meta> {
     _lock: Option<Arc<File>>,
 }
 
-struct Shard<M> {
+struct Shard<M: Meta> {
     fills: HashMap<Key, Vec<Arc<Stream>>, KnownHash>,
+    /// Files that fills write parts into.
+    growing: HashMap<Key, Vec<Weak<Growing<M>>>, KnownHash>,
     /// Reads from disk that look-ups of the same key share.
     reads: HashMap<Key, Arc<OnceCell<Found<M>>>, KnownHash>,
 }
@@ -114,7 +119,7 @@ impl<M: Meta> Store<M> {
         let stream = Arc::new(Stream::new(length, Arc::clone(&self.0.flight), weight));
         self.shard(&key).fills.entry(key.clone()).or_default().push(Arc::clone(&stream));
         let entry = Entry::new(meta, Body::under_way(Arc::clone(&stream)), 0, &self.0.events);
-        Ok(Fill::new(self.clone(), key, entry, stream, spill))
+        Ok(Fill::new(self.clone(), key, entry, stream, spill, None))
     }
 
     /// New metadata for a stored body. `None` if the entry is not, or no longer, what is stored.
@@ -144,8 +149,9 @@ impl<M: Meta> Store<M> {
             }
             (None, Place::Memory | Place::MemoryFile(_)) => false,
             // The name of a file has the variant: this one keeps its old metadata.
-            (_, Place::File(_) | Place::Nowhere) => return None,
+            (_, Place::File(_) | Place::Part(..) | Place::Nowhere) => return None,
         };
+        shard.changed(key, &fresh);
         let in_memory = self.put(key, id, &fresh);
         (on_disk || in_memory).then_some(fresh)
     }
@@ -291,9 +297,9 @@ pub(crate) fn name_of<'k>(key: &'k Key, id: &[u8; 32]) -> Name<'k> {
     Name { key: key.as_bytes(), mark: Hot::mark_of(id) }
 }
 
-impl<M> Shard<M> {
+impl<M: Meta> Shard<M> {
     fn new() -> Self {
-        Self { fills: HashMap::default(), reads: HashMap::default() }
+        Self { fills: HashMap::default(), growing: HashMap::default(), reads: HashMap::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Store, name_of};
+use crate::body::Place;
 use crate::disk::{Published, Spill};
 use crate::entry::{Entries, Entry, Variants};
 use crate::key::Key;
@@ -62,7 +63,7 @@ impl<M: Meta> Store<M> {
             false if spill.adopt(published) => {
                 shard.reads.remove(key);
                 entry.set_sequence(file.id.sequence);
-                body.finish_in_file(name, tail, file);
+                body.finish_in_file(name, tail, Place::File(file));
                 self.put(key, id, entry);
                 return Committed::Stored;
             }
@@ -76,6 +77,7 @@ impl<M: Meta> Store<M> {
 
     pub(crate) fn end_fill(&self, key: &Key, stream: &Arc<Stream>) {
         let mut shard = self.shard(key);
+        shard.tidy(key);
         let Some(fills) = shard.fills.get_mut(key) else { return };
         fills.retain(|other| !Arc::ptr_eq(other, stream));
         if fills.is_empty() {

@@ -12,6 +12,8 @@ mod freshened;
 mod kept;
 mod model;
 mod open_files;
+mod part_models;
+mod parts;
 mod passing;
 mod purges;
 mod recovery;
@@ -65,7 +67,19 @@ impl Meta for Label {
     fn labels(&self) -> &Labels {
         &self.labels
     }
+
+    fn is_partial(&self) -> bool {
+        self.variant.starts_with(PARTS_OF)
+    }
+
+    fn completed(&self) -> Option<Self> {
+        let variant = self.variant.strip_prefix(PARTS_OF)?.to_owned();
+        Some(Label { variant, ..self.clone() })
+    }
 }
+
+/// Begins the names of variants that are parts.
+pub(crate) const PARTS_OF: &str = "parts of ";
 
 pub(crate) fn label(variant: &str, text: &str) -> Label {
     Label { variant: variant.to_owned(), text: text.to_owned(), labels: Labels::NONE.clone() }

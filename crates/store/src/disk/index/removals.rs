@@ -1,10 +1,15 @@
 //! What goes, and who has to be told.
 
+use std::sync::Arc;
+
+use super::super::file_body::FileBody;
+use super::super::hot::Hot;
 use super::super::io::FileId;
 use super::super::segment::{Kind, short};
 use super::super::table::Packed;
 use super::super::work::Item;
-use super::{Gone, Index, Slots};
+use super::{Gone, Index, New, Slots};
+use crate::entry::Entry;
 
 impl<M> Index<M> {
     /// A file will get its name before it gets its slot: whoever removes its key has to tell the log.
@@ -157,6 +162,39 @@ impl<M> Index<M> {
             body.set_gone();
         }
         self.leave(&FileId { key: beside.key, variant, sequence });
+    }
+
+    /// A file becomes that of another entry, which answers by itself until the file has its name.
+    /// False if the file has no place, or there is none for it.
+    pub(crate) fn turn(
+        &mut self,
+        from: &FileId,
+        to: &Arc<FileBody>,
+        held: Arc<Entry<M>>,
+        hot: &Hot,
+    ) -> bool {
+        let Some(bytes) = self.beside(from).and_then(|beside| beside.file) else { return false };
+        if self.table.remove(short(&from.key), from.sequence).is_none() {
+            return false;
+        }
+        self.ages.remove(from.sequence);
+        if let Some(beside) = self.beside.remove(&from.sequence)
+            && let Some(body) = beside.body.upgrade()
+        {
+            body.set_gone();
+        }
+        self.files -= bytes;
+        self.outdate(&to.id);
+        let placed = self.place(&to.id, New::Large(held, bytes), hot);
+        match self.beside(&to.id) {
+            Some(beside) if placed => {
+                beside.body = Arc::downgrade(to);
+                // Whoever removes its key has to tell, or it would be found by its old name.
+                self.announce(from);
+            }
+            _ => self.leave(from),
+        }
+        placed
     }
 
     pub(super) fn has_file(&self, packed: &Packed) -> bool {

@@ -91,6 +91,13 @@ impl<M> Index<M> {
         self.files = self.files - before + size;
     }
 
+    /// A file has become larger by about so many bytes.
+    pub(crate) fn enlarge(&mut self, id: &FileId, bytes: u64) {
+        if let Some(file) = self.beside(id).and_then(|beside| beside.file) {
+            self.resize(id, file + bytes);
+        }
+    }
+
     /// What was stored first, if the oldest segment is that.
     pub(crate) fn oldest(&mut self, segment: Option<(u32, u64)>) -> Oldest {
         if self.kills.is_some() {

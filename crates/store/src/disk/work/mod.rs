@@ -7,6 +7,7 @@
 mod records;
 mod removals;
 mod room;
+mod turn;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use super::io::FileId;
 use super::marker::Marker;
 use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
+pub(crate) use turn::Turn;
+
 use super::{Disk, FileBody, snapshot};
 use crate::entry::Entry;
 use crate::key::Key;
@@ -33,6 +36,8 @@ pub(crate) enum Item<M> {
     Large(Box<Pending<M>>),
     /// A file gets the metadata of the entry that is held for it; so many bytes were queued.
     Tail(Key, Arc<FileBody>, u64),
+    /// The file of parts that are complete becomes that of the whole.
+    Turn(Box<Turn<M>>),
     Unlink(FileId),
     /// Files that a start found, and that are not wanted.
     Leftovers(Vec<FileId>),
@@ -61,6 +66,7 @@ impl<M> Item<M> {
         match self {
             Self::Record(pending) | Self::Large(pending) => pending.size,
             Self::Tail(_, _, size) => *size,
+            Self::Turn(turn) => turn.size,
             _ => 64,
         }
     }
@@ -128,6 +134,10 @@ impl<M: Meta> Disk<M> {
             Item::Tail(key, file, size) => {
                 self.write_tail(&key, &file);
                 self.unqueue(size);
+            }
+            Item::Turn(turn) => {
+                self.turn(writer, &turn);
+                self.unqueue(turn.size);
             }
             Item::Unlink(id) => self.unlink(writer, id),
             Item::Leftovers(all) => all.into_iter().for_each(|id| self.unlink(writer, id)),

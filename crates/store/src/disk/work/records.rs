@@ -150,6 +150,6 @@ fn pieces_of_file(done: &Done) -> Option<SmallVec<[Bytes; 1]>> {
     match done.place() {
         BodyPlace::Memory => Some(SmallVec::new()),
         BodyPlace::MemoryFile(file) => file.pieces().collect::<io::Result<_>>().ok(),
-        BodyPlace::File(_) | BodyPlace::Nowhere => None,
+        BodyPlace::File(_) | BodyPlace::Part(..) | BodyPlace::Nowhere => None,
     }
 }

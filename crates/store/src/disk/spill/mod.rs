@@ -1,17 +1,25 @@
-//! Writes a large body to a temporary file while it arrives, at most one piece of work at a time.
+//! Writes a large body, or a part of one, to a file while it arrives, at most one piece of work at a
+//! time.
+
+mod naming;
+mod writer;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::files::Handle;
-use super::format::{BlockSums, encode};
-use super::io::{FileId, Io, Unanswered};
+use naming::Announced;
+pub(crate) use naming::Published;
+use writer::{Finished, Target, Temporary, Writer};
+
+use super::Disk;
+use super::format::encode;
+use super::io::{FileId, Unanswered};
+use super::part_file::PartFile;
+use super::presence::{Extent, Presence, extents};
 use super::segment::HEAD;
-use super::{Disk, FileBody};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::NotStored;
@@ -32,42 +40,17 @@ pub(crate) struct Spill<M: Meta> {
     written: u64,
     /// Bytes of room set aside for it.
     reserved: u64,
+    /// The file that it is a part of, and where it begins there.
+    part: Option<(Arc<PartFile>, u64)>,
 }
 
-/// A finished file in its final place, not yet in the index.
-pub(crate) struct Published<M: Meta> {
-    pub(crate) file: Arc<FileBody>,
-    size: u64,
-    announced: Announced<M>,
-}
-
-/// As long as it is there, whoever removes the key of a file tells the log: the file may have its name
-/// already, and not its slot yet. One that gets none is removed: it would come to life at the next
-/// start.
-struct Announced<M: Meta> {
-    disk: Arc<Disk<M>>,
-    id: FileId,
-    /// It has its name.
-    published: bool,
-    claimed: bool,
-}
-
-impl<M: Meta> Announced<M> {
-    fn new(disk: &Arc<Disk<M>>, id: &FileId) -> Self {
-        disk.index().announce(id);
-        Self { disk: Arc::clone(disk), id: *id, published: false, claimed: false }
-    }
-}
-
-impl<M: Meta> Drop for Announced<M> {
-    fn drop(&mut self) {
-        self.disk.with_index(|index, _| {
-            index.withdraw(&self.id);
-            if self.published && !self.claimed {
-                index.leave(&self.id);
-            }
-        });
-    }
+/// A part that is all in its file, not yet known to be there.
+pub(crate) struct Written<M: Meta> {
+    pub(crate) extents: Vec<Extent>,
+    /// The file, if it got its name for this part.
+    pub(crate) named: Option<Published<M>>,
+    /// Others that would name the file wait.
+    _naming: OwnedMutexGuard<()>,
 }
 
 impl<M: Meta> Spill<M> {
@@ -78,12 +61,31 @@ impl<M: Meta> Spill<M> {
 
     /// True if a record can have so many bytes behind its head.
     pub(crate) fn fits_record(&self, bytes: u64) -> bool {
-        HEAD + bytes <= self.disk.largest_record
+        self.part.is_none() && HEAD + bytes <= self.disk.largest_record
     }
 
     pub(crate) fn new(disk: &Arc<Disk<M>>) -> Self {
-        let writer = Some(Box::new(Writer::new(&disk.io)));
-        Self { disk: Arc::clone(disk), writer, job: None, handed: 0, written: 0, reserved: 0 }
+        Self::into(disk, Target::Whole(Temporary::new(&disk.io)), None)
+    }
+
+    /// A part of a body that begins at `start`.
+    pub(crate) fn part(disk: &Arc<Disk<M>>, file: Arc<PartFile>, start: u64) -> Self {
+        Self::into(disk, Target::Part(Arc::clone(&file), start), Some((file, start)))
+    }
+
+    fn into(disk: &Arc<Disk<M>>, target: Target, part: Option<(Arc<PartFile>, u64)>) -> Self {
+        let (disk, writer) = (Arc::clone(disk), Some(Box::new(Writer::new(target))));
+        Self { disk, writer, job: None, handed: 0, written: 0, reserved: 0, part }
+    }
+
+    /// The file that it is a part of, and where it begins there.
+    pub(crate) fn part_of(&self) -> Option<(&Arc<PartFile>, u64)> {
+        self.part.as_ref().map(|(file, start)| (file, *start))
+    }
+
+    /// Bytes of room that are set aside for it; from here on they are somebody else's matter.
+    pub(crate) fn take_reserved(&mut self) -> u64 {
+        std::mem::take(&mut self.reserved)
     }
 
     /// Gets on with writing; waits if the disk is behind by too much.
@@ -110,6 +112,55 @@ impl<M: Meta> Spill<M> {
         trailers: &[u8],
         variant: u64,
     ) -> Result<Published<M>, NotStored> {
+        let length = self.write_rest(body).await?;
+        let id = self.disk.next_id(key.id(), variant);
+        let writer = self.writer.take().ok_or(NotStored::DiskFailed)?;
+        let parts = (key.clone(), meta.to_owned(), trailers.to_owned());
+        self.name(&id, length, move || {
+            let (key, meta, trailers) = parts;
+            writer.publish(&id, key.as_bytes(), &meta, &trailers, length)
+        })
+        .await
+    }
+
+    /// Writes the rest of a part. Unless the file has its name already, it gets it.
+    pub(crate) async fn publish_part(
+        &mut self,
+        body: &Arc<Stream>,
+        key: &Key,
+        meta: &[u8],
+        variant: u64,
+    ) -> Result<Written<M>, NotStored> {
+        let (file, start) = self.part.clone().ok_or(NotStored::DiskFailed)?;
+        let end = start + self.write_rest(body).await?;
+        let mut writer = self.writer.take().ok_or(NotStored::DiskFailed)?;
+        writer.sums.finish();
+        let extents: Vec<_> = extents(start, end, &writer.sums.done).collect();
+        writer.is_done = true;
+        let naming = Arc::clone(&file.naming).lock_owned().await;
+        if file.is_lost() {
+            return Err(NotStored::Removed);
+        }
+        if file.body().is_some() {
+            return Ok(Written { extents, named: None, _naming: naming });
+        }
+        file.set_lost();
+        let id = self.disk.next_id(key.id(), variant);
+        let (key, meta, length) = (key.clone(), meta.to_owned(), file.length);
+        let presence = Presence::none().with(&extents, length);
+        let named = self.name(&id, length, move || {
+            let handle = file.handle()?;
+            let end = encode(key.as_bytes(), &meta, &[], &presence, length, id.sequence);
+            handle.write(length, &end.ok_or(io::ErrorKind::InvalidInput)?)?;
+            file.name(&file.io().path(&id))?;
+            let size = handle.allocated()?;
+            Ok(Finished { handle, presence, size })
+        });
+        Ok(Written { extents, named: Some(named.await?), _naming: naming })
+    }
+
+    /// Waits until all that has come is written; returns how much that is.
+    async fn write_rest(&mut self, body: &Arc<Stream>) -> Result<u64, NotStored> {
         let length = body.end();
         while self.written < length {
             if self.job.is_none() {
@@ -117,13 +168,19 @@ impl<M: Meta> Spill<M> {
             }
             self.wait().await?;
         }
-        let id = self.disk.next_id(key.id(), variant);
-        let writer = self.writer.take().ok_or(NotStored::DiskFailed)?;
-        let parts = (key.clone(), meta.to_owned(), trailers.to_owned());
-        let mut announced = Announced::new(&self.disk, &id);
+        Ok(length)
+    }
+
+    /// Does what gives a file of a body of this length its end and its name.
+    async fn name(
+        &self,
+        id: &FileId,
+        length: u64,
+        work: impl FnOnce() -> io::Result<Finished> + Send + 'static,
+    ) -> Result<Published<M>, NotStored> {
+        let mut announced = Announced::new(&self.disk, id);
         let job = self.disk.io.write(move || {
-            let (key, meta, trailers) = parts;
-            let finished = writer.publish(&id, key.as_bytes(), &meta, &trailers, length);
+            let finished = work();
             announced.published = finished.is_ok();
             finished.map(|finished| (finished, announced))
         });
@@ -132,14 +189,15 @@ impl<M: Meta> Spill<M> {
             Err(why) => Err(why),
         };
         let (finished, announced) = self.judge(done)?.map_err(|_| self.failed())?;
-        let file = self.disk.file_body(&id, length, finished.sums);
-        file.lend(finished.handle);
-        Ok(Published { file, size: finished.size, announced })
+        let Finished { handle, presence, size } = finished;
+        let file = self.disk.file_body(id, length, presence);
+        file.lend(handle);
+        Ok(Published { file, size, announced })
     }
 
     /// Gives the file its place in the index, in the room that was set aside for it.
     pub(crate) fn adopt(&mut self, mut published: Published<M>) -> bool {
-        let reserved = std::mem::take(&mut self.reserved);
+        let reserved = self.take_reserved();
         let placed = self.disk.adopt(&published.file, published.size, reserved);
         published.announced.claimed = placed;
         placed
@@ -188,7 +246,11 @@ impl<M: Meta> Spill<M> {
         self.job = None;
         self.writer = Some(writer);
         self.written = self.handed;
-        result.map_err(|_| self.failed())
+        result.map_err(|error| match error.kind() {
+            // The file of other parts was taken away, which says nothing against the disk.
+            io::ErrorKind::NotFound if self.part.is_some() => NotStored::Removed,
+            _ => self.failed(),
+        })
     }
 
     fn judge<T>(&self, answer: Result<T, Unanswered>) -> Result<T, NotStored> {
@@ -211,79 +273,5 @@ impl<M: Meta> Spill<M> {
 impl<M: Meta> Drop for Spill<M> {
     fn drop(&mut self) {
         self.disk.release(self.reserved);
-    }
-}
-
-/// The file being written. It travels with each piece of work, and dropping it unpublished, where
-/// ever it is then, removes the file.
-struct Writer {
-    io: Arc<Io>,
-    path: PathBuf,
-    handle: Option<Arc<Handle>>,
-    sums: BlockSums,
-    /// Block sums that readers have been told of.
-    told: usize,
-    length: u64,
-}
-
-struct Finished {
-    handle: Arc<Handle>,
-    sums: Box<[u64]>,
-    size: u64,
-}
-
-impl Writer {
-    fn new(io: &Arc<Io>) -> Self {
-        let (path, sums) = (io.temporary_path(), BlockSums::default());
-        Self { io: Arc::clone(io), path, handle: None, sums, told: 0, length: 0 }
-    }
-
-    fn handle(&mut self) -> io::Result<Arc<Handle>> {
-        if let Some(handle) = &self.handle {
-            return Ok(Arc::clone(handle));
-        }
-        let handle = Arc::new(self.io.files.create(&self.path)?);
-        self.handle = Some(Arc::clone(&handle));
-        Ok(handle)
-    }
-
-    fn append(&mut self, chunks: &[Bytes], body: &Stream) -> io::Result<()> {
-        let handle = self.handle()?;
-        for chunk in chunks {
-            handle.write(self.length, chunk)?;
-            self.sums.add(chunk);
-            self.length += chunk.len() as u64;
-        }
-        body.spilled(&self.io, &handle, &self.sums.done[self.told..]);
-        self.told = self.sums.done.len();
-        Ok(())
-    }
-
-    fn publish(
-        mut self,
-        id: &FileId,
-        key: &[u8],
-        meta: &[u8],
-        trailers: &[u8],
-        length: u64,
-    ) -> io::Result<Finished> {
-        let handle = self.handle()?;
-        self.sums.finish();
-        let sums = std::mem::take(&mut self.sums.done);
-        let end = encode(key, meta, trailers, &sums, length, id.sequence);
-        let end = end.ok_or(io::ErrorKind::InvalidInput)?;
-        handle.write(length, &end)?;
-        self.io.files.publish(&self.path, &self.io.path(id))?;
-        self.handle = None;
-        let size = length + end.len() as u64;
-        Ok(Finished { handle, sums: sums.into(), size })
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if self.handle.take().is_some() {
-            self.io.discard(std::mem::take(&mut self.path));
-        }
     }
 }
