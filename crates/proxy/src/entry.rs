@@ -4,11 +4,13 @@ use std::fmt;
 use std::ops::Range;
 
 use http1::encode;
-use policy::{Fields, Part, Terms};
+use policy::{Fields, Part, Terms, strong};
 use store::{Labels, Moment, allocated};
 
 /// The version of the encoding below; entries of another version are treated as damaged.
 const FORMAT: u8 = 2;
+/// Where that says whether it is of a QUERY: all parts of a representation.
+const SPREAD: u8 = 2;
 
 /// A stored response without its body: its HTTP/1.1 head ready to send, and what else must be known
 /// of it. There is one for each object in memory, so it says nothing twice.
@@ -36,6 +38,8 @@ struct Rare {
     part: Option<Part>,
     /// Tells apart the parts of one representation; empty for a whole one.
     part_variant: Box<[u8]>,
+    /// The body has as much of the representation as has come; `part` came last.
+    spread: bool,
     /// The field lines that are for us alone.
     hidden: Box<[u8]>,
 }
@@ -126,6 +130,22 @@ impl StoredHead {
         self.rare.as_ref()?.part
     }
 
+    /// The same, for all parts of its representation together, whichever they are: one entry has them.
+    /// `None` unless it is of a part, and a strong validator tells the representation.
+    #[must_use]
+    pub fn spread(mut self) -> Option<Self> {
+        let fields = self.fields();
+        let variant = spread_variant(&self.terms, self.part()?, strong::strong_validator(&fields)?);
+        let rare = self.rare();
+        (rare.part_variant, rare.spread) = (variant, true);
+        Some(self)
+    }
+
+    /// True if it is of all parts of its representation that have come.
+    pub fn is_spread(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.spread)
+    }
+
     /// Status line and fields as they stand in an HTTP/1.1 response, without the final empty line.
     pub fn http1_block(&self) -> &[u8] {
         &self.block
@@ -168,10 +188,18 @@ fn part_variant(terms: &Terms, part: Part) -> Box<[u8]> {
     variant.into()
 }
 
+/// The variant of all parts of a representation together: in place of the bytes that one has, what
+/// tells the representation.
+fn spread_variant(terms: &Terms, part: Part, validator: &[u8]) -> Box<[u8]> {
+    let complete = format!("parts of {} ", part.complete());
+    [terms.variant(), &[0], complete.as_bytes(), validator].concat().into()
+}
+
 impl Default for Rare {
     fn default() -> Self {
+        let labels = Labels::NONE.clone();
         let (part_variant, hidden) = (Box::default(), Box::default());
-        Self { labels: Labels::NONE.clone(), query: None, part: None, part_variant, hidden }
+        Self { labels, query: None, part: None, part_variant, spread: false, hidden }
     }
 }
 
@@ -200,7 +228,7 @@ impl fmt::Debug for StoredHead {
 impl store::Meta for StoredHead {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(FORMAT);
-        out.push(u8::from(self.query().is_some()));
+        out.push(if self.is_spread() { SPREAD } else { u8::from(self.query().is_some()) });
         out.extend_from_slice(self.query().map_or(&[], |digest| digest));
         out.extend_from_slice(&self.status().to_le_bytes());
         let reason = self.reason();
@@ -212,9 +240,9 @@ impl store::Meta for StoredHead {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&[FORMAT, is_query], rest) = bytes.split_first_chunk::<2>()? else { return None };
-        let (query, rest) = match is_query {
-            0 => (None, rest),
+        let (&[FORMAT, kind], rest) = bytes.split_first_chunk::<2>()? else { return None };
+        let (query, rest) = match kind {
+            0 | SPREAD => (None, rest),
             1 => rest.split_first_chunk::<32>().map(|(digest, rest)| (Some(*digest), rest))?,
             _ => return None,
         };
@@ -233,6 +261,9 @@ impl store::Meta for StoredHead {
             return None;
         }
         let stored = stored.labelled(labels);
+        if kind == SPREAD {
+            return stored.spread();
+        }
         Some(match query {
             Some(digest) => stored.for_query(digest),
             None => stored,
@@ -251,6 +282,18 @@ impl store::Meta for StoredHead {
             Some(Rare { part: Some(_), part_variant, .. }) => part_variant,
             _ => self.terms.variant(),
         }
+    }
+
+    fn is_partial(&self) -> bool {
+        self.is_spread()
+    }
+
+    fn completed(&self) -> Option<Self> {
+        let mut fields = self.is_spread().then(|| self.fields())?;
+        fields.remove("Content-Range");
+        let reason = encode::reason_phrase(200).as_bytes();
+        let whole = Self::new(200, reason, &fields, self.terms.clone());
+        Some(whole.labelled(self.own_labels()))
     }
 
     fn labels(&self) -> &Labels {
@@ -329,6 +372,49 @@ mod tests {
         }
         assert!(StoredHead::decode(&[&whole[..], b"x"].concat()).is_none());
         assert!(StoredHead::decode(&[&[FORMAT + 1], &whole[1..]].concat()).is_none());
+    }
+
+    fn part(tag: &str, range: &str) -> StoredHead {
+        let stored = stored();
+        let mut fields = stored.fields();
+        fields.set("ETag", tag.as_bytes());
+        fields.push(b"Content-Range", range.as_bytes());
+        StoredHead::new(206, b"Partial Content", &fields, stored.terms)
+    }
+
+    #[test]
+    fn all_parts_of_a_representation_are_one_variant_and_become_the_whole() {
+        let spread = |tag, range| part(tag, range).spread().unwrap();
+        let first = spread("\"a\"", "bytes 0-4/10");
+        let mut out = Vec::new();
+        first.encode(&mut out);
+        let read = StoredHead::decode(&out).unwrap();
+        assert!(read.is_spread() && read.is_partial() && read.part() == first.part());
+        assert_eq!(read.variant(), spread("\"a\"", "bytes 7-9/10").variant());
+        assert_ne!(read.variant(), spread("\"b\"", "bytes 0-4/10").variant());
+        assert_ne!(read.variant(), spread("\"a\"", "bytes 0-4/11").variant());
+        assert_ne!(read.variant(), part("\"a\"", "bytes 0-4/10").variant());
+        for length in 0..out.len() {
+            assert!(StoredHead::decode(&out[..length]).is_none(), "{length}");
+        }
+        let whole = read.completed().unwrap();
+        assert_eq!((whole.status(), whole.reason(), whole.part()), (200, &b"OK"[..], None));
+        assert!(!whole.is_partial() && !whole.fields().contains("Content-Range"));
+        assert_eq!(whole.variant(), stored().variant());
+        assert_eq!(whole.terms, read.terms);
+    }
+
+    #[test]
+    fn only_parts_with_a_strong_validator_are_kept_together() {
+        assert!(part("W/\"a\"", "bytes 0-4/10").spread().is_none());
+        assert!(stored().spread().is_none());
+        let alone = part("\"a\"", "bytes 0-4/10");
+        assert!(!alone.is_partial() && alone.completed().is_none());
+        // It says that it is of many, and does not say of what.
+        let mut out = Vec::new();
+        part("W/\"a\"", "bytes 0-4/10").encode(&mut out);
+        out[1] = SPREAD;
+        assert!(StoredHead::decode(&out).is_none());
     }
 
     proptest! {

@@ -1,10 +1,11 @@
 //! Ranges of what is stored, whole or in parts.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use testkit::{Origin, Response};
 
-use crate::{Proxy, cache, cache_status, ok};
+use crate::{Proxy, cache, cache_status, millis, ok};
 
 const DIGITS: &str = "0123456789";
 const STORABLE: &str = "Cache-Control: max-age=600\r\nContent-Type: text/plain\r\nETag: \"a\"\r\n";
@@ -261,6 +262,63 @@ fn parts_on_disk_outlive_a_restart_and_are_combined() {
     assert!(testkit::eventually(|| cache_status(&get(&proxy)).ends_with("detail=fresh")));
     assert!(origin.count() <= count + 3);
     assert!(get(&proxy).body == body);
+}
+
+/// The names of all files of stored bodies.
+fn objects(proxy: &Proxy) -> Vec<String> {
+    let below = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().map(Result::unwrap);
+    let objects = proxy.directory.path().join("cache").join("store").join("objects");
+    let files = below(objects).flat_map(|directory| below(directory.path()));
+    files.map(|file| file.file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn scattered_parts_outlive_a_kill_and_become_the_whole() {
+    let body = long(5 << 20);
+    let (end, step) = (body.len(), 300_000);
+    let origin = in_parts(body.clone());
+    let mut proxy = Proxy::with(&origin, &["--memory", "1MiB"]);
+    let asked = |start: usize| format!("bytes={start}-{}", (start + step).min(end) - 1);
+    let stored = |proxy: &Proxy, start: usize| {
+        let right = |response: &Response| response.body == body[start..(start + step).min(end)];
+        assert!(right(&range(proxy, &asked(start))));
+        assert!(testkit::eventually(|| cache(&range(proxy, &asked(start))) == "HIT"), "{start}");
+    };
+    // More than eight, backwards, and none that touches another.
+    let starts: Vec<_> = (0..end).step_by(step).collect();
+    let (late, early): (Vec<_>, Vec<_>) =
+        starts.into_iter().partition(|start| start / step % 2 == 1);
+    for start in early.iter().rev() {
+        stored(&proxy, *start);
+    }
+    let parts = objects(&proxy);
+    assert_eq!(parts.len(), 1);
+    // The map is written a moment after a part is there: what came last may not be in it.
+    std::thread::sleep(millis(300));
+    proxy.kill9();
+    proxy.start();
+    let count = origin.count();
+    for start in &early[1..] {
+        let response = range(&proxy, &asked(*start));
+        assert_eq!(cache(&response), "HIT", "{start}");
+        assert!(response.body == body[*start..(start + step).min(end)]);
+    }
+    assert_eq!(origin.count(), count);
+    for start in early[..1].iter().chain(&late) {
+        stored(&proxy, *start);
+    }
+    let count = origin.count();
+    let whole = get(&proxy);
+    assert_eq!((whole.status, cache(&whole)), (200, "HIT"));
+    assert!(whole.body == body);
+    // From then on it is the whole's, whatever happens.
+    assert!(testkit::eventually(|| objects(&proxy) != parts));
+    proxy.kill9();
+    proxy.start();
+    let whole = get(&proxy);
+    assert_eq!((whole.status, cache(&whole)), (200, "HIT"));
+    assert!(whole.body == body);
+    assert_eq!(origin.count(), count);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::reason::NotStored;
 use policy::{Part, Reason, Span, Terms};
-use store::{Fill, Key, Reader};
+use store::{Fill, Key, PartOf, Reader};
 
 use super::assembly::Assembly;
 use super::fill::{self, Ended, Pieces, Rushed};
@@ -27,15 +27,50 @@ pub(super) fn begin(
     length: u64,
     began: Began,
 ) -> Result<Fill<StoredHead>, &'static str> {
-    let (shared, key) = (&lead.worker.shared, &lead.wanted.key);
     let meta =
         reconcile::stored_head(&lead.worker, &lead.request, head.clone(), terms, began.labels);
-    let fill = shared.store.begin(key.clone(), meta, Some(length));
-    let fill = fill.map_err(store::Refused::code)?;
-    match shared.outdated(key, &fill.entry(), began) {
+    let fill = lead.worker.shared.store.begin(lead.wanted.key.clone(), meta, Some(length));
+    may_begin(lead, fill.map_err(store::Refused::code)?, began)
+}
+
+fn may_begin(
+    lead: &Lead,
+    fill: Fill<StoredHead>,
+    began: Began,
+) -> Result<Fill<StoredHead>, &'static str> {
+    match lead.worker.shared.outdated(&lead.wanted.key, &fill.entry(), began) {
         Some(why) => Err(why.code()),
         None => Ok(fill),
     }
+}
+
+/// Begins to store a part by itself, or together with the others of a large representation.
+fn begin_among(
+    lead: &Lead,
+    head: &ResponseHead,
+    terms: Terms,
+    part: Part,
+    began: Began,
+) -> Result<Fill<StoredHead>, &'static str> {
+    let (shared, wanted) = (&lead.worker.shared, &lead.wanted);
+    if !shared.store.keeps_parts_of(part.complete()) {
+        return begin(lead, head, terms, part.span().length(), began);
+    }
+    let meta = reconcile::stored_head(
+        &lead.worker,
+        &lead.request,
+        head.clone(),
+        terms.clone(),
+        began.labels,
+    );
+    let Some(meta) = meta.spread() else {
+        return begin(lead, head, terms, part.span().length(), began);
+    };
+    let (span, base) = (part.span(), parts::base(wanted, &meta));
+    let range = span.first()..span.first() + span.length();
+    let place = PartOf { range, complete: part.complete() };
+    let fill = shared.store.begin_part(wanted.key.clone(), meta, &place, base);
+    may_begin(lead, fill.map_err(store::Refused::code)?, began)
 }
 
 /// The parts that are being stored. Requests that ask for one part in different words do not wait for
@@ -77,7 +112,7 @@ pub(super) fn begin_part(
 ) -> Result<(Fill<StoredHead>, UnderWay), &'static str> {
     let under_way = lead.worker.shared.part_fills.begin(&lead.wanted.key, part);
     let under_way = under_way.ok_or(NotStored::PartUnderWay.code())?;
-    let fill = begin(lead, head, terms, part.span().length(), began)?;
+    let fill = begin_among(lead, head, terms, part, began)?;
     Ok((fill, under_way))
 }
 

@@ -186,18 +186,20 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
     let mut head = new.clone();
     head.fields = combined_fields(set.fields(), &new.fields, &worker.shared.rules);
     let length = set.complete;
-    if matches!(needed, Needed::Whole(_)) {
+    // In a file that has all other bytes the part makes the whole, and nothing has to be copied.
+    let is_copied = matches!(needed, Needed::Whole(_)) && !set.is_in_one_file();
+    if is_copied {
         head = ResponseHead { fields: head.fields, ..ResponseHead::with_status(200) };
         head.fields.remove("Content-Range");
     }
     let first = reconcile::head_for_first(worker, &head, &new.fields);
-    let begun = match (reconcile::admit(worker, request, wanted, &head, times), needed) {
-        (Admit::Store(terms), Needed::Whole(_)) => {
+    let begun = match reconcile::admit(worker, request, wanted, &head, times) {
+        Admit::Store(terms) if is_copied => {
             begin(&lead, &head, terms, length, began).map(|fill| (fill, None))
         }
-        (Admit::Store(terms), Needed::Spans(_)) => begin_part(&lead, &head, terms, *part, began)
+        Admit::Store(terms) => begin_part(&lead, &head, terms, *part, began)
             .map(|(fill, under_way)| (fill, Some(under_way))),
-        (Admit::DoNotStore(why), _) => {
+        Admit::DoNotStore(why) => {
             if !why.is_about_request() {
                 set.forget(worker, wanted);
             }
@@ -210,7 +212,7 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
             let (follow, became) = (Follow::Origin(Box::new(content)), Became::NotStored(why));
             tell(leader, Led::Ranged(Box::new(missing.answered(request, &first, follow, became))));
         }
-        (Ok((fill, _)), Needed::Whole(span)) => {
+        (Ok((fill, _)), Needed::Whole(span)) if is_copied => {
             let mut assembly = Assembly::default();
             set.assemble(&mut assembly, *span, &mut Follow::Origin(Box::new(content)).once());
             // The parts must stay readable, whatever others do to them meanwhile.
@@ -220,7 +222,10 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
             }
             complete(&lead, leader, fill, Completion { assembly, length }, first).await;
         }
-        (Ok((fill, _under_way)), Needed::Spans(_)) => {
+        (Ok((fill, _under_way)), _) => {
+            if matches!(needed, Needed::Whole(_)) {
+                worker.shared.aliases.learn(&wanted.key, &head.fields);
+            }
             let to_client = |follow, became| missing.answered(request, &first, follow, became);
             fill_part(&lead, leader, fill, content, to_client).await;
             parts::make_room(std::slice::from_ref(set), worker, wanted);

@@ -12,19 +12,20 @@ use policy::{
     Age, Asked, Fields, Method, OriginFailure, Part, RangeSet, Reason, Reply, Selection, Span,
     Verdict, strong,
 };
-use store::Key;
+use store::{Key, Meta};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, AnswerHead, Forwarded, Report, Source};
 use super::assembly::Assembly;
 use super::range::{self, Ranged};
 use super::{Entry, Found, Request, Wanted, join, reuse};
+use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::head::ResponseHead;
 use crate::origin::exchange::Informational;
 use crate::worker::Worker;
 
-/// Parts kept of one representation; the oldest goes.
+/// Parts kept of one representation that are not kept together; the oldest goes.
 const MOST: usize = 8;
 
 /// Stored parts of one representation.
@@ -33,9 +34,33 @@ pub(crate) struct PartSet {
     /// The one whose fields and terms count.
     pub(crate) newest: Arc<Entry>,
     fields: Fields,
-    /// All of them, each with the bytes that it has.
-    members: Vec<(Arc<Entry>, Span)>,
+    /// All of them, each with a run of bytes that it has.
+    members: Vec<Member>,
     pub(crate) complete: u64,
+}
+
+/// Bytes that a stored entry has.
+#[derive(Clone)]
+struct Member {
+    entry: Arc<Entry>,
+    span: Span,
+    /// Which byte of the representation its body begins with.
+    start: u64,
+}
+
+impl Member {
+    /// Of a part that is stored or on its way by itself there is one; of one that has all parts that
+    /// have come, one for each run of bytes.
+    fn all_of(entry: &Arc<Entry>, part: Part) -> Vec<Member> {
+        let of = |span: Span, start| Member { entry: Arc::clone(entry), span, start };
+        match entry.present().filter(|_| entry.meta().is_spread()) {
+            Some(runs) => {
+                let spans = runs.into_iter().filter_map(|run| Span::new(run.start, run.end - 1));
+                spans.map(|span| of(span, 0)).collect()
+            }
+            None => vec![of(part.span(), part.span().first())],
+        }
+    }
 }
 
 /// What a request needs of a representation.
@@ -78,19 +103,19 @@ impl PartSet {
         let mut sets: Vec<PartSet> = Vec::new();
         for entry in parts {
             let Some(part) = entry.meta().part() else { continue };
-            let (fields, member) = (entry.meta().fields(), (Arc::clone(entry), part.span()));
+            let (fields, members) = (entry.meta().fields(), Member::all_of(entry, part));
             match sets.iter_mut().find(|set| set.includes(&fields, part)) {
                 Some(set) => {
                     let (ours, newest) = (&entry.meta().terms, &set.newest.meta().terms);
                     if ours.response_time() > newest.response_time() {
                         (set.newest, set.fields) = (Arc::clone(entry), fields);
                     }
-                    set.members.push(member);
+                    set.members.extend(members);
                 }
                 None => sets.push(PartSet {
                     newest: Arc::clone(entry),
                     fields,
-                    members: vec![member],
+                    members,
                     complete: part.complete(),
                 }),
             }
@@ -126,7 +151,7 @@ impl PartSet {
 
     /// Where the bytes of a span are.
     fn runs(&self, span: Span) -> Runs {
-        let held: Vec<_> = self.members.iter().map(|(_, span)| *span).collect();
+        let held: Vec<_> = self.members.iter().map(|member| member.span).collect();
         cover(span, &held)
     }
 
@@ -149,11 +174,11 @@ impl PartSet {
     ) {
         for Run { span, part } in self.runs(span) {
             let member = part.and_then(|number| self.members.get(number));
-            let Some((entry, held)) = member else {
+            let Some(Member { entry, start, .. }) = member else {
                 missing(assembly, span);
                 continue;
             };
-            if let Some(span) = Span::of_length(span.first() - held.first(), span.length()) {
+            if let Some(span) = Span::of_length(span.first() - start, span.length()) {
                 assembly.push_stored(entry, span);
             }
         }
@@ -212,18 +237,31 @@ impl PartSet {
         self.needed(request).is_some_and(|needed| self.gaps(&needed).is_empty())
     }
 
+    /// The entries, each once.
+    fn entries(&self) -> Vec<&Arc<Entry>> {
+        let mut entries: Vec<_> = self.members.iter().map(|member| &member.entry).collect();
+        entries.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        entries
+    }
+
+    /// True if all that is stored is in one place, where it becomes the whole when nothing is missing.
+    pub(crate) fn is_in_one_file(&self) -> bool {
+        matches!(self.entries()[..], [entry] if entry.meta().is_spread())
+    }
+
     /// Forgets the parts.
     pub(crate) fn forget(&self, worker: &Worker, wanted: &Wanted) {
-        for (entry, _) in &self.members {
+        for entry in self.entries() {
             worker.shared.store.remove_entry(&wanted.key, entry);
         }
     }
 }
 
-/// Makes room among these for another part.
+/// Makes room among these for another part. Those that are kept together are no more the more they
+/// are.
 pub(crate) fn make_room(sets: &[PartSet], worker: &Worker, wanted: &Wanted) {
-    let members = sets.iter().flat_map(|set| &set.members);
-    let mut entries: Vec<_> = members.map(|(entry, _)| entry).collect();
+    let mut entries: Vec<_> = sets.iter().flat_map(PartSet::entries).collect();
+    entries.retain(|entry| !entry.meta().is_spread());
     entries.sort_by_key(|entry| entry.meta().terms.response_time());
     for entry in entries.iter().take((entries.len() + 1).saturating_sub(MOST)) {
         worker.shared.store.remove_entry(&wanted.key, entry);
@@ -286,7 +324,7 @@ pub(crate) fn stale(
     let now = worker.shared.clock.now();
     let sets = PartSet::of(parts).into_iter();
     let is_ended = |set: &PartSet| {
-        set.members.iter().any(|(e, _)| worker.shared.store.is_ended(&wanted.key, e))
+        set.entries().iter().any(|entry| worker.shared.store.is_ended(&wanted.key, entry))
     };
     sets.filter(|set| !is_ended(set)).find_map(|set| {
         let terms = &set.newest.meta().terms;
@@ -307,6 +345,14 @@ fn hit(
     let mut ranged = set.answers(request, &wanted.asked, set.fields())?;
     ranged.head.fields.retain(|name, _| !set.newest.meta().terms.hides(name));
     Some(ranged.answer(Some(age), report))
+}
+
+/// The stored entry that has all parts of the representation that a new one is of.
+pub(crate) fn base<'w>(wanted: &'w Wanted, new: &StoredHead) -> Option<&'w Arc<Entry>> {
+    let Found::Parts(parts, _) = &wanted.found else { return None };
+    let is_same =
+        |entry: &&Arc<Entry>| entry.meta().is_spread() && entry.meta().variant() == new.variant();
+    parts.iter().find(is_same)
 }
 
 /// The part that another request's fetch is bringing, if with what is stored it has all that this

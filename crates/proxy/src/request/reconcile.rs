@@ -96,6 +96,7 @@ fn freshen(
     Some(match admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => {
             let meta = stored_head(worker, request, head.clone(), terms, times.began);
+            let meta = if stored.is_spread() { meta.spread()? } else { meta };
             match store.replace_meta(&wanted.key, entry, meta) {
                 Some(updated) => Reconciled::Freshened(Freshened::new(worker, updated, first)),
                 // Removed in the meantime: the confirmed content still answers who asked for it.

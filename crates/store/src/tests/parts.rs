@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::disk::Op;
-use crate::{Fate, Fill, Labels, Matcher, NotStored, PartOf, Refused};
+use crate::{Fate, Fill, Label as Name, Labels, Matcher, NotStored, PartOf, Refused};
 
 pub(super) const LENGTH: u64 = 5 * 64 * KIB + 1000;
 
@@ -185,6 +185,19 @@ async fn what_is_complete_is_the_whole_and_was_not_copied() {
 }
 
 #[tokio::test]
+async fn a_part_that_has_all_is_the_whole_at_once() {
+    let setup = setup();
+    let store = setup.open();
+    assert_eq!(put_part(&store, "all", 0..LENGTH).await, Committed::Stored);
+    assert_eq!(get_whole(&store).await, Some(("all".to_owned(), whole())));
+    store.flush().await;
+    assert_eq!((setup.objects().len(), store.stats().disk_entries), (1, 1));
+    let killed = setup.copy();
+    let store = recovered(killed.open());
+    assert_eq!(get_whole(&store).await, Some(("all".to_owned(), whole())));
+}
+
+#[tokio::test]
 async fn two_fills_write_into_one_file_and_one_that_breaks_leaves_nothing() {
     for named in [false, true] {
         let setup = setup();
@@ -332,6 +345,102 @@ async fn what_was_removed_or_ended_while_a_part_was_on_its_way_does_not_come_bac
 }
 
 #[tokio::test]
+async fn what_is_there_is_not_written_again() {
+    let mut setup = setup();
+    let (files, writes) = counting(Op::Write);
+    setup.files = files;
+    let store = setup.open();
+    put_part(&store, "", 1000..200_000).await;
+    store.flush().await;
+    let before = writes.load(Ordering::SeqCst);
+    assert_eq!(put_part(&store, "again", 5000..150_000).await, Committed::Stored);
+    store.flush().await;
+    // Its end alone: written and cut to its length.
+    assert_eq!(writes.load(Ordering::SeqCst) - before, 2);
+    assert_eq!(base(&store).await.unwrap().meta().text, "again");
+    assert!(present(&store).await.unwrap() == one(1000..200_000));
+}
+
+#[tokio::test]
+async fn who_comes_after_a_purge_does_not_join_what_it_has_ended() {
+    let setup = setup();
+    let store = setup.open();
+    put_part(&store, "ended", 0..1000).await;
+    let mut before = begin(&store, fetched(&store, "ended"), &(1000..2000)).await;
+    write(&mut before, 1000..2000).await;
+    store.invalidate(&[Matcher::Key(b"k")], Fate::Dead).await;
+    // Without a look-up, which would have found out.
+    let part = PartOf { range: 2000..3000, complete: LENGTH };
+    let mut after = store.begin_part(name(), fetched(&store, "after"), &part, None).unwrap();
+    write(&mut after, 2000..3000).await;
+    assert_eq!(after.commit(b"").await, Committed::Stored);
+    assert_eq!(before.commit(b"").await, Committed::NotStored(NotStored::Removed));
+    assert!(present(&store).await.unwrap() == one(2000..3000));
+    store.flush().await;
+    assert_eq!(setup.objects().len(), 1);
+}
+
+#[tokio::test]
+async fn a_part_does_not_keep_alive_what_a_label_of_others_has_ended() {
+    let setup = setup();
+    let store = setup.open();
+    let of_group = |names: &[&str]| {
+        let names = names.iter().map(|name| Name::of(name.as_bytes())).collect();
+        Label { labels: Labels::new(store.moment(), names), ..parts_label("") }
+    };
+    let mut first = begin(&store, of_group(&["group"]), &(0..1000)).await;
+    write(&mut first, 0..1000).await;
+    assert_eq!(first.commit(b"").await, Committed::Stored);
+    let mut second = begin(&store, of_group(&[]), &(1000..2000)).await;
+    write(&mut second, 1000..2000).await;
+    store.invalidate(&[Matcher::Label(Name::of(b"group"))], Fate::Dead).await;
+    assert_eq!(second.commit(b"").await, Committed::NotStored(NotStored::Removed));
+    assert!(base(&store).await.is_none());
+}
+
+#[tokio::test]
+async fn a_whole_that_goes_before_its_file_has_its_name_leaves_no_file() {
+    for (early, purge) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut setup = setup();
+        let gate = Arc::new(Gate::default());
+        let held = Arc::clone(&gate);
+        setup.files = Files::failing(move |op| {
+            let is_writer = std::thread::current().name() == Some("store-writer");
+            if is_writer && matches!(op, Op::Write | Op::Rename | Op::Unlink) {
+                held.pass();
+            }
+            None
+        });
+        let store = setup.open();
+        stored(&store, &key("other"), label("v", ""), &body(1, LENGTH)).await;
+        put_part(&store, "", 1000..LENGTH).await;
+        store.flush().await;
+        gate.set(true);
+        if early {
+            // The writer has something to do before.
+            store.remove(&key("other"));
+        }
+        assert_eq!(put_part(&store, "", 0..1000).await, Committed::Stored);
+        // It is found and read though its file has another name yet.
+        assert_eq!(get_whole(&store).await.unwrap().1, whole());
+        if purge {
+            assert_eq!(store.remove(&name()), 1);
+            store.recorded().await;
+            let killed = setup.copy();
+            let found = recovered(killed.open());
+            assert!(base(&found).await.is_none() && get_whole(&found).await.is_none());
+        } else {
+            let entry = find(&store, &name(), "v").await.unwrap();
+            assert!(store.remove_entry(&name(), &entry));
+        }
+        gate.set(false);
+        store.flush().await;
+        assert_eq!(setup.objects().len(), usize::from(!early), "{:?}", setup.objects());
+        assert_eq!(store.stats().disk_entries, u64::from(!early));
+    }
+}
+
+#[tokio::test]
 async fn a_whole_is_no_older_than_what_its_last_part_confirmed() {
     let setup = setup();
     let store = setup.open();
@@ -475,6 +584,33 @@ async fn no_flipped_bit_of_a_file_with_holes_gives_a_wrong_byte() {
         let store = copy.open();
         assert!(present(&store).await.is_none(), "cut to {length}");
     }
+}
+
+#[tokio::test]
+async fn a_part_of_any_length_takes_little_memory_also_behind_a_slow_reader() {
+    let setup = Setup::new(512 * KIB, 256 * MIB);
+    let store = setup.open();
+    let complete = 128 * MIB;
+    let part = PartOf { range: 1000..complete - 1, complete };
+    let mut fill = store.begin_part(name(), parts_label(""), &part, None).unwrap();
+    let mut slow = fill.entry().reader();
+    let chunk = Bytes::from(body(3, MIB));
+    let mut most = 0;
+    for _ in 0..100 {
+        fill.write(chunk.clone()).await.unwrap();
+        most = most.max(store.stats().in_flight_bytes);
+    }
+    assert!(most < 3 * MIB, "{most}");
+    let mut all = 0;
+    while all < 100 * MIB {
+        let piece = slow.next().await.unwrap().unwrap();
+        let (from, length) = ((all % MIB) as usize, piece.len());
+        let expected = chunk.iter().cycle().skip(from).take(length);
+        assert!(piece.iter().eq(expected), "at {all}");
+        all += length as u64;
+    }
+    most = most.max(store.stats().in_flight_bytes);
+    assert!(most < 3 * MIB, "{most}");
 }
 
 /// A file that lacks something never passes for the whole, whatever its metadata says.
