@@ -7,6 +7,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::disk::lock;
+use crate::doorkeeper::GivenUp;
 use crate::entry::Variants;
 use crate::kept::{Kept, Wish};
 use crate::key::{Key, KeyRef, KnownHash};
@@ -23,13 +24,16 @@ const LOOK: u64 = 64;
 /// Bytes for each of which the index expects a key, when it decides how many evicted keys it
 /// remembers: half as many. Hit ratios are best (Zipf 0.8 to 1.2, with and without scans) if these
 /// are a quarter to a half of the keys held; this gives that for objects of 3 to 6 KiB, and loses
-/// less than one hit in a hundred from 1 to 20 KiB.
+/// less than one hit in a hundred up to 20 KiB. Of smaller ones, which are more, [`GivenUp`] remembers
+/// more.
 pub(crate) const EXPECTED: u64 = 6144;
 /// Bytes that pieces of bodies on disk get at once although entries have to go for it: one in so many,
 /// and no more than takes a moment. (Each change of its capacity costs the cache some of the evicted
 /// keys that it remembers.)
 const STEPS: u64 = 16;
 const LARGEST_STEP: u64 = 16 << 20;
+/// Bytes that the smallest objects take: of what was given up, no more are remembered.
+const SMALL: u64 = 768;
 /// Fewer shards than this many of the largest body make eviction coarse.
 const BODIES_PER_SHARD: u64 = 4;
 
@@ -57,6 +61,7 @@ pub(crate) struct Memory<M: Meta> {
     kept: Arc<Kept>,
     /// Bytes set aside for them.
     aside: Mutex<u64>,
+    given_up: Arc<GivenUp>,
 }
 
 impl<M: Meta> Memory<M> {
@@ -66,7 +71,8 @@ impl<M: Meta> Memory<M> {
         counters: Arc<Counters>,
         kept: Arc<Kept>,
     ) -> Self {
-        let evicted = Evicted { counters };
+        let given_up = Arc::new(GivenUp::new(bytes / EXPECTED / 2, bytes / SMALL));
+        let evicted = Evicted { counters, given_up: Arc::clone(&given_up) };
         let shards = (bytes / (BODIES_PER_SHARD * largest_body.max(1))).clamp(1, 64);
         let options = OptionsBuilder::new()
             .shards(1 << shards.ilog2())
@@ -81,7 +87,7 @@ impl<M: Meta> Memory<M> {
         // have grown into a quarter.
         let largest = cache.as_ref().map_or(0, |cache| cache.shard_capacity() / 100 * 70);
         let (insertions, aside) = (AtomicU64::new(0), Mutex::new(0));
-        Self { cache, bytes, largest, insertions, kept, aside }
+        Self { cache, bytes, largest, insertions, kept, aside, given_up }
     }
 
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Variants<M>> {
@@ -107,8 +113,14 @@ impl<M: Meta> Memory<M> {
     /// Puts variants in, which fit [`Memory::room`] and are not empty.
     pub(crate) fn insert(&self, key: &Key, variants: Variants<M>) {
         let Some(cache) = &self.cache else { return };
+        let is_back = self.given_up.has(key.hash());
         cache.insert(key.hash(), variants);
+        if is_back {
+            // As good as a hit: it stays.
+            let _hit = cache.get(&key.hash());
+        }
         if self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
+            self.given_up.set_keys(cache.len() as u64);
             self.fit(cache, *lock(&self.aside), self.bytes / 256);
         }
     }
@@ -116,7 +128,8 @@ impl<M: Meta> Memory<M> {
     /// The index grows in steps, remembers evicted keys and never shrinks: what it takes beyond its
     /// share of the weights is taken off what the weights may be, and so is what is set aside.
     fn fit(&self, cache: &ByHash<M>, aside: u64, unless: u64) {
-        let weights = self.bytes - aside - beyond_weights(cache).min(self.bytes / 4);
+        let beyond = beyond_weights(cache) + self.given_up.bytes();
+        let weights = self.bytes - aside - beyond.min(self.bytes / 4);
         if weights.abs_diff(cache.capacity()) > unless {
             cache.set_capacity(weights);
         }
@@ -176,7 +189,7 @@ impl<M: Meta> Memory<M> {
     /// Bytes of the same, of the index, and of pieces of bodies on disk.
     pub(crate) fn bytes(&self) -> u64 {
         let entries = self.cache.as_ref().map_or(0, |cache| cache.weight() + beyond_weights(cache));
-        entries + self.kept_bytes()
+        entries + self.given_up.bytes() + self.kept_bytes()
     }
 
     pub(crate) fn kept_bytes(&self) -> u64 {
@@ -203,6 +216,7 @@ impl<M: Meta> Weighter<u64, Variants<M>> for Weight {
 #[derive(Clone)]
 struct Evicted {
     counters: Arc<Counters>,
+    given_up: Arc<GivenUp>,
 }
 
 impl<M: Meta> Lifecycle<u64, Variants<M>> for Evicted {
@@ -211,5 +225,10 @@ impl<M: Meta> Lifecycle<u64, Variants<M>> for Evicted {
     fn on_evict(&self, freed: &mut Self::RequestState, _: u64, variants: Variants<M>) {
         self.counters.memory_evictions.add(variants.len() as u64);
         freed.push(variants);
+    }
+
+    fn on_evict_cold(&self, freed: &mut Self::RequestState, hash: u64, variants: Variants<M>) {
+        self.given_up.note(hash);
+        self.on_evict(freed, hash, variants);
     }
 }

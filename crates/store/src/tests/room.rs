@@ -36,6 +36,29 @@ async fn the_index_of_many_small_objects_is_part_of_the_limit() {
 }
 
 #[tokio::test]
+async fn a_small_object_that_comes_back_after_it_was_given_up_stays() {
+    let setup = Setup::new(8 * MIB, 0);
+    let store = setup.open();
+    let put_strangers = async |numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            stored(&store, &key(&number.to_string()), label("v", ""), &body(number, KIB)).await;
+        }
+    };
+    put_strangers(0..8_000).await;
+    for (after, stays) in [(1_000, true), (20_000, false)] {
+        let name = format!("after {after}");
+        stored(&store, &key(&name), label("v", ""), &body(1, 1_200)).await;
+        // Far more than the cache itself remembers of what it gave up.
+        put_strangers(100_000 + after..100_000 + 2 * after).await;
+        assert!(store.peek(name.as_bytes()).is_none());
+        stored(&store, &key(&name), label("v", ""), &body(1, 1_200)).await;
+        put_strangers(200_000 + after..201_500 + after).await;
+        assert_eq!(store.peek(name.as_bytes()).is_some(), stays, "{name}");
+    }
+    assert!(store.stats().memory_bytes <= 8 * MIB);
+}
+
+#[tokio::test]
 async fn the_disk_keeps_to_its_limit_and_the_first_in_goes_first() {
     // In segments, in files, and the one after the other in the same store.
     for lengths in [[10_000, 10_000], [20_000, 20_000], [20_000, 10_000], [10_000, 20_000]] {
