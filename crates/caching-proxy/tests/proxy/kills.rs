@@ -1,5 +1,5 @@
-//! What is found after a kill in the middle of everything: small bodies, large ones, evictions,
-//! unsafe requests, cache groups, purges.
+//! What is found after a kill in the middle of everything: small bodies, large ones, new metadata for
+//! them, evictions, unsafe requests, cache groups, purges.
 //!
 //! `KILLS=500 cargo test -p caching-proxy --test proxy no_kill_at_full_load` goes on for longer.
 
@@ -22,12 +22,16 @@ const GROUPS: usize = 3;
 /// What the origin has: each resource in a generation that rises when it is changed.
 struct Site {
     generations: Vec<AtomicU64>,
+    /// How often it said that what is stored is right.
+    confirmed: AtomicU64,
 }
 
 /// A request, by the client that sends it and the number of its resource or group.
 #[derive(Clone, Copy)]
 enum Ask {
     Get(usize),
+    /// Whatever is stored, the origin has to be asked about it.
+    Confirm(usize),
     Change(usize),
     End(usize),
 }
@@ -65,7 +69,7 @@ fn body(path: &str, generation: u64, length: usize) -> Vec<u8> {
 impl Site {
     fn new() -> Arc<Self> {
         let generations = (0..CLIENTS * RESOURCES).map(|_| AtomicU64::new(1)).collect();
-        Arc::new(Self { generations })
+        Arc::new(Self { generations, confirmed: AtomicU64::new(0) })
     }
 
     fn generation(&self, client: usize, resource: usize) -> &AtomicU64 {
@@ -97,11 +101,18 @@ impl Site {
                 0 => String::new(),
                 group => format!("Cache-Groups: \"{client}-{group}\"\r\n"),
             };
+            let tag = format!("\"{generation}\"");
+            let head = format!("Cache-Control: max-age=3600\r\nETag: {tag}\r\n{group}");
+            if request.field("If-None-Match") == Some(&tag) {
+                let count = 1 + self.confirmed.fetch_add(1, Ordering::SeqCst);
+                let said = format!("Generation: {generation}\r\nConfirmed: {count}\r\n");
+                conn.send(format!("HTTP/1.1 304 Not Modified\r\n{head}{said}\r\n"));
+                return;
+            }
             let body = body(&request.target, generation, length(number));
             let length = body.len();
-            conn.send(format!(
-                "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\n{group}Content-Length: {length}\r\n\r\n"
-            ));
+            let said = format!("Generation: {generation}\r\nContent-Length: {length}\r\n");
+            conn.send(format!("HTTP/1.1 200 OK\r\n{head}{said}\r\n"));
             conn.send(body);
         }
     }
@@ -123,7 +134,8 @@ impl Asker {
         loop {
             let resource = self.chance(0..RESOURCES);
             let ask = match self.chance(0..100) {
-                0..75 => Ask::Get(resource),
+                0..60 => Ask::Get(resource),
+                60..75 => Ask::Confirm(resource),
                 75..97 => Ask::Change(resource),
                 _ => Ask::End(1 + resource % (GROUPS - 1)),
             };
@@ -151,15 +163,19 @@ impl Asker {
     /// Sends a request and judges the answer; `None` if there was none.
     fn ask(&mut self, client: &mut Client, ask: Ask) -> Option<()> {
         let (method, target) = match ask {
-            Ask::Get(resource) => ("GET", path(self.number, resource)),
+            Ask::Get(resource) | Ask::Confirm(resource) => ("GET", path(self.number, resource)),
             Ask::Change(resource) => ("POST", path(self.number, resource)),
             Ask::End(group) => ("POST", format!("/end/{}/{group}", self.number)),
         };
-        let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-        client.send(format!("{method} {target} HTTP/1.1\r\nHost: site.example\r\n{length}\r\n"));
+        let field = match ask {
+            Ask::Get(_) => "",
+            Ask::Confirm(_) => "Cache-Control: no-cache\r\n",
+            Ask::Change(_) | Ask::End(_) => "Content-Length: 0\r\n",
+        };
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: site.example\r\n{field}\r\n"));
         let answer = client.try_response_to(method).ok().filter(|answer| answer.complete)?;
         match ask {
-            Ask::Get(resource) => self.judge(resource, &target, &answer),
+            Ask::Get(resource) | Ask::Confirm(resource) => self.judge(resource, &target, &answer),
             Ask::Change(resource) => self.changed(resource),
             Ask::End(group) => members(group).for_each(|resource| self.changed(resource)),
         }
@@ -179,6 +195,8 @@ impl Asker {
         let of = text.strip_prefix(&format!("{target} in generation "));
         let generation = of.and_then(|rest| rest.split_once(',')?.0.parse().ok()).unwrap_or(0);
         assert!(answer.body == body(target, generation, length(resource)), "{target}: {text}");
+        // The metadata is that of the body, whenever it was confirmed.
+        assert_eq!(answer.field("Generation"), Some(&*generation.to_string()), "{target}");
         let (oldest, from) = (self.oldest[resource], cache(answer));
         assert!(generation >= oldest, "{target}: {generation} after {oldest}, a {from}");
         self.hits += usize::from(from == "HIT");
@@ -242,5 +260,7 @@ fn no_kill_at_full_load_brings_back_what_was_gone_or_mixes_what_was_there() {
         hits += kept;
     }
     assert!(hits > 0, "nothing was ever kept");
+    println!("{} confirmed", site.confirmed.load(Ordering::SeqCst));
+    assert!(site.confirmed.load(Ordering::SeqCst) > 0, "nothing was ever confirmed");
     assert!(!proxy.binary().stderr().contains("panic"));
 }
