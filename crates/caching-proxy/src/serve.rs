@@ -185,7 +185,8 @@ fn listeners(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeE
         // Without a place to keep one there is none; only the demo has no place, and no TLS.
         (Certificates::SelfSigned, None) => Vec::new(),
     };
-    let speaks = proxy::Speaks::Https(TlsSettings::new(pairs));
+    let clients = tls.clients.clone();
+    let speaks = proxy::Speaks::Https(TlsSettings { clients, ..TlsSettings::new(pairs) });
     listen.push(Listen { address: tls.listen, speaks });
     let redirect =
         tls.redirect.map(|address| Listen { address, speaks: proxy::Speaks::Redirect(None) });

@@ -67,6 +67,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
     check_set_cookie(response, &directives, rules)?;
     let vary = Vary::of(response, exchanged.request)?;
     check_vary(&vary)?;
+    check_certificate(exchanged.asked, &directives, &vary)?;
     let freshness = lifetime::of(response, status, &directives, &vary, response_time, rules);
     check_cacheable(status, &directives, freshness, rules)?;
     let terms = Terms {
@@ -219,6 +220,26 @@ fn check_vary(vary: &Vary) -> Result<(), NotStored> {
     const WRITTEN_ANEW: [&str; 2] = ["x-forwarded-for", "x-request-id"];
     if WRITTEN_ANEW.iter().any(|name| vary.depends_on(name)) {
         return Err(NotStored::VaryPerRequest);
+    }
+    Ok(())
+}
+
+/// What was answered to a client with a certificate is for others only if the response says so, or
+/// tells certificates apart.
+fn check_certificate(
+    asked: &Asked,
+    directives: &ResponseDirectives,
+    vary: &Vary,
+) -> Result<(), NotStored> {
+    //= https://www.rfc-editor.org/rfc/rfc9440#section-2.4
+    //# When the value of the Client-Cert request header field is used to select a response (e.g.,
+    //# the response content is access-controlled), the response MUST either be uncacheable (e.g.,
+    //# by sending Cache-Control: no-store) or be designated for selective reuse only for subsequent
+    //# requests with the same Client-Cert header field value by sending a "Vary: Client-Cert"
+    //# response header.
+    // An origin that forgets this is given no chance to show one client what is another's.
+    if asked.certificate && !vary.tells_certificates_apart() && !directives.permits_authorized() {
+        return Err(NotStored::ClientCertificate);
     }
     Ok(())
 }

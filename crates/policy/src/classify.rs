@@ -29,6 +29,8 @@ pub struct Asked {
     pub head: bool,
     /// There is an Authorization field.
     pub authorization: bool,
+    /// There is a Client-Cert field: its client has shown a certificate (RFC 9440).
+    pub certificate: bool,
     /// There is a Range field.
     pub range: bool,
     /// There is a precondition that a cache evaluates: If-None-Match or If-Modified-Since.
@@ -84,6 +86,7 @@ fn digest(head: bool, fields: &Fields, rules: &Rules) -> Asked {
             6 if name.eq_ignore_ascii_case(b"pragma") => {
                 pragma_no_cache |= members(value).any(|m| m.eq_ignore_ascii_case(b"no-cache"));
             }
+            11 => asked.certificate |= name.eq_ignore_ascii_case(b"client-cert"),
             13 if name.eq_ignore_ascii_case(b"authorization") => asked.authorization = true,
             13 if name.eq_ignore_ascii_case(b"cache-control") => {
                 has_cache_control = true;
@@ -133,8 +136,8 @@ impl Asked {
     fn without_wishes(self) -> Asked {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1
         //# They are advisory; caches MAY implement them, but are not required to.
-        let Asked { head, authorization, range, conditional, .. } = self;
-        Asked { head, authorization, range, conditional, ..Asked::default() }
+        let Asked { head, authorization, certificate, range, conditional, .. } = self;
+        Asked { head, authorization, certificate, range, conditional, ..Asked::default() }
     }
 }
 

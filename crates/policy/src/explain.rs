@@ -270,7 +270,8 @@ mod tests {
                 Refetch::RequestNoCache
                 | Refetch::RequestMaxAge
                 | Refetch::RequestMinFresh
-                | Refetch::Authorization => "request",
+                | Refetch::Authorization
+                | Refetch::ClientCertificate => "request",
                 Refetch::StoreFailed => "miss",
                 Refetch::RangeMissing => "partial",
             };

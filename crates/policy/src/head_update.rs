@@ -52,7 +52,7 @@ pub fn head_effect(
     // What was stored since then is newer than this answer. Without the permission to share it, what
     // one user is shown is no news for the others; and nothing of the answer may be kept if the
     // client forbids it.
-    let personal = asked.authorization
+    let personal = (asked.authorization || asked.certificate)
         && rules.profile == Profile::Safe
         && !stored.terms.is(Fact::PermitsAuthorized);
     if stored.terms.response_time() > sent || personal || asked.no_store {

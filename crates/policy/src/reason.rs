@@ -133,6 +133,8 @@ reasons! {
         RequestMinFresh = "request-min-fresh", Some("RFC 9111 §5.2.1.3");
         /// The request is authorised, and what is stored was not marked as shareable.
         Authorization = "request-authorization", None;
+        /// The client has shown a certificate, and what is stored was not marked as shareable.
+        ClientCertificate = "request-certificate", None;
         /// The store could not be read.
         StoreFailed = "store-failed", None;
     }
@@ -151,7 +153,8 @@ impl Refetch {
             Refetch::RequestNoCache
             | Refetch::RequestMaxAge
             | Refetch::RequestMinFresh
-            | Refetch::Authorization => Fwd::Request,
+            | Refetch::Authorization
+            | Refetch::ClientCertificate => Fwd::Request,
             Refetch::StoreFailed => Fwd::Miss,
         }
     }
@@ -181,6 +184,9 @@ reasons! {
         Private = "private", Some("RFC 9111 §5.2.2.7");
         /// The request was authorised and the response does not permit sharing.
         Authorization = "authorization", Some("RFC 9111 §3.5");
+        /// The client has shown a certificate, and the response neither permits sharing nor tells
+        /// certificates apart.
+        ClientCertificate = "client-certificate", Some("RFC 9440 §2.4");
         /// `Vary: *` never matches.
         VaryStar = "vary-star", Some("RFC 9111 §4.1");
         /// It depends on a field that is never the same for two clients or two requests.
@@ -209,7 +215,13 @@ impl NotStored {
     /// Whether the reason lies in the request alone: another request's response may be stored, and
     /// what is stored stays good.
     pub const fn is_about_request(self) -> bool {
-        matches!(self, NotStored::Method | NotStored::RequestNoStore | NotStored::Authorization)
+        matches!(
+            self,
+            NotStored::Method
+                | NotStored::RequestNoStore
+                | NotStored::Authorization
+                | NotStored::ClientCertificate
+        )
     }
 }
 

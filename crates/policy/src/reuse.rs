@@ -206,7 +206,12 @@ fn needs_validation(asked: &Asked, terms: &Terms, rules: &Rules) -> Option<Refet
     // An origin may answer the anonymous and the authorised alike without `Vary: Authorization`.
     // The RFC lets us trust that it means it; the safe profile wants a word from the origin.
     let is_unsafe = rules.profile == Profile::Safe && !terms.is(Fact::PermitsAuthorized);
-    (asked.authorization && is_unsafe).then_some(Refetch::Authorization)
+    if asked.authorization && is_unsafe {
+        return Some(Refetch::Authorization);
+    }
+    // The same with those who have shown a certificate and those who have not.
+    let is_unsafe = is_unsafe && !terms.vary().tells_certificates_apart();
+    (asked.certificate && is_unsafe).then_some(Refetch::ClientCertificate)
 }
 
 /// Is a fresh response, with this much left, fresh enough for the client?

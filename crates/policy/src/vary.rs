@@ -126,6 +126,16 @@ impl Vary {
         self.names().any(|n| n == name.as_bytes())
     }
 
+    /// Does it select by the certificate that the client has shown (RFC 9440)?
+    pub fn tells_certificates_apart(&self) -> bool {
+        self.depends_on("client-cert")
+    }
+
+    /// Does it name a field that only a proxy writes, so that a client cannot tell what it selects by?
+    pub fn is_beyond_clients(&self) -> bool {
+        self.names().any(is_beyond_clients)
+    }
+
     /// Was there no Vary?
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -308,6 +318,19 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// A `Vary` line as clients get it.
+pub fn for_clients(value: &[u8]) -> &[u8] {
+    //= https://www.rfc-editor.org/rfc/rfc9440#section-2.4
+    //# If a TTRP encounters a response with Client-Cert or Client-Cert-Chain in the Vary header
+    //# field (Section 12.5.5 of [HTTP]), it SHOULD prevent the user agent from caching the response
+    //# by transforming the value of the Vary response header field to "*".
+    if members(value).any(is_beyond_clients) { b"*" } else { value }
+}
+
+fn is_beyond_clients(name: &[u8]) -> bool {
+    [&b"client-cert"[..], b"client-cert-chain"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 /// How far a field may be normalised without changing what it means.
 #[derive(Clone, Copy)]
 enum Form {
@@ -329,6 +352,7 @@ impl Form {
         }
         match name {
             b"authorization"
+            | b"client-cert"
             | b"cookie"
             | b"date"
             | b"from"

@@ -107,13 +107,17 @@ impl StoredHead {
     pub fn fields(&self) -> Fields {
         let (_, visible) = split_line(&self.block);
         let hidden = self.rare.as_ref().map_or(&[][..], |rare| &rare.hidden);
+        let has_own_vary = self.terms.vary().is_beyond_clients();
         let mut fields = Fields::new();
-        for mut lines in [visible, hidden] {
+        for (mut lines, is_visible) in [(visible, true), (hidden, false)] {
             while !lines.is_empty() {
                 let (line, rest) = split_line(lines);
                 let name = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
                 let value = line.get(name + b": ".len()..).unwrap_or_default();
-                fields.push(line.get(..name).unwrap_or_default(), value);
+                let name = line.get(..name).unwrap_or_default();
+                if !(has_own_vary && is_visible && is_vary(name)) {
+                    fields.push(name, value);
+                }
                 lines = rest;
             }
         }
@@ -165,11 +169,21 @@ fn blocks(status: u16, reason: &[u8], fields: &Fields, terms: &Terms) -> (Box<[u
     let mut block = Vec::with_capacity(line + lengths.sum::<usize>());
     let mut hidden = Vec::new();
     encode::status_line(&mut block, status, reason);
+    // Clients get another one, which is of no use here.
+    let has_own_vary = terms.vary().is_beyond_clients();
+    let is_hidden = |name| terms.hides(name) || (has_own_vary && is_vary(name));
     for (name, value) in sound {
-        let lines = if terms.hides(name) { &mut hidden } else { &mut block };
+        let lines = if is_hidden(name) { &mut hidden } else { &mut block };
         encode::field(lines, name, value);
     }
+    if has_own_vary {
+        encode::field(&mut block, b"Vary", b"*");
+    }
     (block.into(), hidden.into())
+}
+
+fn is_vary(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"Vary")
 }
 
 /// The first line without its end, and what comes after it. No byte of a line is a control byte.
@@ -318,19 +332,23 @@ mod tests {
         fields.push(b"Cache-Control", b"max-age=60");
         fields.push(b"ETag", b"\"a\"");
         fields.push(b"x-Case", b"Kept");
+        stored_with(&fields)
+    }
+
+    fn stored_with(fields: &Fields) -> StoredHead {
         let exchanged = Exchanged {
             method: &Method::Get,
             asked: &Asked::default(),
             request: &Fields::new(),
             status: 200,
-            response: &fields,
+            response: fields,
             request_time: Timestamp::from_secs(1_000),
             response_time: Timestamp::from_secs(1_000),
         };
         let Admit::Store(terms) = policy::admit(&exchanged, &Rules::default()) else {
             panic!("it may be stored")
         };
-        StoredHead::new(200, b"Fine", &fields, terms)
+        StoredHead::new(200, b"Fine", fields, terms)
     }
 
     fn encoded() -> Vec<u8> {
@@ -347,6 +365,19 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(read.http1_block()), expected);
         assert_eq!((read.fields(), &read.terms), (stored().fields(), &stored().terms));
         assert_eq!((read.status(), read.reason()), (200, &b"Fine"[..]));
+    }
+
+    #[test]
+    fn a_vary_that_is_beyond_clients_is_another_one_for_them() {
+        let mut fields = Fields::new();
+        fields.push(b"Cache-Control", b"max-age=60");
+        fields.push(b"Vary", b"Accept, Client-Cert");
+        let mut out = Vec::new();
+        stored_with(&fields).encode(&mut out);
+        let read = StoredHead::decode(&out).unwrap();
+        let expected = "HTTP/1.1 200 Fine\r\nCache-Control: max-age=60\r\nVary: *\r\n";
+        assert_eq!(String::from_utf8_lossy(read.http1_block()), expected);
+        assert_eq!(read.fields(), fields);
     }
 
     #[test]

@@ -11,9 +11,15 @@ pub(crate) fn is_untrusted(name: &[u8]) -> bool {
     let candidates: &[&str] = match name {
         [b'x' | b'X', rest @ ..] => return is_untrusted_extension(rest),
         [b'b' | b'B', ..] => &["base-url"],
-        [b'c' | b'C', ..] => {
-            &["cf-connecting-ip", "cf-connecting-ipv6", "cf-visitor", "client-ip", "content-length"]
-        }
+        [b'c' | b'C', ..] => &[
+            "cf-connecting-ip",
+            "cf-connecting-ipv6",
+            "cf-visitor",
+            "client-cert",
+            "client-cert-chain",
+            "client-ip",
+            "content-length",
+        ],
         [b'e' | b'E', ..] => &["expect"],
         [b'f' | b'F', ..] => {
             &["fastly-client-ip", "fastly-ssl", "fly-client-ip", "forwarded", "front-end-https"]
@@ -115,6 +121,9 @@ mod tests {
             "True-Client-IP",
             "CF-Connecting-IP",
             "Client-IP",
+            "Client-Cert",
+            "Client-Cert-Chain",
+            "client_cert",
             "X-Client-IP",
             "X-ProxyUser-Ip",
             "X-Cluster-Client-IP",

@@ -9,13 +9,15 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 35] = [
+const EXAMPLES: [(&str, &str); 37] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
     ("--tls-listen", "--tls-listen 0.0.0.0:443"),
     ("--tls-cert", "--tls-cert /etc/tls/site.pem"),
     ("--tls-key", "--tls-key /etc/tls/site.key"),
+    ("--tls-client-ca", "--tls-client-ca /etc/tls/clients.pem"),
+    ("--tls-client-auth", "--tls-client-auth optional"),
     ("--redirect-port", "--redirect-port 3080"),
     ("--redirect-listen", "--redirect-listen 0.0.0.0:80"),
     ("--origin", "--origin http://127.0.0.1:8000"),

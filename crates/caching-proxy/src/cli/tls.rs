@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use proxy::PairFiles;
+use proxy::{ClientAuth, PairFiles};
 
 use super::check::{Given, Texts, listen_of, one_of};
 use super::fault::{Fault, Source, named};
@@ -30,6 +30,13 @@ pub(crate) struct RawTls {
     /// Speak HTTPS with a certificate of its own for localhost, which nobody trusts; for development
     #[arg(long)]
     pub(crate) tls_self_signed: bool,
+    /// Ask clients for a certificate of the authorities in this file, and tell the origin of it in
+    /// Client-Cert
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<OsString>,
+    /// required, or optional to let clients in that have none [default: required]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) tls_client_auth: Option<String>,
     /// Listen on this port of the loopback address and send all clients on to HTTPS
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) redirect_port: Option<String>,
@@ -45,14 +52,16 @@ pub(crate) struct Tls {
     pub(crate) listen: SocketAddr,
     /// What is served there.
     pub(crate) certificates: Certificates,
+    /// What is asked of clients.
+    pub(crate) clients: ClientAuth,
     /// Where clients are sent on from.
     pub(crate) redirect: Option<SocketAddr>,
 }
 
 impl Tls {
-    /// Whether the certificates are an operator's, who may renew them.
-    pub(crate) const fn has_files(&self) -> bool {
-        matches!(self.certificates, Certificates::Files(_))
+    /// Whether there are files of an operator's, who may renew them.
+    pub(crate) fn has_files(&self) -> bool {
+        matches!(self.certificates, Certificates::Files(_)) || self.clients != ClientAuth::Off
     }
 }
 
@@ -83,8 +92,11 @@ pub(super) fn check(
         pairs(&texts.all("--tls-cert", raw.tls_cert), &texts.all("--tls-key", raw.tls_key))?;
     let own = texts.flag("--tls-self-signed", raw.tls_self_signed)?;
     let own = own.map(|source| named("--tls-self-signed", source));
+    let authorities = texts.of("--tls-client-ca", raw.tls_client_ca);
+    let asked = authorities.as_ref().map(|given| named(given.option, given.source));
+    let clients = clients(authorities, texts.of("--tls-client-auth", raw.tls_client_auth))?;
     let Some(tls) = tls else {
-        let useless = redirect.map(|redirect| redirect.option).or(own);
+        let useless = redirect.map(|redirect| redirect.option).or(own).or(asked);
         let useless = useless.or((!pairs.is_empty()).then(|| "--tls-cert".to_owned()));
         return useless.map_or(Ok(None), |option| {
             Err(Fault::new(format!(
@@ -100,7 +112,24 @@ pub(super) fn check(
         redirect.apart_from(&tls.option, Some(tls.address))?;
     }
     let redirect = redirect.map(|redirect| redirect.address);
-    Ok(Some(Tls { listen: tls.address, certificates, redirect }))
+    Ok(Some(Tls { listen: tls.address, certificates, clients, redirect }))
+}
+
+fn clients(authorities: Option<Given>, word: Option<Given>) -> Result<ClientAuth, Fault> {
+    let authorities = match (authorities, &word) {
+        (Some(given), _) => PathBuf::from(given.value),
+        (None, None) => return Ok(ClientAuth::Off),
+        (None, Some(word)) => {
+            let why = "there are no authorities for it";
+            return Err(word.fault(why, "give them with --tls-client-ca FILE"));
+        }
+    };
+    let Some(word) = word else { return Ok(ClientAuth::Required { authorities }) };
+    match word.text()? {
+        "optional" => Ok(ClientAuth::Optional { authorities }),
+        "required" => Ok(ClientAuth::Required { authorities }),
+        _ => Err(word.fault("it is neither of the two", "give optional or required")),
+    }
 }
 
 /// What is served at `listener`; `own` is the option for a certificate of the proxy's own.
@@ -190,7 +219,7 @@ mod tests {
     use std::ffi::OsString;
 
     use super::super::{Command, Fault, Serve, read};
-    use super::Certificates;
+    use super::{Certificates, ClientAuth};
 
     fn with(args: &[&str], environment: &[(&str, &str)]) -> Result<Serve, Fault> {
         let args = ["--origin", "http://a"].iter().chain(args).map(OsString::from);
@@ -227,19 +256,51 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_together_is_one_line() {
-        let pair = ["--tls-cert", "c", "--tls-key", "k"];
+    fn what_is_about_https_needs_a_port_for_it() {
         let nothing = "nothing speaks HTTPS; give a port for it with --tls-port N or --tls-listen \
                        ADDR:PORT";
         for (args, option) in [
             (&["--tls-cert", "c", "--tls-key", "k"][..], "--tls-cert"),
             (&["--tls-self-signed"], "--tls-self-signed"),
             (&["--redirect-port", "80"], "--redirect-port"),
+            (&["--tls-client-ca", "f"], "--tls-client-ca"),
         ] {
             let fault = with(&[&["--port", "1"], args].concat(), &[]).unwrap_err();
             assert_eq!(fault.to_string(), format!("{option}: {nothing}"));
         }
-        let rows: [(&[&str], &str); 8] = [
+    }
+
+    #[test]
+    fn its_own_certificate_a_redirect_and_clients_that_show_theirs() {
+        let own = with(&["--tls-port", "1", "--tls-self-signed", "--redirect-port", "2"], &[]);
+        let tls = own.unwrap().tls.unwrap();
+        assert_eq!(tls.certificates, Certificates::SelfSigned);
+        assert_eq!(tls.clients, ClientAuth::Off);
+        for (word, expected) in [
+            (&[][..], ClientAuth::Required { authorities: "f".into() }),
+            (&["--tls-client-auth", "required"], ClientAuth::Required { authorities: "f".into() }),
+            (&["--tls-client-auth", "optional"], ClientAuth::Optional { authorities: "f".into() }),
+        ] {
+            let asking = ["--tls-port", "1", "--tls-self-signed", "--tls-client-ca", "f"];
+            let serve = with(&[&asking[..], word].concat(), &[]).unwrap();
+            assert_eq!(serve.tls.unwrap().clients, expected);
+        }
+        assert_eq!(tls.redirect, Some("127.0.0.1:2".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_one_line() {
+        let pair = ["--tls-cert", "c", "--tls-key", "k"];
+        let rows: [(&[&str], &str); 10] = [
+            (
+                &["--tls-port", "1", "--tls-self-signed", "--tls-client-auth", "optional"],
+                "--tls-client-auth: \"optional\": there are no authorities for it; give them with \
+                 --tls-client-ca FILE",
+            ),
+            (
+                &["--port", "1", "--tls-client-ca", "f", "--tls-client-auth", "maybe"],
+                "--tls-client-auth: \"maybe\": it is neither of the two; give optional or required",
+            ),
             (
                 &["--tls-port", "1"],
                 "--tls-port: there is no certificate for it; give one with --tls-cert FILE and \
@@ -288,10 +349,6 @@ mod tests {
         for (args, line) in rows {
             assert_eq!(with(args, &[]).unwrap_err().to_string(), line, "{args:?}");
         }
-        let own = with(&["--tls-port", "1", "--tls-self-signed", "--redirect-port", "2"], &[]);
-        let tls = own.unwrap().tls.unwrap();
-        assert_eq!(tls.certificates, Certificates::SelfSigned);
-        assert_eq!(tls.redirect, Some("127.0.0.1:2".parse().unwrap()));
         // Two that the system picks are two.
         let free = [&["--port", "0", "--tls-port", "0"][..], &pair].concat();
         assert!(with(&free, &[]).is_ok());

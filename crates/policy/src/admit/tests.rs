@@ -261,3 +261,38 @@ fn damaged_terms_are_refused() {
         assert_eq!(Terms::decode(&damaged), None, "{at}");
     }
 }
+
+#[test]
+fn what_a_certificate_was_shown_for_needs_a_word_to_be_shared() {
+    //= https://www.rfc-editor.org/rfc/rfc9440#section-2.4
+    //= type=test
+    //# When the value of the Client-Cert request header field is used to select a response (e.g.,
+    //# the response content is access-controlled), the response MUST either be uncacheable (e.g.,
+    //# by sending Cache-Control: no-store) or be designated for selective reuse only for subsequent
+    //# requests with the same Client-Cert header field value by sending a "Vary: Client-Cert"
+    //# response header.
+    let refused = Some(NotStored::ClientCertificate);
+    for (request, response, expected) in [
+        ("", "cache-control: max-age=60", None),
+        ("client-cert: :a:", "cache-control: max-age=60", refused),
+        ("client-cert: :a:", "cache-control: max-age=60\nvary: accept", refused),
+        // It is about a field that the origin never sees.
+        ("client-cert: :a:", "cache-control: max-age=60\nvary: client-cert-chain", refused),
+        ("client-cert: :a:", "cache-control: max-age=60\nvary: Client-Cert", None),
+        ("client-cert: :a:", "cache-control: max-age=60, public", None),
+        ("client-cert: :a:", "cache-control: s-maxage=60", None),
+        (
+            "client-cert: :a:\nauthorization: x",
+            "cache-control: max-age=60\nvary: client-cert",
+            Some(NotStored::Authorization),
+        ),
+    ] {
+        for rules in [Rules::default(), rfc9111()] {
+            let why = match judge(&Method::Get, request, 200, response, &rules) {
+                Admit::Store(_) => None,
+                Admit::DoNotStore(why) => Some(why),
+            };
+            assert_eq!(why, expected, "{request} {response}");
+        }
+    }
+}

@@ -244,3 +244,24 @@ fn the_fields_of_two_variants_are_compared_without_their_values() {
         assert_eq!(got, expected, "{one} | {other}");
     }
 }
+
+#[test]
+fn clients_learn_only_that_it_varies_beyond_them() {
+    //= https://www.rfc-editor.org/rfc/rfc9440#section-2.4
+    //= type=test
+    //# If a TTRP encounters a response with Client-Cert or Client-Cert-Chain in the Vary header
+    //# field (Section 12.5.5 of [HTTP]), it SHOULD prevent the user agent from caching the response
+    //# by transforming the value of the Vary response header field to "*".
+    for (value, expected) in [
+        ("Accept", "Accept"),
+        ("client-cert", "*"),
+        ("Accept, Client-Cert", "*"),
+        ("Client-Cert-Chain,x", "*"),
+        ("Client-Cert-Other", "Client-Cert-Other"),
+    ] {
+        assert_eq!(for_clients(value.as_bytes()), expected.as_bytes());
+    }
+    assert!(selects("vary: client-cert", "client-cert: :a:", "client-cert: :a:"));
+    assert!(!selects("vary: client-cert", "client-cert: :a:", "client-cert: :b:"));
+    assert!(!selects("vary: client-cert", "client-cert: :a:", ""));
+}

@@ -155,8 +155,10 @@ fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>, framing: Fram
         AnswerHead::Own(head) => {
             encode::status_line(out, head.status, &head.reason);
             for (name, value) in head.fields.iter() {
+                if name.eq_ignore_ascii_case(b"Vary") {
+                    encode::field(out, name, policy::vary::for_clients(value));
                 // The framing is computed for this hop, below.
-                if !name.eq_ignore_ascii_case(b"Content-Length") {
+                } else if !name.eq_ignore_ascii_case(b"Content-Length") {
                     encode::field(out, name, value);
                 }
             }

@@ -215,6 +215,10 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             own.adopt(self.peer.scheme, &self.inbound.buf, head, &self.spans);
             given = own.fields.get("X-Request-Id").map(|id| self.worker.ids.adopt(Some(id)));
             own.normalise();
+            // After the client's own of that name are gone.
+            if let Some(certificate) = &self.peer.certificate {
+                own.fields.push(b"Client-Cert", certificate);
+            }
         }
         given.unwrap_or_else(|| self.worker.ids.adopt(None))
     }

@@ -26,6 +26,8 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// The scheme of what it asks for.
     pub(crate) scheme: Scheme,
+    /// The certificate it has shown, as the value of `Client-Cert`.
+    pub(crate) certificate: Option<Vec<u8>>,
     /// It is only sent on to HTTPS, at this port.
     pub(crate) sent_to: Option<u16>,
 }
@@ -33,7 +35,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// A client that is served.
     pub(crate) const fn new(address: IpAddr, scheme: Scheme) -> Self {
-        Self { address, scheme, sent_to: None }
+        Self { address, scheme, certificate: None, sent_to: None }
     }
 }
 

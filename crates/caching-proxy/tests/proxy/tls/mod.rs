@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use testkit::{Binary, Launch, PATIENCE};
 
 mod bodies;
+mod clients;
 mod front;
 mod origin;
 mod redirect;

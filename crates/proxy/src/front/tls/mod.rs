@@ -1,5 +1,6 @@
 //! Clients that come by TLS: the handshake, and what is spoken after it.
 
+mod client_cert;
 mod failure;
 mod stream;
 
@@ -45,7 +46,8 @@ pub(crate) async fn serve(
     let opened = Box::pin(timeout(limit, open(worker, certificates, stream, client))).await;
     match opened {
         Ok(Opened::Secure(mut stream)) => {
-            let peer = Peer::new(client.ip(), Scheme::Https);
+            let certificate = stream.client_certificate().map(|shown| client_cert::field(&shown));
+            let peer = Peer { certificate, ..Peer::new(client.ip(), Scheme::Https) };
             // The place where the negotiated protocol decides; so far there is one.
             http1::serve(worker, stream.split(), peer).await;
         }

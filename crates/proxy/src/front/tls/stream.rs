@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -48,6 +49,12 @@ impl TlsStream {
     pub(super) fn new(tcp: TcpStream, mut session: ServerConnection) -> Self {
         session.set_buffer_limit(Some(BUFFERED));
         Self { tcp, session: Session(Mutex::new(session)) }
+    }
+
+    /// The certificate that the client has shown.
+    pub(super) fn client_certificate(&self) -> Option<CertificateDer<'static>> {
+        let session = self.session.lock();
+        session.peer_certificates()?.first().map(|shown| shown.clone().into_owned())
     }
 
     pub(super) fn split(&mut self) -> (TlsReader<'_>, TlsWriter<'_>) {
