@@ -312,6 +312,7 @@ impl Steering {
                 "disk_evictions": store.disk_evictions,
                 "disk_write_failures": store.disk_write_failures,
                 "disk_read_errors": store.disk_read_errors,
+                "disk_left_alone": store.disk_left_alone,
                 "disk_timeouts": store.disk_timeouts,
                 "queue_full_skips": store.queue_full_skips,
                 "resting_skips": store.resting_skips,

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUIET: u32 = 60;
 
 /// Kinds of trouble, each with its code, what it means, and its counter.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind {
         code: "store-write-failed",
         what: "writing to the cache directory failed; responses are served without being kept there",
@@ -25,6 +25,12 @@ const KINDS: [Kind; 7] = [
         code: "store-read-failed",
         what: "reading from the cache directory failed; the origin was asked instead",
         count: |stats| stats.disk_read_errors,
+    },
+    Kind {
+        code: "store-left-alone",
+        what: "the cache directory's disk failed five times in a row and is left alone for a while; \
+               responses are served from memory and the origin",
+        count: |stats| stats.disk_left_alone,
     },
     Kind {
         code: "store-slow",
@@ -122,15 +128,16 @@ mod tests {
         let stats = Stats {
             disk_write_failures: 1,
             disk_read_errors: 2,
-            disk_timeouts: 3,
-            queue_full_skips: 4,
-            event_write_failures: 5,
-            event_logs_lost: 6,
-            damaged: Stats::default().damaged.map(|(why, _)| (why, 7)),
+            disk_left_alone: 3,
+            disk_timeouts: 4,
+            queue_full_skips: 5,
+            event_write_failures: 6,
+            event_logs_lost: 7,
+            damaged: Stats::default().damaged.map(|(why, _)| (why, 8)),
             ..Stats::default()
         };
         let counts = KINDS.map(|kind| (kind.count)(&stats));
-        assert_eq!(counts[..6], [1, 2, 3, 4, 5, 6]);
-        assert!(counts[6] >= 7);
+        assert_eq!(counts[..7], [1, 2, 3, 4, 5, 6, 7]);
+        assert!(counts[7] >= 8);
     }
 }

@@ -43,11 +43,13 @@ pub struct Stats {
     pub disk_write_failures: u64,
     /// Failed opens and reads, damage not included.
     pub disk_read_errors: u64,
+    /// Times the disk was left alone for a while because it failed five times in a row.
+    pub disk_left_alone: u64,
     /// Reads that took longer than the disk may take.
     pub disk_timeouts: u64,
     /// Bodies not written to disk because its queue was full.
     pub queue_full_skips: u64,
-    /// Bodies not written to disk because it rests after a failure.
+    /// Bodies not written to disk, and entries not read from it, because it rests after a failure.
     pub resting_skips: u64,
     /// Bodies delivered but not kept because they had no room or grew too large.
     pub passed_along: u64,
@@ -81,6 +83,7 @@ pub(crate) struct Counters {
     pub(crate) log_written: Counter,
     pub(crate) disk_write_failures: Counter,
     pub(crate) disk_read_errors: Counter,
+    pub(crate) disk_left_alone: Counter,
     pub(crate) disk_timeouts: Counter,
     pub(crate) queue_full_skips: Counter,
     pub(crate) resting_skips: Counter,
@@ -104,6 +107,7 @@ impl Counters {
             log_written_bytes: self.log_written.get(),
             disk_write_failures: self.disk_write_failures.get(),
             disk_read_errors: self.disk_read_errors.get(),
+            disk_left_alone: self.disk_left_alone.get(),
             disk_timeouts: self.disk_timeouts.get(),
             queue_full_skips: self.queue_full_skips.get(),
             resting_skips: self.resting_skips.get(),

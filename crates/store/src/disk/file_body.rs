@@ -1,5 +1,6 @@
 //! A large body in a file of its own, read in verified pieces. It may lack some of its bytes.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -21,7 +22,7 @@ pub(crate) trait Owner: Send + Sync {
     /// Forgets the file and counts why.
     fn drop_damaged(&self, id: &FileId, why: Damage);
     /// Forgets a file that the disk cannot read.
-    fn drop_unreadable(&self, id: &FileId);
+    fn drop_unreadable(&self, id: &FileId, error: &io::Error);
     /// Learns how many bytes of the disk the file takes.
     fn measured(&self, id: &FileId, bytes: u64);
 }
@@ -99,7 +100,7 @@ impl FileBody {
         }
         let opened = self.io.open(self.id).await;
         if let Err(ReadError::Open(error)) = &opened
-            && error.kind() == std::io::ErrorKind::NotFound
+            && error.kind() == io::ErrorKind::NotFound
         {
             self.damaged(Damage::Missing);
         }
@@ -141,7 +142,7 @@ impl FileBody {
         match &read {
             Err(ReadError::Damaged { why, .. }) => self.damaged(*why),
             Err(ReadError::Read { source, .. }) if source.raw_os_error() == Some(EIO) => {
-                self.unreadable();
+                self.unreadable(source);
             }
             _ => (),
         }
@@ -155,9 +156,9 @@ impl FileBody {
         }
     }
 
-    fn unreadable(&self) {
+    fn unreadable(&self, error: &io::Error) {
         if let Some(owner) = self.owner.upgrade() {
-            owner.drop_unreadable(&self.id);
+            owner.drop_unreadable(&self.id, error);
         }
     }
 

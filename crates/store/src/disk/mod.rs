@@ -6,6 +6,7 @@ mod file_body;
 mod files;
 mod format;
 mod grow;
+mod health;
 mod hot;
 mod index;
 mod io;
@@ -36,6 +37,7 @@ pub(crate) use file_body::{FileBody, Owner};
 pub(crate) use files::{Fault, Op};
 pub(crate) use files::{Files, Handle, seal};
 pub(crate) use format::{BLOCK, PIECE};
+use health::{Health, is_shortage};
 pub(crate) use hot::Hot;
 use index::Index;
 #[cfg(test)]
@@ -63,9 +65,6 @@ use crate::options::Clock;
 use crate::reason::Damage;
 use crate::stats::Stats;
 
-/// Milliseconds for which nothing is written after a write failed.
-const REST: u64 = 10_000;
-
 /// The disk tier.
 pub(crate) struct Disk<M> {
     pub(crate) io: Arc<Io>,
@@ -78,7 +77,7 @@ pub(crate) struct Disk<M> {
     pub(crate) journal: Journal,
     /// Numbers the files too.
     pub(crate) events: Arc<Events>,
-    rests_until: AtomicU64,
+    health: Mutex<Health>,
     clock: Clock,
     /// Bytes of the largest file, and of the largest body that is read whole.
     pub(crate) largest: u64,
@@ -232,6 +231,10 @@ impl<M: Meta> Disk<M> {
 
     async fn read_slot(&self, key: &Key, key_id: &[u8; 32], slot: &Slot<M>) -> SlotRead<M> {
         let id = FileId { key: *key_id, variant: slot.variant, sequence: slot.sequence };
+        if self.is_left_alone() {
+            self.io.counters.resting_skips.add(1);
+            return SlotRead::Nothing;
+        }
         let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), self.whole);
         let read = if let Some(place) = slot.record {
             if let Some(loaded) = load::load_record_now(&self.segments, place, &id, key.as_bytes())
@@ -244,6 +247,9 @@ impl<M: Meta> Disk<M> {
         } else {
             self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole).map(Some)).await
         };
+        if let Ok(Ok(_)) = &read {
+            lock(&self.health).read();
+        }
         match read {
             Ok(Ok(Some(loaded))) => self.loaded(key, &id, loaded, slot),
             Ok(Ok(None)) => SlotRead::Another,
@@ -264,6 +270,7 @@ impl<M: Meta> Disk<M> {
     fn troubled(&self, id: &FileId, seen: &Slot<M>, trouble: &Trouble) -> SlotRead<M> {
         if let Trouble::Io(error) = trouble {
             self.io.counters.disk_read_errors.add(1);
+            self.read_failed(error);
             if is_shortage(error) {
                 return SlotRead::Nothing;
             }
@@ -385,18 +392,12 @@ impl<M: Meta> Owner for Disk<M> {
         }
     }
 
-    fn drop_unreadable(&self, id: &FileId) {
+    fn drop_unreadable(&self, id: &FileId, error: &std::io::Error) {
+        self.read_failed(error);
         self.with_index(|index, _| index.remove(id));
     }
 
     fn measured(&self, id: &FileId, bytes: u64) {
         self.index().resize(id, bytes);
     }
-}
-
-/// True if the system ran out of something, which says nothing about the file.
-fn is_shortage(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN, Errno::INTR];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }

@@ -187,7 +187,7 @@ impl<M: Meta> Disk<M> {
         for number in newest_first.into_iter().rev() {
             match self.segments.remove(number) {
                 Ok(bytes) => self.index().segments -= bytes,
-                Err(_) => return self.failed(),
+                Err(error) => return self.failed(&error, 0),
             }
         }
         self.index().segment_went(newest);

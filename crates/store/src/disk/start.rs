@@ -83,7 +83,7 @@ impl<M: Meta> Disk<M> {
             queued_entries: AtomicU64::new(0),
             journal,
             events,
-            rests_until: AtomicU64::new(0),
+            health: Mutex::default(),
             clock: Arc::clone(&options.clock),
             largest: options.largest_on_disk(),
             whole: options.largest_in_memory(),

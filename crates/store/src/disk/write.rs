@@ -12,7 +12,7 @@ use super::io::{FileId, Io};
 use super::place::LONGEST;
 use super::segment::HEAD;
 use super::work::{Item, Pending};
-use super::{Disk, FileBody, Presence, REST};
+use super::{Disk, FileBody, Presence};
 use crate::body::Place;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -106,26 +106,12 @@ impl<M: Meta> Disk<M> {
         FileId { key, variant, sequence: self.events.number() }
     }
 
-    pub(crate) fn is_resting(&self) -> bool {
-        self.now() < self.rests_until.load(Ordering::Relaxed)
-    }
-
-    /// A write failed: nothing is written for a while, whatever the reason was.
-    pub(crate) fn failed(&self) {
-        self.io.counters.disk_write_failures.add(1);
-        self.rests_until.store(self.now() + REST, Ordering::Relaxed);
-    }
-
     pub(crate) fn reserve(&self, bytes: u64) -> bool {
         self.with_index(|index, hot| index.reserve(bytes, hot))
     }
 
     pub(crate) fn release(&self, bytes: u64) {
         self.with_index(|index, _| index.release(bytes));
-    }
-
-    fn now(&self) -> u64 {
-        (self.clock)().as_millis() as u64
     }
 
     fn queue(&self, size: u64) -> Result<(), NotStored> {
@@ -165,8 +151,9 @@ impl<M: Meta> Disk<M> {
                 false
             } else {
                 let written = write_file(&self.io, key, id, meta, entry);
-                if written.is_err() {
-                    self.failed();
+                match &written {
+                    Ok(()) => self.wrote(),
+                    Err(error) => self.failed(error, *size),
                 }
                 written.is_ok()
             };

@@ -9,6 +9,7 @@ mod events;
 mod faults;
 mod following;
 mod freshened;
+mod health;
 mod kept;
 mod model;
 mod open_files;

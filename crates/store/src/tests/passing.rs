@@ -3,14 +3,14 @@
 use super::*;
 use crate::disk::{Fault, Op};
 
-/// So many operations of one kind fail from now on.
+/// So many operations of one kind fail from now on, of those that the writer does.
 fn failing(op: Op, fault: Fault) -> (Files, Arc<AtomicU64>) {
     let left = Arc::new(AtomicU64::new(0));
     let due = Arc::clone(&left);
     let files = Files::failing(move |now| {
         let one_less = |left: u64| left.checked_sub(1);
-        let fails =
-            now == op && due.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+        let is_it = now == op && std::thread::current().name() == Some("store-writer");
+        let fails = is_it && due.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
         fails.then_some(fault)
     });
     (files, left)

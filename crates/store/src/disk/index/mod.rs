@@ -184,7 +184,7 @@ impl<M> Index<M> {
     }
 
     /// Bytes of the disk that are taken.
-    fn taken(&self) -> u64 {
+    pub(crate) fn taken(&self) -> u64 {
         self.segments + self.files + self.unproven + self.reserved
     }
 

@@ -19,13 +19,15 @@ pub(super) struct Queue<M> {
     items: VecDeque<Item<M>>,
     /// The writer has been told that there is work, and has not looked yet.
     scheduled: bool,
-    /// Room is going to be made.
+    /// Room is going to be made for the next segment.
     trims: bool,
+    /// Bytes that the file system lacked.
+    wanted: u64,
 }
 
 impl<M> Queue<M> {
     pub(super) fn new() -> Self {
-        Self { items: VecDeque::new(), scheduled: false, trims: false }
+        Self { items: VecDeque::new(), scheduled: false, trims: false, wanted: 0 }
     }
 }
 
@@ -41,6 +43,18 @@ impl<M> Index<M> {
             self.queue.trims = true;
             self.queue(Item::Trim);
         }
+    }
+
+    /// Has so much of what is stored go.
+    pub(crate) fn want(&mut self, bytes: u64) {
+        if self.queue.wanted == 0 {
+            self.queue(Item::Shrink);
+        }
+        self.queue.wanted = self.queue.wanted.max(bytes);
+    }
+
+    pub(crate) fn take_wanted(&mut self) -> u64 {
+        std::mem::take(&mut self.queue.wanted)
     }
 
     pub(super) fn tell(&mut self, kind: Kind, key: u64, variant: u64, below: u64) {

@@ -45,6 +45,11 @@ impl Log {
         self.open.as_ref().map(|open| open.about.number)
     }
 
+    /// Bytes that a segment needs to begin.
+    pub(crate) fn step(&self) -> u64 {
+        STEP.min(self.size)
+    }
+
     /// Bytes of memory that the list of the open segment takes.
     pub(crate) fn bytes(&self) -> u64 {
         let open = self.open.as_ref();

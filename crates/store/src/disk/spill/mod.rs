@@ -188,7 +188,8 @@ impl<M: Meta> Spill<M> {
             Ok(job) => self.disk.io.answer(job, self.disk.io.patience).await,
             Err(why) => Err(why),
         };
-        let (finished, announced) = self.judge(done)?.map_err(|_| self.failed())?;
+        let (finished, announced) = self.judge(done)?.map_err(|error| self.failed(&error))?;
+        self.disk.wrote();
         let Finished { handle, presence, size } = finished;
         let file = self.disk.file_body(id, length, presence);
         file.lend(handle);
@@ -249,7 +250,7 @@ impl<M: Meta> Spill<M> {
         result.map_err(|error| match error.kind() {
             // The file of other parts was taken away, which says nothing against the disk.
             io::ErrorKind::NotFound if self.part.is_some() => NotStored::Removed,
-            _ => self.failed(),
+            _ => self.failed(&error),
         })
     }
 
@@ -264,8 +265,8 @@ impl<M: Meta> Spill<M> {
         })
     }
 
-    fn failed(&self) -> NotStored {
-        self.disk.failed();
+    fn failed(&self, error: &io::Error) -> NotStored {
+        self.disk.failed(error, self.reserved);
         NotStored::DiskFailed
     }
 }

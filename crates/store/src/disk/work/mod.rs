@@ -19,7 +19,7 @@ use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 pub(crate) use turn::Turn;
 
-use super::{Disk, FileBody, snapshot};
+use super::{Disk, FileBody, lock, snapshot};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
@@ -47,6 +47,8 @@ pub(crate) enum Item<M> {
     Clear(u64),
     /// Room has to be made for the next segment.
     Trim,
+    /// The file system is full.
+    Shrink,
 }
 
 /// An entry to be written.
@@ -132,7 +134,7 @@ impl<M: Meta> Disk<M> {
         match item {
             Item::Large(pending) => self.write_large(&pending),
             Item::Tail(key, file, size) => {
-                self.write_tail(&key, &file);
+                self.write_tail(&key, &file, size);
                 self.unqueue(size);
             }
             Item::Turn(turn) => {
@@ -143,6 +145,7 @@ impl<M: Meta> Disk<M> {
             Item::Leftovers(all) => all.into_iter().for_each(|id| self.unlink(writer, id)),
             Item::Clear(number) => self.empty_log(writer, number),
             Item::Trim => self.keep_spare(writer, &mut 0),
+            Item::Shrink => self.shrink(writer),
             Item::Record(_) | Item::Gone(_) => (),
         }
     }
@@ -152,7 +155,7 @@ impl<M: Meta> Disk<M> {
         self.work();
         let mut writer = self.writer();
         // Rested or not, there is no other time.
-        self.rests_until.store(0, Ordering::Relaxed);
+        lock(&self.health).wake();
         self.pay(&mut writer);
         let sealed = self.seal(&mut writer).is_ok();
         let index = self.index();
@@ -174,17 +177,20 @@ impl<M: Meta> Disk<M> {
 
     /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
     /// the next look-up finds out; a reader of the body does not mind.
-    fn write_tail(&self, key: &Key, file: &FileBody) {
+    fn write_tail(&self, key: &Key, file: &FileBody, size: u64) {
         let Some(entry) = self.index().take_tail(&file.id) else { return };
         let mut meta = Vec::new();
         entry.meta().encode(&mut meta);
         let trailers = entry.tail().unwrap_or_default();
         let written = super::write::tail_in_place(&self.io, key, &meta, trailers, file);
         match &written {
-            Ok(size) => self.index().resize(&file.id, *size),
+            Ok(size) => {
+                self.index().resize(&file.id, *size);
+                self.wrote();
+            }
             // Taken away behind our back, which says nothing against the disk.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => self.failed(),
+            Err(error) => self.failed(error, size),
         }
         let is_missing = matches!(&written, Err(e) if e.kind() == io::ErrorKind::NotFound);
         // Unless a reader found out at the same time, and counted it.

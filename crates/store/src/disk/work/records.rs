@@ -57,8 +57,8 @@ impl<M: Meta> Disk<M> {
     /// Makes room for a record. If that cannot be done, the disk rests, or has no room.
     fn fits(&self, writer: &mut Writer<M>, length: u64) -> bool {
         let fits = self.make_fit(writer, length);
-        if matches!(fits, Err(Stop::Failed)) {
-            self.failed();
+        if let Err(Stop::Failed(error)) = &fits {
+            self.failed(error, writer.log.step());
         }
         fits.is_ok()
     }
@@ -87,7 +87,8 @@ impl<M: Meta> Disk<M> {
         let records = std::mem::take(&mut writer.records);
         let copies = std::mem::take(&mut writer.copies);
         let gone = std::mem::take(&mut writer.gone);
-        if written {
+        let Err(error) = written else {
+            self.wrote();
             self.io.counters.log_written.add(bytes as u64);
             let mut index = self.index();
             for (id, entry, place) in &records {
@@ -99,8 +100,9 @@ impl<M: Meta> Disk<M> {
             drop(index);
             self.put_marker(writer);
             return;
-        }
-        self.failed();
+        };
+        // No room is made for the next segment yet: what this one had set aside is free again.
+        self.failed(&error, 0);
         for (id, entry, _) in &records {
             self.settle(id, entry, false);
         }
@@ -109,15 +111,15 @@ impl<M: Meta> Disk<M> {
             self.index().remove_copied(one.key, one.sequence);
         }
         for record in gone {
-            self.add_gone(writer, record);
+            self.owe(writer, record);
         }
     }
 
-    /// False if that failed: then the segment was given up, cut to what it has.
-    fn write_log(&self, writer: &mut Writer<M>) -> bool {
+    /// If that fails the segment is given up, cut to what it has.
+    fn write_log(&self, writer: &mut Writer<M>) -> io::Result<()> {
         let number = writer.log.number().unwrap_or(0);
         let before = self.segments.size(number);
-        let written = writer.log.write().is_ok();
+        let written = writer.log.write();
         self.index().segments -= before - self.segments.size(number);
         written
     }

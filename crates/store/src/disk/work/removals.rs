@@ -2,6 +2,8 @@
 
 use super::super::io::FileId;
 use super::super::segment::{Kind, Listed, Parts};
+use std::io;
+
 use super::super::{Disk, open};
 use super::Writer;
 use crate::meta::Meta;
@@ -16,8 +18,13 @@ impl<M: Meta> Disk<M> {
     pub(super) fn add_gone(&self, writer: &mut Writer<M>, record: Listed) {
         if !self.is_resting() && self.add(writer, record, &Parts::default()).is_some() {
             writer.gone.push(record);
-            return;
+        } else {
+            self.owe(writer, record);
         }
+    }
+
+    /// Says so later.
+    pub(super) fn owe(&self, writer: &mut Writer<M>, record: Listed) {
         writer.owed.push(record);
         writer.marker.take_away();
         if writer.owed.len() > OWED {
@@ -68,7 +75,7 @@ impl<M: Meta> Disk<M> {
             self.put_marker(writer);
         } else {
             writer.marker.take_away();
-            self.failed();
+            self.failed(&io::ErrorKind::Other.into(), 0);
         }
     }
 
@@ -120,7 +127,7 @@ impl<M: Meta> Disk<M> {
             }
             match self.segments.remove(segment) {
                 Ok(bytes) => self.index().segments -= bytes,
-                Err(_) => return self.failed(),
+                Err(error) => return self.failed(&error, 0),
             }
         }
         // Nothing is left that could come back.

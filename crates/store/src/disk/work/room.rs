@@ -11,12 +11,12 @@ use crate::meta::Meta;
 pub(super) enum Stop {
     /// All room is taken, and nothing can go.
     NoRoom,
-    Failed,
+    Failed(io::Error),
 }
 
 impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        Self::Failed
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -50,15 +50,11 @@ impl<M: Meta> Disk<M> {
         let begun = writer.log.begin(self.events.number());
         if let Err(error) = begun {
             self.index().segments -= size;
-            // The file system is full before the cache is: the cache makes room for itself.
-            if error.kind() == io::ErrorKind::StorageFull {
-                self.evict(writer, &mut 0)?;
-            }
             return Err(error.into());
         }
-        if !self.put_marker(writer) {
+        if let Err(error) = self.mark(writer) {
             self.drop_open(writer);
-            return Err(Stop::Failed);
+            return Err(Stop::Failed(error));
         }
         self.keep_spare(writer, &mut (size / 2));
         Ok(())
@@ -78,8 +74,21 @@ impl<M: Meta> Disk<M> {
             match self.evict(writer, budget) {
                 Ok(true) => (),
                 Ok(false) => return,
-                Err(_) => return self.failed(),
+                Err(error) => return self.failed(&error, 0),
             }
+        }
+    }
+
+    /// Makes so much of what is stored go as the file system lacked, or what there is.
+    pub(super) fn shrink(&self, writer: &mut Writer<M>) {
+        let (wanted, mut freed) = (self.index().take_wanted(), 0);
+        while freed < wanted {
+            let before = self.index().taken();
+            // What cannot go is counted where it fails.
+            if !self.evict(writer, &mut 0).unwrap_or(false) {
+                return;
+            }
+            freed += before.saturating_sub(self.index().taken());
         }
     }
 
@@ -100,13 +109,15 @@ impl<M: Meta> Disk<M> {
     }
 
     /// The marker is there as long as no removal is owed, and names the newest segment.
-    pub(super) fn put_marker(&self, writer: &mut Writer<M>) -> bool {
+    pub(super) fn put_marker(&self, writer: &mut Writer<M>) {
+        if let Err(error) = self.mark(writer) {
+            self.failed(&error, 0);
+        }
+    }
+
+    fn mark(&self, writer: &mut Writer<M>) -> io::Result<()> {
         let number = writer.log.number().unwrap_or(0);
         let owes = !writer.owed.is_empty() || !writer.gone.is_empty() || self.index().has_strays();
-        if !owes && writer.marker.put(number).is_err() {
-            self.failed();
-            return false;
-        }
-        true
+        if owes { Ok(()) } else { writer.marker.put(number) }
     }
 }

@@ -51,12 +51,13 @@ impl<M: Meta> Disk<M> {
         match self.put_in_place(turn) {
             Ok(size) => {
                 self.index().resize(&to.id, size);
+                self.wrote();
                 self.settle(&to.id, entry, true);
             }
             Err(error) => {
                 // Taken away behind our back, which says nothing against the disk.
                 if error.kind() != io::ErrorKind::NotFound {
-                    self.failed();
+                    self.failed(&error, turn.size);
                 }
                 self.unlink(writer, *from);
                 self.settle(&to.id, entry, false);
