@@ -13,6 +13,8 @@ use crate::wire::{Reader, put_number, put_signed};
 /// The first byte of the encoding. A change of the encoding changes it, and old terms are then
 /// refused, never misread.
 const VERSION: u8 = 2;
+/// How far a response may be ahead of the clock, which is set by a little now and then.
+const AHEAD: Duration = Duration::from_mins(1);
 
 /// The terms of a stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +115,10 @@ impl Terms {
         //= https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3
         //# resident_time = now - response_time;
         //# current_age = corrected_initial_age + resident_time;
+        if self.response_time.saturating_since(now) > AHEAD {
+            // The clock was set back since. How long it has been here nobody knows: it is stale.
+            return self.initial_age.max(Age::new(self.lifetime.get()));
+        }
         self.initial_age.plus(now.saturating_since(self.response_time))
     }
 

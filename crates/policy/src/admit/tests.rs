@@ -244,7 +244,20 @@ fn age_grows_from_the_moment_of_arrival() {
     assert_eq!(terms.age(later(10)).as_field(), 15);
     assert_eq!((terms.ttl(later(10)), terms.is_fresh(later(54))), (45, true));
     assert_eq!((terms.ttl(later(56)), terms.is_fresh(later(55))), (-1, false));
-    assert_eq!(terms.age(Timestamp::from_secs(0)).as_field(), 5);
+}
+
+#[test]
+fn a_response_from_the_future_is_stale_beyond_a_minute() {
+    let terms = store(200, "cache-control: max-age=90\nage: 5", &Rules::default()).unwrap();
+    let before = |secs: i64| Timestamp::from_millis(NOW.as_millis() - 1000 * secs);
+    assert_eq!((terms.age(before(60)).as_field(), terms.is_fresh(before(60))), (5, true));
+    for long in [61, 3600, 86_400] {
+        assert_eq!((terms.age(before(long)).as_field(), terms.is_fresh(before(long))), (90, false));
+    }
+    let mut bytes = Vec::new();
+    terms.encode(&mut bytes);
+    let (restarted, _) = Terms::decode(&bytes).unwrap();
+    assert!(!restarted.is_fresh(before(3600)) && restarted.is_fresh(before(0)));
 }
 
 #[test]

@@ -16,8 +16,7 @@
 //! than less: a log that is missing, cut in the middle of a record or damaged ends everything that
 //! was stored before. So a log that cannot be written is taken away until it can be written again.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,6 +26,7 @@ use tokio::sync::oneshot;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::files::{Files, Handle};
+use super::health::is_shortage;
 use super::lane::{Lane, lock};
 use crate::events::{Event, Events, MOST, Table};
 use crate::matcher::{Fate, Subject};
@@ -105,7 +105,7 @@ impl Journal {
         held: &Arc<T>,
     ) -> io::Result<(Self, Arc<Events>)> {
         let taken = next.unwrap_or(1);
-        let (table, taken) = match (replay(&directory.join(NAME)), next) {
+        let (table, taken) = match (replay(&files, &directory.join(NAME))?, next) {
             (Some(read), Some(_)) => (read.table, read.taken.max(taken)),
             // Events about entries of which none is left.
             (Some(read), None) => (Table::ends_all_before(read.table.last()), read.taken),
@@ -266,11 +266,19 @@ impl Log {
     }
 }
 
-/// What the log says; `None` if there is any doubt.
-fn replay(path: &Path) -> Option<Replayed> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LONGEST + 1).read_to_end(&mut bytes).ok()?;
-    if bytes.len() as u64 > LONGEST { None } else { decode(&bytes) }
+/// What the log says; `None` if there is any doubt. Fails if the system has run out of something,
+/// which says nothing about the log.
+fn replay(files: &Files, path: &Path) -> io::Result<Option<Replayed>> {
+    let read = || {
+        let handle = files.open(path)?;
+        let length = handle.len()?;
+        if length > LONGEST { Ok(Vec::new()) } else { handle.read(0, length as usize) }
+    };
+    match read() {
+        Ok(bytes) => Ok(decode(&bytes)),
+        Err(error) if is_shortage(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 fn encode(table: &Table, taken: u64) -> (Vec<u8>, u64) {

@@ -14,6 +14,30 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the store is closing. Who waits for better times waits here.
+#[derive(Default)]
+pub(crate) struct Closing {
+    set: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Closing {
+    pub(crate) fn set(&self) {
+        *lock(&self.set) = true;
+        self.told.notify_all();
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        *lock(&self.set)
+    }
+
+    /// Waits for so long, or until the store is closing.
+    pub(crate) fn wait(&self, time: Duration) {
+        let set = lock(&self.set);
+        drop(self.told.wait_timeout_while(set, time, |set| !*set));
+    }
+}
+
 /// A queue of jobs, done in order by each of its threads.
 pub(crate) struct Lane {
     state: Mutex<State>,

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! It is there unless a removal could not be written to the log: then a start that finds no snapshot
-//! gives up all that is stored. One that is there and damaged still says that nothing is owed.
+//! gives up all that is stored. An empty one counts as none. One that is there and damaged still says
+//! that nothing is owed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::files::{Files, Handle};
+use super::health::is_shortage;
 
 const MAGIC: &[u8; 8] = b"cp-newst";
 const VERSION: u32 = 1;
@@ -35,14 +37,19 @@ pub(crate) enum Found {
 }
 
 impl Marker {
-    pub(crate) fn open(files: &Files, root: &Path) -> (Self, Found) {
+    /// Fails if the system has run out of something, which is no reason to give up what is stored.
+    pub(crate) fn open(files: &Files, root: &Path) -> io::Result<(Self, Found)> {
         let path = root.join("newest");
         let mut marker = Self { files: files.clone(), path, there: None };
-        let Ok(handle) = files.open_to_change(&marker.path) else { return (marker, Found::Absent) };
+        let handle = match files.open_to_change(&marker.path) {
+            Ok(handle) if handle.len()? > 0 => handle,
+            Err(error) if is_shortage(&error) => return Err(error),
+            _ => return Ok((marker, Found::Absent)),
+        };
         let number = handle.read(0, LENGTH).ok().and_then(|bytes| decode(&bytes));
         // One that cannot be read says nothing that the next segment would not say anew.
         marker.there = Some((handle, number.unwrap_or(0)));
-        (marker, Found::There(number))
+        Ok((marker, Found::There(number)))
     }
 
     /// Makes it say that this is the newest segment.
@@ -61,11 +68,12 @@ impl Marker {
         Ok(())
     }
 
-    /// A removal is owed.
+    /// A removal is owed. One that cannot be removed is emptied; if not even that can be done, it is
+    /// tried again with the next removal.
     pub(crate) fn take_away(&mut self) {
-        if self.there.take().is_some() {
-            // If not even that can be done, there is nothing left to do.
-            let _ = self.files.unlink(&self.path);
+        let Some((handle, _)) = &self.there else { return };
+        if self.files.unlink(&self.path).is_ok() || handle.set_len(0).is_ok() {
+            self.there = None;
         }
     }
 }

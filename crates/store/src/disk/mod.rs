@@ -29,7 +29,7 @@ mod work;
 mod write;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub(crate) use file_body::{FileBody, Owner};
@@ -46,8 +46,8 @@ pub(crate) use index::{Slot, Slots};
 use io::Unanswered;
 pub(crate) use io::{FileId, Io, Piece};
 use journal::Journal;
-use lane::Lane;
 pub(crate) use lane::lock;
+use lane::{Closing, Lane};
 use load::{Loaded, LoadedBody, Trouble};
 pub(crate) use part_file::PartFile;
 pub(crate) use presence::{Presence, extents};
@@ -93,7 +93,7 @@ pub(crate) struct Disk<M> {
     /// Segments whose records are still to be found, and whoever looks for them.
     left: AtomicU64,
     finder: Option<Arc<Lane>>,
-    closing: AtomicBool,
+    closing: Closing,
     me: Weak<Self>,
 }
 
@@ -365,7 +365,7 @@ impl<M: Meta> Disk<M> {
 
     /// Finishes what is queued and leaves a snapshot, then ends the threads.
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.closing.set();
         if let Some(finder) = &self.finder {
             finder.join(5 * self.io.patience);
         }

@@ -49,15 +49,20 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Disk;
+use super::health::is_shortage;
 use super::io::FileId;
 use super::load::Trouble;
-use super::segment::{Kind, Listed};
+use super::segment::{Kind, Listed, Listing};
 use crate::key::KnownHash;
 use crate::meta::Meta;
 use crate::reason::Damage;
 
+/// How long a segment waits that could not be read because the system had run out of something.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Records that are put in while the index is locked.
 const AT_ONCE: usize = 512;
 
@@ -125,7 +130,7 @@ impl<M: Meta> Disk<M> {
         let (mut trusted, mut next) = (true, find.newest);
         let mut dropped = Vec::new();
         for number in find.segments.iter().rev().copied() {
-            if self.closing.load(Ordering::Acquire) {
+            if self.closing.is_set() {
                 return;
             }
             if trusted && number < next {
@@ -133,7 +138,12 @@ impl<M: Meta> Disk<M> {
                 trusted = false;
             }
             next = number - 1;
-            let whole = trusted && self.find_records(number);
+            let whole = if trusted {
+                let Some(found) = self.list_records(number) else { return };
+                found.is_ok_and(|found| self.find_records(number, &found))
+            } else {
+                false
+            };
             if !trusted {
                 dropped.push(number);
             }
@@ -149,18 +159,34 @@ impl<M: Meta> Disk<M> {
         self.left.store(0, Ordering::Release);
     }
 
+    /// Lists the records of a segment. That the system has run out of something says nothing about
+    /// the segment: it is tried again until it can be read. `None` if the store is closed before.
+    fn list_records(&self, number: u32) -> Option<Result<Listing, Damage>> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let damage = match self.segments.list(number) {
+                Ok(found) => return Some(Ok(found)),
+                Err(Trouble::Damaged(why)) => why,
+                Err(Trouble::Io(error)) => {
+                    self.io.counters.disk_read_errors.add(1);
+                    if is_shortage(&error) {
+                        self.closing.wait(pause);
+                        if self.closing.is_set() {
+                            return None;
+                        }
+                        pause = (2 * pause).min(LONGEST_PAUSE);
+                        continue;
+                    }
+                    Damage::Unreadable
+                }
+            };
+            self.io.counters.damaged(damage);
+            return Some(Err(damage));
+        }
+    }
+
     /// Takes in the records of a segment. False if those of older segments cannot be trusted.
-    fn find_records(&self, number: u32) -> bool {
-        let found = match self.segments.list(number) {
-            Ok(found) => found,
-            Err(trouble) => {
-                self.io.counters.damaged(match trouble {
-                    Trouble::Damaged(why) => why,
-                    Trouble::Io(_) => Damage::Unreadable,
-                });
-                return false;
-            }
-        };
+    fn find_records(&self, number: u32, found: &Listing) -> bool {
         found.footer.iter().chain(&found.doubt).for_each(|why| self.io.counters.damaged(*why));
         for some in found.listed.rchunks(AT_ONCE) {
             let mut index = self.index();

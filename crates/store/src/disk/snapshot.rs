@@ -19,7 +19,6 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::files::{Files, Handle};
 use super::format::Cursor;
-use super::index::Index;
 use super::segment::Segments;
 use super::table::Packed;
 use crate::reason::Damage;
@@ -42,15 +41,16 @@ fn path(root: &Path) -> PathBuf {
     root.join("snapshot")
 }
 
-/// Writes it aside and moves it into place, so that it is whole or not there.
-pub(crate) fn write<M>(
+/// Writes it aside, to be moved into place. `parts` are all records, `count` how many these are.
+pub(crate) fn write(
     files: &Files,
     root: &Path,
     segments: &Segments,
     next: u64,
-    index: &Index<M>,
+    count: u64,
+    parts: impl Iterator<Item = Vec<Packed>>,
 ) -> io::Result<()> {
-    let aside = root.join("snapshot.new");
+    let aside = aside(root);
     files.unlink(&aside)?;
     let mut out =
         Out { handle: files.create(&aside)?, at: 0, sum: Xxh3Default::new(), bytes: Vec::new() };
@@ -58,23 +58,31 @@ pub(crate) fn write<M>(
     out.bytes.extend_from_slice(MAGIC);
     out.bytes.extend_from_slice(&VERSION.to_le_bytes());
     out.bytes.extend_from_slice(&(state.len() as u32).to_le_bytes());
-    out.bytes.extend_from_slice(&(index.slots().count() as u64).to_le_bytes());
+    out.bytes.extend_from_slice(&count.to_le_bytes());
     out.bytes.extend_from_slice(&next.to_le_bytes());
     for (number, salt, length) in state {
         out.bytes.extend_from_slice(&u64::from(number).to_le_bytes());
         out.bytes.extend_from_slice(&salt.to_le_bytes());
         out.bytes.extend_from_slice(&length.to_le_bytes());
     }
-    for packed in index.slots() {
-        out.record(packed);
+    for packed in parts.flatten() {
+        out.record(&packed);
         if out.bytes.len() >= STRIDE {
             out.write()?;
         }
     }
     out.write()?;
     out.bytes.extend_from_slice(&out.sum.digest().to_le_bytes());
-    out.write()?;
-    files.publish(&aside, &path(root))
+    out.write()
+}
+
+/// Moves what was written into place, so that it is whole or not there.
+pub(crate) fn publish(files: &Files, root: &Path) -> io::Result<()> {
+    files.publish(&aside(root), &path(root))
+}
+
+fn aside(root: &Path) -> PathBuf {
+    root.join("snapshot.new")
 }
 
 struct Out {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::files::Files;
@@ -10,7 +10,7 @@ use super::hot::Hot;
 use super::index::Index;
 use super::io::{FileId, Io};
 use super::journal::Journal;
-use super::lane::Lane;
+use super::lane::{Closing, Lane};
 use super::marker::{Found, Marker};
 use super::recover::{Kills, ToFind};
 use super::segment::{Kind, Listed, Log, Segments, largest_record, segment_size, short};
@@ -94,7 +94,7 @@ impl<M: Meta> Disk<M> {
             listed_bytes: AtomicU64::new(0),
             left: AtomicU64::new(0),
             finder,
-            closing: AtomicBool::new(false),
+            closing: Closing::default(),
             segments,
             me: Weak::clone(me),
         });
@@ -163,7 +163,8 @@ fn read(files: &Files, root: &Path, counters: &Counters) -> Result<Read, OpenErr
     let found = open::scan(root)?;
     let opened = Segments::open(files.clone(), root);
     let segments = opened.map_err(open::doing("reading", &root.join("segments")))?;
-    let (mut marker, said) = Marker::open(files, root);
+    let opened = Marker::open(files, root);
+    let (mut marker, said) = opened.map_err(open::doing("reading", &root.join("newest")))?;
     let is_empty = found.is_empty() && segments.numbers().is_empty();
     if is_empty {
         // Without it the next start trusts nothing; the next segment tries again.

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 /// Tables, by some bits of the hash: when one grows, only its part exists twice for a moment.
-const PARTS: usize = 64;
+pub(crate) const PARTS: usize = 64;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +31,28 @@ pub(crate) struct Table {
     /// Clients choose the keys: nobody can prepare some that crowd a table.
     secret: u64,
     len: u64,
+    /// Rises with each change.
+    changes: u64,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         let parts = (0..PARTS).map(|_| HashTable::new()).collect();
-        Self { parts, secret: RandomState::new().hash_one(0_u8) | 1, len: 0 }
+        Self { parts, secret: RandomState::new().hash_one(0_u8) | 1, len: 0, changes: 0 }
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Tells one state from every other.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A part of all: there are [`PARTS`].
+    pub(crate) fn part(&self, number: usize) -> impl Iterator<Item = &Packed> {
+        self.parts[number].iter()
     }
 
     /// Bytes on the heap.
@@ -62,6 +74,7 @@ impl Table {
     }
 
     pub(crate) fn find_mut(&mut self, key: u64, sequence: u64) -> Option<&mut Packed> {
+        self.changes += 1;
         let hash = self.hash(key);
         let is_it = |packed: &Packed| packed.key == key && packed.sequence == sequence;
         self.parts[part_of(hash)].find_mut(hash, is_it)
@@ -71,6 +84,7 @@ impl Table {
         let (hash, secret) = (self.hash(packed.key), self.secret);
         let part = &mut self.parts[part_of(hash)];
         part.insert_unique(hash, packed, |other| folded(other.key, secret));
+        self.changes += 1;
         self.len += 1;
     }
 
@@ -79,6 +93,7 @@ impl Table {
         let is_it = |packed: &Packed| packed.key == key && packed.sequence == sequence;
         let (packed, _) = self.parts[part_of(hash)].find_entry(hash, is_it).ok()?.remove();
         self.len -= 1;
+        self.changes += 1;
         Some(packed)
     }
 
@@ -88,7 +103,7 @@ impl Table {
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Packed> + use<> {
-        let empty = Self { secret: self.secret, ..Self::new() };
+        let empty = Self { secret: self.secret, changes: self.changes + 1, ..Self::new() };
         std::mem::replace(self, empty).parts.into_iter().flatten()
     }
 

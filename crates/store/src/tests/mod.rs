@@ -1,5 +1,6 @@
 //! Tests of the whole store: one contract for every set-up, then what is special to the disk.
 
+mod alike;
 mod bits;
 mod contract;
 mod crash;
@@ -21,6 +22,7 @@ mod recovery;
 mod room;
 mod segments;
 mod sharing;
+mod starting;
 mod waiting;
 
 use std::path::{Path, PathBuf};

@@ -57,8 +57,15 @@ impl<M> Index<M> {
         }
     }
 
-    /// All entries in segments.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Packed> {
-        self.table.iter().filter(|packed| packed.segment > 0)
+    /// How many entries are in segments, if nothing waits for the writer, and what tells that state
+    /// from every other.
+    pub(crate) fn settled(&self) -> Option<(u64, u64)> {
+        let in_segments = self.table.len().saturating_sub(self.beside.len() as u64);
+        (self.waiting() == 0 && !self.is_unsure()).then_some((in_segments, self.table.changes()))
+    }
+
+    /// Those of one part of the table.
+    pub(crate) fn in_segments(&self, part: usize) -> Vec<Packed> {
+        self.table.part(part).filter(|packed| packed.segment > 0).copied().collect()
     }
 }

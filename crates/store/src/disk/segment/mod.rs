@@ -20,6 +20,7 @@ pub(crate) use list::Listing;
 pub(crate) use log::Log;
 
 use super::files::{Files, Handle, create_directory};
+use super::health::is_shortage;
 use super::lane::lock;
 use super::load::Trouble;
 use super::place::Place;
@@ -81,7 +82,7 @@ impl Segments {
             let entry = entry?;
             let name = entry.file_name();
             let Some(number) = name.to_str().and_then(parse_name) else { continue };
-            let about = about(&files, &entry.path(), number);
+            let about = about(&files, &entry.path(), number)?;
             let size = entry.metadata()?.len();
             all.insert(number, Segment { about, size, handle: None });
         }
@@ -236,8 +237,9 @@ impl Known {
     }
 }
 
-/// From the header, or from the trailer if that is damaged.
-fn about(files: &Files, path: &Path, number: u32) -> Result<About, Damage> {
+/// From the header, or from the trailer if that is damaged. Fails if the system has run out of
+/// something, which is no damage.
+fn about(files: &Files, path: &Path, number: u32) -> io::Result<Result<About, Damage>> {
     let read = || -> Result<About, Trouble> {
         let handle = files.open(path)?;
         let header = handle.read(0, HEAD as usize)?;
@@ -249,12 +251,13 @@ fn about(files: &Files, path: &Path, number: u32) -> Result<About, Damage> {
             },
         }
     };
-    match read() {
+    Ok(match read() {
         Ok(about) if about.number == number => Ok(about),
         Ok(_) => Err(Damage::Identity),
         Err(Trouble::Damaged(why)) => Err(why),
+        Err(Trouble::Io(error)) if is_shortage(&error) => return Err(error),
         Err(Trouble::Io(_)) => Err(Damage::Unreadable),
-    }
+    })
 }
 
 fn parse_name(name: &str) -> Option<u32> {

@@ -17,6 +17,7 @@ use super::io::FileId;
 use super::marker::Marker;
 use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
+use super::table::PARTS;
 pub(crate) use turn::Turn;
 
 use super::{Disk, FileBody, lock, snapshot};
@@ -158,21 +159,29 @@ impl<M: Meta> Disk<M> {
         lock(&self.health).wake();
         self.pay(&mut writer);
         let sealed = self.seal(&mut writer).is_ok();
-        let index = self.index();
-        let is_true = !index.is_unsure() && writer.owed.is_empty() && writer.lingering.is_empty();
-        if writer.said
-            || !sealed
-            || !is_true
-            || index.waiting() > 0
-            || self.segments.numbers().is_empty()
-        {
+        let settled = self.index().settled();
+        let is_true = writer.owed.is_empty() && writer.lingering.is_empty();
+        if writer.said || !sealed || !is_true || self.segments.numbers().is_empty() {
             return;
         }
-        let next = self.events.number();
-        match snapshot::write(&self.io.files, &self.root, &self.segments, next, &index) {
-            Ok(()) => writer.said = true,
+        let Some(settled) = settled else { return };
+        match self.write_snapshot(settled) {
+            Ok(said) => writer.said = said,
             Err(_) => self.io.counters.disk_write_failures.add(1),
         }
+    }
+
+    /// Look-ups go on meanwhile; false if the index changed under it.
+    fn write_snapshot(&self, settled @ (count, _): (u64, u64)) -> io::Result<bool> {
+        let (files, next) = (&self.io.files, self.events.number());
+        let parts = (0..PARTS).map(|part| self.index().in_segments(part));
+        snapshot::write(files, &self.root, &self.segments, next, count, parts)?;
+        // Whatever changes from now on ends in a new segment, or takes the marker away.
+        let is_true = self.index().settled() == Some(settled);
+        if is_true {
+            snapshot::publish(files, &self.root)?;
+        }
+        Ok(is_true)
     }
 
     /// Puts a new tail in place of the old one. Cut off in the middle, the file is damaged, which
