@@ -41,6 +41,8 @@ pub(crate) struct Files {
     faults: Option<Faults>,
     /// The system, or the file system, cannot tell what it has in memory.
     never_now: Arc<AtomicBool>,
+    /// A directory had to be made again.
+    rebuilt: Arc<AtomicBool>,
 }
 
 impl Files {
@@ -61,12 +63,26 @@ impl Files {
         }
     }
 
-    /// Creates a file that must not exist yet, for reading and writing.
+    /// Creates a file that must not exist yet, for reading and writing. Its directory is made again if
+    /// somebody has removed it.
     pub(crate) fn create(&self, path: &Path) -> io::Result<Handle> {
         self.check(Op::Create)?;
         let mut how = OpenOptions::new();
-        let file = how.read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        how.read(true).write(true).create_new(true).mode(0o600);
+        let file = match how.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.rebuilt.store(true, Ordering::Release);
+                path.parent().map_or(Ok(()), create_directory)?;
+                how.open(path)?
+            }
+            opened => opened?,
+        };
         Ok(Handle { file, files: self.clone() })
+    }
+
+    /// True once after a directory was made again.
+    pub(crate) fn take_rebuilt(&self) -> bool {
+        self.rebuilt.load(Ordering::Acquire) && self.rebuilt.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn open(&self, path: &Path) -> io::Result<Handle> {

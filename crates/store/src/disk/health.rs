@@ -28,6 +28,8 @@ pub(crate) struct Health {
     reads: u32,
     rest: Span,
     alone: Span,
+    /// Its directory is another's now.
+    lost: bool,
 }
 
 /// Some time. It is over as well when the clock goes back behind its start.
@@ -63,6 +65,10 @@ impl Health {
 
     /// A write failed. True if the device is left alone from now on.
     pub(crate) fn write_failed(&mut self, error: &io::Error, now: u64) -> bool {
+        if error.kind() == io::ErrorKind::NotFound {
+            // Removed behind our back, which says nothing against the disk.
+            return false;
+        }
         if !is_broken(error) {
             self.rest = Span { start: now, length: REST };
             return false;
@@ -92,7 +98,12 @@ impl Health {
     }
 
     pub(crate) fn may_read(&self, now: u64) -> bool {
-        !self.alone.has(now)
+        !self.lost && !self.alone.has(now)
+    }
+
+    /// Another process has the directory: it is left alone for good.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
     }
 
     /// Ends all rest: there is no other time.

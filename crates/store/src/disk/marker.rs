@@ -68,6 +68,13 @@ impl Marker {
         Ok(())
     }
 
+    /// The directory was made again: what was open there may be no more.
+    pub(crate) fn look_again(&mut self) {
+        if !self.path.exists() {
+            self.there = None;
+        }
+    }
+
     /// A removal is owed. One that cannot be removed is emptied; if not even that can be done, it is
     /// tried again with the next removal.
     pub(crate) fn take_away(&mut self) {

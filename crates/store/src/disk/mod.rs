@@ -28,6 +28,7 @@ mod table;
 mod work;
 mod write;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -94,6 +95,8 @@ pub(crate) struct Disk<M> {
     left: AtomicU64,
     finder: Option<Arc<Lane>>,
     closing: Closing,
+    /// The lock of the directory, and of one that took its place.
+    held: Mutex<Arc<File>>,
     me: Weak<Self>,
 }
 

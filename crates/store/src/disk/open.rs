@@ -13,7 +13,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::files::{allocated, create_directory};
@@ -37,7 +37,22 @@ pub(crate) fn take(root: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
-/// Reads names of all stored files, and how many bytes of the disk they take. What is not named like ours is left alone.
+/// Takes the directory again if it was removed and made anew under us; `None` if it was not.
+pub(crate) fn take_again(root: &Path, held: &File) -> Result<Option<File>, OpenError> {
+    let path = root.join("lock");
+    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    let ours = held.metadata().map(identity).map_err(doing("reading", &path))?;
+    if fs::metadata(&path).map(identity).is_ok_and(|there| there == ours) {
+        return Ok(None);
+    }
+    create_directory(root).map_err(doing("creating", root))?;
+    let lock = lock(root)?;
+    check_format(root)?;
+    Ok(Some(lock))
+}
+
+/// Reads names of all stored files, and how many bytes of the disk they take. What is not named like
+/// ours is left alone.
 pub(crate) fn scan(root: &Path) -> Result<Vec<(FileId, u64)>, OpenError> {
     let objects = root.join("objects");
     let mut found = Vec::new();

@@ -95,6 +95,7 @@ impl<M: Meta> Disk<M> {
             left: AtomicU64::new(0),
             finder,
             closing: Closing::default(),
+            held: Mutex::new(Arc::clone(&held)),
             segments,
             me: Weak::clone(me),
         });

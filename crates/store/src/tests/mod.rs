@@ -18,6 +18,7 @@ mod part_models;
 mod parts;
 mod passing;
 mod purges;
+mod rebuilt;
 mod recovery;
 mod room;
 mod segments;

@@ -153,6 +153,11 @@ impl Segments {
         Ok((about, handle))
     }
 
+    /// True if the file of a segment has its name.
+    pub(crate) fn has_name(&self, number: u32) -> bool {
+        self.path(number).exists()
+    }
+
     pub(crate) fn set_size(&self, number: u32, size: u64) {
         if let Some(segment) = lock(&self.known).all.get_mut(&number) {
             segment.size = size;

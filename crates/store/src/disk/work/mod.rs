@@ -13,14 +13,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(crate) use turn::Turn;
+
 use super::io::FileId;
 use super::marker::Marker;
 use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 use super::table::PARTS;
-pub(crate) use turn::Turn;
-
-use super::{Disk, FileBody, lock, snapshot};
+use super::{Disk, FileBody, lock, open, snapshot};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
@@ -111,6 +111,9 @@ impl<M: Meta> Disk<M> {
     pub(crate) fn work(&self) {
         let mut writer = self.writer();
         self.index().begin_work();
+        if self.io.files.take_rebuilt() {
+            self.take_again(&mut writer);
+        }
         loop {
             let batch = self.index().take_work(BATCH);
             if batch.is_empty() {
@@ -149,6 +152,28 @@ impl<M: Meta> Disk<M> {
             Item::Shrink => self.shrink(writer),
             Item::Record(_) | Item::Gone(_) => (),
         }
+    }
+
+    /// Somebody removed directories, perhaps all: what goes on has to be found by the next start, and
+    /// no other process may use the directory meanwhile.
+    fn take_again(&self, writer: &mut Writer<M>) {
+        let mut held = lock(&self.held);
+        match open::take_again(&self.root, &held) {
+            Ok(Some(lock)) => *held = Arc::new(lock),
+            Ok(None) => (),
+            Err(_) => {
+                self.io.counters.disk_left_alone.add(1);
+                return lock(&self.health).lose();
+            }
+        }
+        if writer.log.number().is_some_and(|number| !self.segments.has_name(number)) {
+            // What it has can be read as long as it is open.
+            self.write_out(writer);
+            writer.log.forget();
+        }
+        writer.marker.look_again();
+        self.put_marker(writer);
+        self.journal.rewrite();
     }
 
     /// The last work of a store: leaves a snapshot, unless something is not as it says.
