@@ -278,6 +278,41 @@ fn clients_that_ask_for_overlapping_ranges_at_once_share_one_file() {
 }
 
 #[test]
+fn a_part_joins_what_was_stored_while_the_origin_was_asked() {
+    let body = Arc::new(body(1, 3 * MIB));
+    let sent = Arc::clone(&body);
+    let (late, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |request, conn| {
+        let (first, last) = request.field("Range").unwrap()[6..].split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        if first > 0 {
+            // Not before the other part is stored.
+            let _ = wait.lock().unwrap().recv();
+        }
+        let (length, whole) = (last + 1 - first, sent.len());
+        conn.send(format!(
+            "HTTP/1.1 206 Partial Content\r\nETag: \"a\"\r\n{FIELDS}\
+             Content-Range: bytes {first}-{last}/{whole}\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        conn.send(&sent[first..=last]);
+    });
+    let site = Site::before(&origin);
+    let ranges = [0..1000, 2 * MIB..2 * MIB + 1000];
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| site.range(&ranges[1]));
+        assert!(eventually(|| origin.count() == 1));
+        expect(&site.range(&ranges[0]), &ranges[0], &body);
+        site.stored(&ranges[0]);
+        late.send(()).unwrap();
+        expect(&second.join().unwrap(), &ranges[1], &body);
+    });
+    site.stored(&ranges[1]);
+    site.stored(&ranges[0]);
+    assert_eq!((origin.count(), site.files().len()), (2, 1));
+}
+
+#[test]
 fn a_304_freshens_all_parts_at_once() {
     let (_, body, origin) = with("\"a\"", body(1, 3 * MIB));
     let site = Site::before(&origin);

@@ -45,7 +45,7 @@ fn may_begin(
 }
 
 /// Begins to store a part by itself, or together with the others of a large representation.
-fn begin_among(
+async fn begin_among(
     lead: &Lead,
     head: &ResponseHead,
     terms: Terms,
@@ -66,7 +66,10 @@ fn begin_among(
     let Some(meta) = meta.spread() else {
         return begin(lead, head, terms, part.span().length(), began);
     };
-    let (span, base) = (part.span(), parts::base(wanted, &meta));
+    // Others may have come while the origin was asked.
+    let stored = shared.store.look_up(&wanted.key).await;
+    let base = stored.as_ref().and_then(|variants| parts::base(variants, &meta));
+    let span = part.span();
     let range = span.first()..span.first() + span.length();
     let place = PartOf { range, complete: part.complete() };
     let fill = shared.store.begin_part(wanted.key.clone(), meta, &place, base);
@@ -103,7 +106,7 @@ impl Drop for UnderWay {
 }
 
 /// Begins to store a part, as [`begin`] does, unless another request is storing it.
-pub(super) fn begin_part(
+pub(super) async fn begin_part(
     lead: &Lead,
     head: &ResponseHead,
     terms: Terms,
@@ -112,7 +115,7 @@ pub(super) fn begin_part(
 ) -> Result<(Fill<StoredHead>, UnderWay), &'static str> {
     let under_way = lead.worker.shared.part_fills.begin(&lead.wanted.key, part);
     let under_way = under_way.ok_or(NotStored::PartUnderWay.code())?;
-    let fill = begin_among(lead, head, terms, part, began)?;
+    let fill = begin_among(lead, head, terms, part, began).await?;
     Ok((fill, under_way))
 }
 

@@ -198,6 +198,7 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
             begin(&lead, &head, terms, length, began).map(|fill| (fill, None))
         }
         Admit::Store(terms) => begin_part(&lead, &head, terms, *part, began)
+            .await
             .map(|(fill, under_way)| (fill, Some(under_way))),
         Admit::DoNotStore(why) => {
             if !why.is_about_request() {

@@ -24,7 +24,7 @@ pub(super) async fn keep_part(lead: Lead, leader: ToLeader, arrived: Arrived) {
         Err(why) => return pass_on(lead, leader, response, why),
     };
     let span = part.span();
-    let (fill, _under_way) = match begin_part(&lead, &head, terms.clone(), part, began) {
+    let (fill, _under_way) = match begin_part(&lead, &head, terms.clone(), part, began).await {
         Ok(begun) => begun,
         Err(code) => return lead.pass_on(leader, response, code, false),
     };

@@ -12,7 +12,7 @@ use policy::{
     Age, Asked, Fields, Method, OriginFailure, Part, RangeSet, Reason, Reply, Selection, Span,
     Verdict, strong,
 };
-use store::{Key, Meta};
+use store::{Key, Meta, Variants};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, AnswerHead, Forwarded, Report, Source};
@@ -348,11 +348,11 @@ fn hit(
 }
 
 /// The stored entry that has all parts of the representation that a new one is of.
-pub(crate) fn base<'w>(wanted: &'w Wanted, new: &StoredHead) -> Option<&'w Arc<Entry>> {
-    let Found::Parts(parts, _) = &wanted.found else { return None };
-    let is_same =
-        |entry: &&Arc<Entry>| entry.meta().is_spread() && entry.meta().variant() == new.variant();
-    parts.iter().find(is_same)
+pub(crate) fn base<'v>(
+    stored: &'v Variants<StoredHead>,
+    new: &StoredHead,
+) -> Option<&'v Arc<Entry>> {
+    stored.iter().find(|entry| entry.meta().variant() == new.variant())
 }
 
 /// The part that another request's fetch is bringing, if with what is stored it has all that this

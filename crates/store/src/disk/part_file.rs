@@ -27,10 +27,10 @@ pub(crate) struct PartFile {
     handle: Mutex<Option<Arc<Handle>>>,
     /// What it is in the store, once a part of it is.
     body: Mutex<Option<Arc<FileBody>>>,
-    /// Held by the fill that gives the file its name.
+    /// Held by the fill that gives the file its name and its place.
     pub(crate) naming: Arc<tokio::sync::Mutex<()>>,
-    /// It may have a name, but no place in the store: what is written into it is lost.
-    lost: AtomicBool,
+    /// It may have a name. One that has no place then never gets one: what is written into it is lost.
+    named: AtomicBool,
 }
 
 impl PartFile {
@@ -43,7 +43,7 @@ impl PartFile {
             handle: Mutex::default(),
             body: Mutex::new(body),
             naming: Arc::default(),
-            lost: AtomicBool::new(false),
+            named: AtomicBool::new(false),
         })
     }
 
@@ -58,17 +58,22 @@ impl PartFile {
     /// It has its place in the store, maybe under another name than before.
     pub(crate) fn placed(&self, body: &Arc<FileBody>) {
         *lock(&self.body) = Some(Arc::clone(body));
-        self.lost.store(false, Ordering::Release);
     }
 
-    /// It gets a name: unless a place follows, it is of no use any more.
-    pub(crate) fn set_lost(&self) {
-        self.lost.store(true, Ordering::Release);
+    /// It gets its name.
+    pub(crate) fn set_named(&self) {
+        self.named.store(true, Ordering::Release);
     }
 
-    /// True if nothing that is written into it can be found again.
+    /// True if nothing that is written into it can be found again. For who holds `naming`.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.body().map_or_else(|| self.named.load(Ordering::Acquire), |body| body.is_gone())
+    }
+
+    /// The same for all others: one that is getting its name and place may still do so.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire) || self.body().is_some_and(|body| body.is_gone())
+        let is_settled = || self.naming.try_lock().is_ok();
+        self.has_failed() && (self.body().is_some() || is_settled())
     }
 
     /// What of the body the store has.

@@ -92,7 +92,7 @@ impl<M: Meta> Store<M> {
     }
 
     /// Starts to store a part of a body, in one file with the others that have the same key and
-    /// variant: `base`, if some are stored. The metadata is [partial](Meta::is_partial); the newest is
+    /// variant: `base`, if a look-up has found some. The metadata is [partial](Meta::is_partial); the newest is
     /// that of all of them. The entry of the fill has the part alone; look-ups find one entry that has
     /// the bytes of all parts at their own offsets. When none is missing any more, that becomes what
     /// [`Meta::completed`] makes of it.
@@ -152,12 +152,14 @@ impl<M: Meta> Store<M> {
         if let Some(growing) = shard.growing(key).find(may_join) {
             return growing;
         }
-        let base = base.filter(|base| base.variant() == variant && !self.is_ended(key, base));
-        let stored = base.and_then(|base| match base.body().done()?.place() {
-            Place::File(file) if file.length == complete && !file.is_gone() => {
-                Some((Arc::clone(base), Arc::clone(file)))
-            }
-            _ => None,
+        // What the caller has found may have been all that there was, when it looked.
+        let stored = base.cloned().into_iter().chain(self.in_memory(key)).find_map(|base| {
+            let is_same = base.variant() == variant && !self.is_ended(key, &base);
+            let file = match base.body().done().filter(|_| is_same)?.place() {
+                Place::File(file) if file.length == complete && !file.is_gone() => Arc::clone(file),
+                _ => return None,
+            };
+            Some((base, file))
         });
         let (current, file) = stored.unzip();
         let file = PartFile::new(&disk.io, complete, file);

@@ -230,6 +230,43 @@ async fn two_fills_write_into_one_file_and_one_that_breaks_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn who_comes_while_the_file_gets_its_name_or_knows_nothing_of_it_joins_it() {
+    let mut setup = setup();
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    setup.files = Files::failing(move |op| {
+        if op == Op::Rename {
+            held.pass();
+        }
+        None
+    });
+    let store = setup.open();
+    let ranges = [0..1000, 2000..3000, 4000..5000];
+    let begin = |range: &Range<u64>| {
+        let part = PartOf { range: range.clone(), complete: LENGTH };
+        store.begin_part(name(), parts_label(""), &part, None).unwrap()
+    };
+    let mut first = begin(&ranges[0]);
+    write(&mut first, ranges[0].clone()).await;
+    gate.set(true);
+    let first = tokio::spawn(first.commit(b""));
+    gate.reached().await;
+    let mut second = begin(&ranges[1]);
+    write(&mut second, ranges[1].clone()).await;
+    let second = tokio::spawn(second.commit(b""));
+    gate.set(false);
+    assert_eq!(first.await.unwrap(), Committed::Stored);
+    assert_eq!(second.await.unwrap(), Committed::Stored);
+    // Nobody writes any more, and the third has not looked.
+    let mut third = begin(&ranges[2]);
+    write(&mut third, ranges[2].clone()).await;
+    assert_eq!(third.commit(b"").await, Committed::Stored);
+    assert!(present(&store).await.unwrap() == with(&ranges));
+    store.flush().await;
+    assert_eq!(setup.objects().len(), 1);
+}
+
+#[tokio::test]
 async fn two_fills_that_end_at_once_are_both_there() {
     let setup = setup();
     let store = setup.open();

@@ -138,13 +138,13 @@ impl<M: Meta> Spill<M> {
         let extents: Vec<_> = extents(start, end, &writer.sums.done).collect();
         writer.is_done = true;
         let naming = Arc::clone(&file.naming).lock_owned().await;
-        if file.is_lost() {
+        if file.has_failed() {
             return Err(NotStored::Removed);
         }
         if file.body().is_some() {
             return Ok(Written { extents, named: None, _naming: naming });
         }
-        file.set_lost();
+        file.set_named();
         let id = self.disk.next_id(key.id(), variant);
         let (key, meta, length) = (key.clone(), meta.to_owned(), file.length);
         let presence = Presence::none().with(&extents, length);
