@@ -58,6 +58,22 @@ pub(crate) fn extents(start: u64, end: u64, sums: &[u64]) -> impl Iterator<Item 
     })
 }
 
+/// Drops extents of which others before and behind have all bytes, so that parts which overlap again and
+/// again leave no more than parts that meet.
+fn drop_needless(all: &mut Vec<Extent>) {
+    let mut kept: Vec<Extent> = Vec::with_capacity(all.len());
+    for extent in all.drain(..) {
+        // The last one is of no use if this one reaches back to the one before it.
+        if let [.., before, _] = kept[..]
+            && extent.start <= before.end()
+        {
+            kept.pop();
+        }
+        kept.push(extent);
+    }
+    *all = kept;
+}
+
 /// Which of these is not what was written, if `bytes` were read from `start` on.
 pub(crate) fn first_wrong(bytes: &[u8], start: u64, extents: &[Extent]) -> Option<Extent> {
     let is_right = |extent: &Extent| {
@@ -86,6 +102,7 @@ impl Presence {
             end = end.max(extent.end());
             is_more
         });
+        drop_needless(&mut all);
         let all = Self::Some(all.into());
         all.as_blocks(length).unwrap_or(all)
     }
@@ -323,6 +340,17 @@ mod tests {
         assert!(!parts.is_whole(LENGTH));
         assert_eq!(parts.with(&part(&body, 0..BLOCK), LENGTH), whole);
         assert!(whole.verifies(&body) && !whole.verifies(&body[1..]));
+    }
+
+    #[test]
+    fn parts_that_overlap_again_and_again_need_few_checksums() {
+        let body = body();
+        let mut presence = Presence::none();
+        for start in 0..400 {
+            presence = presence.with(&part(&body, start..start + 40_000), LENGTH);
+        }
+        assert_eq!(presence.runs(LENGTH), vec![0..40_399]);
+        assert!(presence.len() <= 3, "{}", presence.len());
     }
 
     #[test]
