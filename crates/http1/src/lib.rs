@@ -32,10 +32,10 @@ mod tests;
 
 pub use body::{BodyDecoder, BodyEvent, Trailers};
 pub use error::{BadBody, BadHead, BadRequest, BadResponse};
-pub use request::{RequestHead, decode_request};
+pub use request::{RequestHead, decode_request, is_path};
 pub use response::{Answered, ResponseHead, decode_response};
 pub use span::{FieldSpan, Span};
-pub use target::TargetForm;
+pub use target::{TargetForm, is_authority};
 
 /// The protocol version of a message. A later minor version than 1 counts as HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

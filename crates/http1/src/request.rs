@@ -154,6 +154,12 @@ fn split(line: &[u8]) -> Result<Ends, BadRequest> {
     }
 }
 
+/// Whether `bytes` is a target in origin form, `/path?query`, with none of the bytes that no target
+/// may have.
+pub fn is_path(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'/') && target_end(bytes, 0) == bytes.len()
+}
+
 /// The index of the first byte at or after `start` that a target cannot have.
 #[inline]
 fn target_end(line: &[u8], start: usize) -> usize {

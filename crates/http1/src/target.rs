@@ -105,6 +105,11 @@ pub(crate) fn authority(bytes: &[u8]) -> Option<Authority> {
     }
 }
 
+/// Whether `bytes` is a valid `host[:port]`, as it stands in a target or in Host.
+pub fn is_authority(bytes: &[u8]) -> bool {
+    authority(bytes).is_some()
+}
+
 /// The length of `[IPv6 address]` at the start of `bytes`.
 fn bracketed(bytes: &[u8]) -> Option<usize> {
     let close = bytes.iter().position(|&byte| byte == b']')?;

@@ -9,6 +9,7 @@ use policy::Reason;
 use policy::reason::Refused;
 
 use crate::failure::{Denial, Failure};
+use crate::front::http2::Malformed;
 use crate::origin::tls;
 use crate::proxy_status::ProxyError;
 
@@ -316,6 +317,9 @@ pub(crate) enum Refusal {
     /// HTTP came where TLS was expected.
     #[error("this port speaks HTTP inside TLS alone; ask for https:// in place of http://")]
     PlainHttp,
+    /// A header list of HTTP/2 that is no request.
+    #[error("the request is malformed: {0}")]
+    Http2(#[from] Malformed),
     /// The target's scheme is not that of the connection.
     #[error("the target's scheme is not {scheme}, which is what this connection is for")]
     Misdirected {
@@ -344,6 +348,7 @@ impl Refusal {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
             Self::PlainHttp => Denial::PlainHttp.code(),
             Self::Nowhere => Denial::Nowhere.code(),
+            Self::Http2(bad) => bad.code(),
             Self::Misdirected { .. } => Denial::Misdirected.code(),
             Self::Connect => Denial::Connect.code(),
             Self::TraceContent => Denial::TraceContent.code(),
@@ -358,6 +363,7 @@ impl Refusal {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
             Self::PlainHttp => Denial::PlainHttp.status(),
             Self::Nowhere => Denial::Nowhere.status(),
+            Self::Http2(_) => 400,
             Self::Misdirected { .. } => Denial::Misdirected.status(),
             Self::Connect => Denial::Connect.status(),
             Self::TraceContent => Denial::TraceContent.status(),
@@ -371,6 +377,7 @@ impl Refusal {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
             Self::PlainHttp => Denial::PlainHttp.error_type(),
             Self::Nowhere => Denial::Nowhere.error_type(),
+            Self::Http2(_) => "http_request_error",
             Self::Misdirected { .. } => Denial::Misdirected.error_type(),
             Self::Connect => Denial::Connect.error_type(),
             Self::TraceContent => Denial::TraceContent.error_type(),

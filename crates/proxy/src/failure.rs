@@ -1,6 +1,8 @@
 //! Every way in which a request fails, with its stable code, the status that the client gets, and
 //! the error type of `Proxy-Status` (RFC 9209 §2.3): one table.
 
+pub use crate::front::http2::Malformed;
+
 /// Declares an enum of failures and all that is said of them.
 macro_rules! failures {
     ($(#[$about:meta])* $name:ident {

@@ -3,10 +3,30 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http1::{FieldSpan, Version};
+use http1::FieldSpan;
 use policy::{Fields, Method};
 
 use crate::untrusted;
+
+/// The protocol version by which a message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1 or a later minor version.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl From<http1::Version> for Version {
+    fn from(version: http1::Version) -> Self {
+        match version {
+            http1::Version::Http10 => Self::Http10,
+            http1::Version::Http11 => Self::Http11,
+        }
+    }
+}
 
 /// The scheme of a request's target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +114,7 @@ impl RequestHead {
     ) {
         self.scheme = scheme;
         self.method = Method::parse(head.method.of(buf));
-        self.version = head.version;
+        self.version = head.version.into();
         self.authority.clear();
         self.authority.extend_from_slice(head.authority.of(buf));
         self.target.clear();
@@ -139,7 +159,7 @@ impl ResponseHead {
         let mut fields = Fields::new();
         load(&mut fields, buf.get(..head.len).unwrap_or(buf), spans);
         let reason = head.reason.of(buf).to_vec();
-        Self { version: head.version, status: head.status, reason, fields }
+        Self { version: head.version.into(), status: head.status, reason, fields }
     }
 
     /// A head of the proxy's own, with the registered reason phrase.
@@ -165,6 +185,7 @@ pub(crate) const fn via(received: Version) -> &'static [u8] {
     match received {
         Version::Http10 => b"1.0 caching-proxy",
         Version::Http11 => b"1.1 caching-proxy",
+        Version::Http2 => b"2.0 caching-proxy",
     }
 }
 
@@ -174,7 +195,7 @@ mod tests {
 
     #[test]
     fn via_names_us() {
-        for version in [Version::Http10, Version::Http11] {
+        for version in [Version::Http10, Version::Http11, Version::Http2] {
             let member = std::str::from_utf8(via(version)).unwrap();
             assert_eq!(member.split_once(' ').unwrap().1, PSEUDONYM);
         }

@@ -65,6 +65,8 @@ pub struct Limits {
     pub http1: http1::Limits,
     /// How long a client's TLS handshake may take.
     pub handshake_timeout: Duration,
+    /// The bounds on what a connection may do by HTTP/2.
+    pub http2: Http2Limits,
     /// From the first byte of a request head to its last.
     pub head_timeout: Duration,
     /// How long a client connection may wait for its next request.
@@ -108,11 +110,68 @@ pub struct Limits {
     pub requests_per_connection: u64,
 }
 
+/// The bounds on one HTTP/2 connection of a client. Whoever goes beyond one that protects the proxy
+/// is told `ENHANCE_YOUR_CALM`.
+#[derive(Clone, Debug)]
+pub struct Http2Limits {
+    /// Requests at once.
+    pub streams: u32,
+    /// Bytes of a header list, each field counted as its name, its value and 32 bytes more.
+    pub header_list: u32,
+    /// Fields of a request; those of its name and value are bounded as in HTTP/1.1.
+    pub fields: usize,
+    /// Lines into which a client may split its cookie beside them.
+    pub cookie_crumbs: usize,
+    /// CONTINUATION frames of one header block.
+    pub continuations: u32,
+    /// Streams reset by either side in [`Http2Limits::resets_per`].
+    pub resets: usize,
+    /// The time in which they are counted.
+    pub resets_per: Duration,
+    /// Streams that the client reset before they were looked at.
+    pub pending_resets: usize,
+    /// Frames that carry no request and no content, in [`Http2Limits::control_frames_per`]: PING,
+    /// SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown ones, and those that open a window for little content.
+    pub control_frames: usize,
+    /// The time in which they are counted.
+    pub control_frames_per: Duration,
+    /// Bytes of content that a client may send before they are taken, for one stream...
+    pub stream_window: u32,
+    /// ...and for all of them.
+    pub connection_window: u32,
+    /// How long the window of a stream may be closed to a response that has more...
+    pub stream_stall: Duration,
+    /// ...and that of the connection, or the socket, to all of them.
+    pub connection_stall: Duration,
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            header_list: 32 << 10,
+            fields: 128,
+            cookie_crumbs: 256,
+            continuations: 5,
+            resets: 100,
+            resets_per: Duration::from_secs(30),
+            pending_resets: 20,
+            control_frames: 1000,
+            control_frames_per: Duration::from_secs(10),
+            stream_window: 64 << 10,
+            connection_window: 1 << 20,
+            stream_stall: Duration::from_secs(30),
+            connection_stall: Duration::from_mins(1),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             http1: http1::Limits::default(),
             handshake_timeout: Duration::from_secs(10),
+            http2: Http2Limits::default(),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 mod binary;
 mod client;
+pub mod frames;
 mod origin;
 mod wire;
 

@@ -81,7 +81,8 @@ pub(crate) async fn deliver<W: Outgoing>(
 ) -> Result<bool, Undelivered> {
     let framing = framing(&answer, terms.version);
     let keep = terms.persistent && !terms.closing && framing != Framing::UntilClose;
-    write_head(&mut outbound.head, &answer, told, framing);
+    write_head(&mut outbound.head, &answer, told);
+    write_framing(&mut outbound.head, &answer, framing);
     write_connection(&mut outbound.head, terms, keep);
     encode::end_of_head(&mut outbound.head);
     let source = match answer.content {
@@ -149,7 +150,8 @@ fn framing(answer: &Answer, version: Version) -> Framing {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>, framing: Framing) {
+/// Status line and fields, without what frames the content.
+pub(super) fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>) {
     match &answer.head {
         AnswerHead::Stored(entry) => out.extend_from_slice(entry.meta().http1_block()),
         AnswerHead::Own(head) => {
@@ -176,7 +178,6 @@ fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>, framing: Fram
         error.write(out, told.next_hop);
     }
     encode::field(out, b"X-Request-Id", told.id.as_bytes());
-    write_framing(out, answer, framing);
 }
 
 fn write_framing(out: &mut Vec<u8>, answer: &Answer, framing: Framing) {
@@ -200,7 +201,7 @@ fn write_connection(out: &mut Vec<u8>, terms: Terms, keep: bool) {
 }
 
 /// What comes next of a content.
-enum Next {
+pub(super) enum Next {
     Part(Part),
     Trailers(Fields),
 }
@@ -215,7 +216,7 @@ impl From<Piece> for Next {
 }
 
 /// Content that arrives piece by piece.
-enum Source {
+pub(super) enum Source {
     Stored { reader: Box<Reader<StoredHead>>, ended: bool },
     Assembled(Box<Assembly>),
     Origin(Box<ResponseContent>),
@@ -231,7 +232,7 @@ pub(crate) enum Broken {
 }
 
 impl Source {
-    async fn next(&mut self) -> Result<Option<Next>, Broken> {
+    pub(super) async fn next(&mut self) -> Result<Option<Next>, Broken> {
         match self {
             Self::Origin(content) => {
                 Ok(content.next().await.map_err(Broken::Origin)?.map(Next::from))

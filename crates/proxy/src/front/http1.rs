@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http1::{FieldSpan, Framing, Progress, TargetForm, Version};
 use policy::Method;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::Peer;
 use super::content::{Consumed, Intake};
 use super::deliver::{self, Terms, Undelivered};
+use super::http2;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use crate::clock::{self, ticks};
@@ -49,6 +50,17 @@ enum Turn {
     Cut,
     /// The end, and the client must see that something is missing.
     Reset,
+    /// HTTP/2 is spoken here.
+    Http2,
+}
+
+/// What a client sent.
+enum Receipt {
+    Head(Received),
+    /// The preface of HTTP/2, and maybe more.
+    Http2,
+    /// Nothing more: the orderly end.
+    End,
 }
 
 /// A head, and what the codec said of it.
@@ -75,12 +87,13 @@ struct Client<'a, R, W> {
     served: u64,
 }
 
-/// Serves a connection until it ends. Whoever calls this closes it.
+/// Serves a connection until it ends; or until it turns out to speak HTTP/2, and says what has been
+/// read of that. Whoever calls this closes it.
 pub(crate) async fn serve<R: Incoming, W: Outgoing>(
     worker: &Arc<Worker>,
     (reader, writer): (R, W),
     peer: Peer,
-) {
+) -> Option<Bytes> {
     // Registered once: the task's waker stays the same, so a notification wakes whatever waits.
     let mut draining = pin!(worker.wake_idle.notified());
     poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
@@ -91,7 +104,11 @@ pub(crate) async fn serve<R: Incoming, W: Outgoing>(
             last => break last,
         }
     };
+    if last == Turn::Http2 {
+        return Some(client.inbound.buf.split().freeze());
+    }
     client.end(last).await;
+    None
 }
 
 /// Answers whoever has connected with a refusal, and ends.
@@ -126,15 +143,16 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             Turn::Close => self.outbound.finish().await,
             Turn::Linger => self.linger().await,
             Turn::Reset => self.outbound.reset_on_close(),
-            Turn::Again | Turn::Cut => {}
+            Turn::Again | Turn::Cut | Turn::Http2 => {}
         }
     }
 
     /// One request and its response.
     async fn turn(&mut self) -> Turn {
         let received = match self.receive().await {
-            Ok(Some(received)) => received,
-            Ok(None) => return Turn::Close,
+            Ok(Receipt::Head(received)) => received,
+            Ok(Receipt::Http2) => return Turn::Http2,
+            Ok(Receipt::End) => return Turn::Close,
             Err(refusal) => return self.refuse(&refusal).await,
         };
         self.served += 1;
@@ -165,26 +183,29 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         }
     }
 
-    /// Step 1: a request head off the wire. `None` is the orderly end.
-    async fn receive(&mut self) -> Result<Option<Received>, Refusal> {
+    /// Step 1: a request head off the wire.
+    async fn receive(&mut self) -> Result<Receipt, Refusal> {
         let limits = &self.worker.shared.limits;
         let mut began = None;
         loop {
-            match http1::decode_request(&self.inbound.buf, &limits.http1, &mut self.spans)? {
-                Progress::Complete(head) => {
-                    check_scheme(&head, &self.inbound.buf, self.peer.scheme)?;
-                    let id = self.adopt(&head);
-                    self.inbound.buf.advance(head.len);
-                    return Ok(Some(Received {
-                        version: head.version,
-                        persistent: head.persistent,
-                        expects_continue: head.expects_continue,
-                        framing: head.framing,
-                        id,
-                        began: self.stopwatch(),
-                    }));
+            //= https://www.rfc-editor.org/rfc/rfc9113#section-3.3
+            //# Servers can identify these connections by the presence of the connection preface. This
+            //# only affects the establishment of HTTP/2 connections over cleartext TCP; HTTP/2
+            //# connections over TLS MUST use protocol negotiation in TLS [TLS-ALPN].
+            // A listener that sends everyone elsewhere does so in the words of HTTP/1.1.
+            let is_plain = self.peer.scheme == Scheme::Http && self.peer.sent_to.is_none();
+            let is_first = self.served == 0 && is_plain;
+            match preface(&self.inbound.buf) {
+                Some(Progress::Complete(())) if is_first => return Ok(Receipt::Http2),
+                Some(Progress::Partial) if is_first => {}
+                _ => {
+                    let buf = &self.inbound.buf;
+                    let decoded = http1::decode_request(buf, &limits.http1, &mut self.spans)?;
+                    if let Progress::Complete(head) = decoded {
+                        check_scheme(&head, &self.inbound.buf, self.peer.scheme)?;
+                        return Ok(Receipt::Head(self.received(&head)));
+                    }
                 }
-                Progress::Partial => {}
             }
             let idle = self.inbound.buf.is_empty();
             let limit = if idle {
@@ -198,10 +219,23 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             let interrupted = || idle && self.worker.is_draining();
             match self.inbound.fill(limit, interrupted).await {
                 Ok(Ok(count)) if count > 0 => {}
-                Ok(_) => return Ok(None),
-                Err(_) if idle => return Ok(None),
+                Ok(_) => return Ok(Receipt::End),
+                Err(_) if idle => return Ok(Receipt::End),
                 Err(_) => return Err(Refusal::HeadTimeout { limit: limits.head_timeout }),
             }
+        }
+    }
+
+    fn received(&mut self, head: &http1::RequestHead) -> Received {
+        let id = self.adopt(head);
+        self.inbound.buf.advance(head.len);
+        Received {
+            version: head.version,
+            persistent: head.persistent,
+            expects_continue: head.expects_continue,
+            framing: head.framing,
+            id,
+            began: self.stopwatch(),
         }
     }
 
@@ -359,6 +393,14 @@ fn check_scheme(head: &http1::RequestHead, buf: &[u8], scheme: Scheme) -> Result
         return Ok(());
     }
     Err(Refusal::Misdirected { scheme: scheme.as_str() })
+}
+
+/// Whether a connection begins with the preface of HTTP/2, as far as it has come.
+fn preface(buf: &[u8]) -> Option<Progress<()>> {
+    match buf.get(..http2::PREFACE.len()) {
+        Some(begin) => (begin == http2::PREFACE).then_some(Progress::Complete(())),
+        None => (!buf.is_empty() && http2::PREFACE.starts_with(buf)).then_some(Progress::Partial),
+    }
 }
 
 /// Waits for the answer, and passes on the informational responses that come before it.

@@ -4,6 +4,7 @@
 mod content;
 pub(crate) mod deliver;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod listener;
 mod socket;
 pub(crate) mod tls;
@@ -66,7 +67,10 @@ pub(crate) fn admit(
     match front {
         Front::Plain | Front::Redirect(_) => drop(tokio::spawn(async move {
             let peer = Peer { sent_to, ..Peer::new(client.ip(), Scheme::Http) };
-            http1::serve(&worker, stream.split(), peer).await;
+            if let Some(ahead) = http1::serve(&worker, stream.split(), peer.clone()).await {
+                // Boxed, so that connections that never speak it stay small.
+                Box::pin(http2::serve(&worker, stream, peer, ahead)).await;
+            }
             drop(alive);
         })),
         Front::Tls(certificates) => {

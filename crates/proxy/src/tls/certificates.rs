@@ -161,7 +161,7 @@ fn config(
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier(&settings.clients, authorities)?)
         .with_cert_resolver(names);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Tickets are the client's to keep; without them nothing is kept at all.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     match tickets {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use policy::Reason;
 use policy::reason::{Hit, NotStored, Pass, Refetch, Refused};
-use proxy::failure::{Denial, Failure};
+use proxy::failure::{Denial, Failure, Malformed};
 
 /// The reasons that appear in one place.
 pub(crate) struct Group {
@@ -156,7 +156,13 @@ fn own_rows() -> Vec<Row> {
         section: Some(bad.section()),
         with: format!("{}", bad.status()),
     });
-    refused.chain(denied).chain(malformed).collect()
+    let by_http2 = Malformed::ALL.iter().map(|why| Row {
+        code: why.code(),
+        meaning: format!("The request is malformed: {}.", why.meaning()),
+        section: Some(why.section()),
+        with: "400, in the log alone: the stream is reset".to_owned(),
+    });
+    refused.chain(denied).chain(malformed).chain(by_http2).collect()
 }
 
 fn failure(code: &'static str, meaning: &str, status: u16, error: &str) -> Row {

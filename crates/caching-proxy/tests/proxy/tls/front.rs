@@ -8,6 +8,7 @@ use rustls::HandshakeKind::{Full, Resumed};
 use rustls::client::Resumption;
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
+use testkit::frames::{Frame, Frames, kind};
 use testkit::{Client, Origin};
 
 use super::{Authority, Secured, TlsProxy, launch};
@@ -74,6 +75,39 @@ fn http_1_1_is_offered_and_nothing_else_taken_for_it() {
     let error = offering(&["h9"]).err().expect("nothing in common").to_string();
     assert!(error.contains("NoApplicationProtocol"), "{error}");
     assert!(proxy.binary.says("handshake-no-protocol"));
+}
+
+#[test]
+fn http_2_is_spoken_where_it_is_negotiated_and_only_there() {
+    let (origin, authority) = (page(), Authority::new());
+    let proxy = TlsProxy::before(&origin.url(), &[&authority.issue("a", &["a.example"])]);
+    let offering = |protocols: &[&str]| {
+        let mut config = authority.trusted_by(rustls::ALL_VERSIONS);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Secured::connect(proxy.port(), "a.example", &Arc::new(config)).unwrap()
+    };
+    let client = offering(&["http/1.1", "h2"]);
+    assert_eq!(client.session().alpn_protocol(), Some(&b"h2"[..]));
+    let mut frames = Frames::over(client.0);
+    frames.greet(&[]);
+    let get = |scheme| {
+        [(":method", "GET"), (":scheme", scheme), (":authority", "a.example"), (":path", "/")]
+    };
+    for stream in [1, 3] {
+        frames.send(&Frame::headers(stream, true, &get("https")));
+        let head = frames.next_of(kind::HEADERS).unwrap();
+        // 200 in the static table.
+        assert_eq!((head.stream, head.payload[0]), (stream, 0x88));
+        assert_eq!(frames.next_of(kind::DATA).unwrap().payload, b"hello");
+    }
+    assert_eq!(origin.count(), 1);
+    assert_eq!(origin.requests()[0].field("X-Forwarded-Proto"), Some("https"));
+    // Of the other scheme nothing is served inside TLS: 421, a literal.
+    frames.send(&Frame::headers(5, true, &get("http")));
+    assert_ne!(frames.next_of(kind::HEADERS).unwrap().payload[0], 0x88);
+    // Without a word of it in the handshake, the preface is no request.
+    let answer = offering(&["http/1.1"]).request("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(answer.status(), 505);
 }
 
 #[test]

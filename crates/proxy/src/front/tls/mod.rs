@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server};
 
 use self::stream::TlsStream;
-use super::{Peer, http1};
+use super::{Peer, http1, http2};
 use crate::error::Refusal;
 use crate::events::add;
 use crate::head::Scheme;
@@ -25,9 +26,14 @@ pub use self::failure::HandshakeFailure;
 /// The first byte of a TLS connection: a record with a handshake.
 const HANDSHAKE: u8 = 22;
 
+/// The name of HTTP/2 for those who negotiate (RFC 9113 §3.1).
+const HTTP2: &[u8] = b"h2";
+
 /// What a connection turns out to be.
 enum Opened {
     Secure(Box<TlsStream>),
+    /// The same, for HTTP/2.
+    Http2(Box<server::TlsStream<TcpStream>>),
     /// HTTP without TLS.
     Plain(TcpStream),
     /// Nothing that goes on.
@@ -48,8 +54,14 @@ pub(crate) async fn serve(
         Ok(Opened::Secure(mut stream)) => {
             let certificate = stream.client_certificate().map(|shown| client_cert::field(&shown));
             let peer = Peer { certificate, ..Peer::new(client.ip(), Scheme::Https) };
-            // The place where the negotiated protocol decides; so far there is one.
-            http1::serve(worker, stream.split(), peer).await;
+            let _ = http1::serve(worker, stream.split(), peer).await;
+        }
+        Ok(Opened::Http2(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.map(|shown| client_cert::field(shown));
+            let peer = Peer { certificate, ..Peer::new(client.ip(), Scheme::Https) };
+            // Boxed, so that connections by HTTP/1.1 stay small.
+            Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }
         Ok(Opened::Plain(mut stream)) => {
             let peer = Peer::new(client.ip(), Scheme::Http);
@@ -95,6 +107,9 @@ async fn open(
     match TlsAcceptor::from(certificates.config()).accept(stream).await {
         Ok(stream) => {
             add(&worker.counters.handshakes, 1);
+            if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+                return Opened::Http2(Box::new(stream));
+            }
             let (tcp, session) = stream.into_inner();
             Opened::Secure(Box::new(TlsStream::new(tcp, session)))
         }

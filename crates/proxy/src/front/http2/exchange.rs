@@ -1,0 +1,99 @@
+//! A request that waits for disk or origin, on a stream of its own.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+
+use h2::RecvStream;
+use tokio::sync::mpsc;
+
+use super::deliver::Stream;
+use super::fields;
+use super::intake::Intake;
+use super::receive::Announced;
+use crate::error::Refusal;
+use crate::origin::content::RequestContent;
+use crate::origin::exchange::Informational;
+use crate::request::{self, Answer, Next};
+
+/// The client has reset its stream.
+struct Gone;
+
+/// Takes a request without content through the steps that wait.
+pub(super) async fn wait(mut stream: Stream, next: Next) {
+    let most = stream.worker.shared.limits.informational;
+    let (interim, hints) = mpsc::channel(most);
+    // In a block of its own: what waits for the answer is gone before it is delivered.
+    let answer = {
+        let (worker, request) = (stream.worker.clone(), stream.request.clone());
+        let finish = pin!(request::finish(&worker, &request, next, None, interim));
+        answer(&mut stream, finish, hints).await
+    };
+    deliver(stream, answer).await;
+}
+
+/// The same with content, which is handed on while the response may already be on its way.
+pub(super) async fn exchange(
+    mut stream: Stream,
+    next: Next,
+    body: RecvStream,
+    announced: Announced,
+) {
+    let limits = stream.worker.shared.limits.clone();
+    let (sender, content) = RequestContent::channel(announced.length);
+    let (interim, hints) = mpsc::channel(limits.informational);
+    let to_continue = announced.expects_continue.then(|| interim.clone());
+    let mut intake = pin!(Intake::new(body, announced.length, &limits).run(sender, to_continue));
+    let mut respond = pin!(async move {
+        let answer = {
+            let (worker, request) = (stream.worker.clone(), stream.request.clone());
+            let finish = pin!(request::finish(&worker, &request, next, Some(content), interim));
+            answer(&mut stream, finish, hints).await
+        };
+        deliver(stream, answer).await;
+    });
+    tokio::select! {
+        biased;
+        () = &mut intake => respond.await,
+        // RFC 9113 §8.1: what is still to come is not needed; the codec says so to the client.
+        () = &mut respond => {}
+    }
+}
+
+async fn deliver(stream: Stream, answer: Result<Answer, Gone>) {
+    match answer {
+        Ok(answer) => {
+            if let Some(delivery) = stream.deliver(answer, &mut Vec::with_capacity(1024)) {
+                delivery.run().await;
+            }
+        }
+        // As in HTTP/1.1, there is nothing to tell of a request that its client took back.
+        Err(Gone) => stream.turns.forget(stream.number),
+    }
+}
+
+/// Waits for the answer, and passes on the informational responses that come before it.
+async fn answer(
+    stream: &mut Stream,
+    mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
+    mut hints: mpsc::Receiver<Informational>,
+) -> Result<Answer, Gone> {
+    let outcome = loop {
+        let respond = &mut stream.respond;
+        tokio::select! {
+            biased;
+            Some(hint) = hints.recv() => inform(stream, &hint),
+            outcome = &mut finish => break outcome,
+            _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Gone),
+        }
+    };
+    while let Ok(hint) = hints.try_recv() {
+        inform(stream, &hint);
+    }
+    let method = &stream.request.head.method;
+    Ok(outcome.unwrap_or_else(|refusal| request::refusal(&stream.worker, method, &refusal)))
+}
+
+/// They are hints: a stream that takes none will tell so when the response comes.
+fn inform(stream: &mut Stream, hint: &Informational) {
+    let _ = stream.respond.send_informational(fields::informational(hint.status, &hint.fields));
+}

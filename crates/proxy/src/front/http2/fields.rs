@@ -1,0 +1,132 @@
+//! Fields between the proxy's own lists and those of the codec.
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use policy::Fields;
+
+use crate::front::deliver::{Told, write_head};
+use crate::request::Answer;
+
+/// Names that stand in each response and that the codec's library does not know.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The head of a response, and its length in bytes before it is compressed. `text` is scratch space.
+pub(super) fn response(
+    answer: &Answer,
+    told: &Told<'_>,
+    text: &mut Vec<u8>,
+) -> (Response<()>, usize) {
+    text.clear();
+    write_head(text, answer, told);
+    let mut response = Response::new(());
+    *response.status_mut() = status(answer.status());
+    *response.headers_mut() = lines(text);
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
+    if let Some(length) = answer.length.filter(|_| answer.status() != 204) {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    (response, text.len())
+}
+
+/// The head of an informational response.
+pub(super) fn informational(code: u16, fields: &Fields) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status(code);
+    *response.headers_mut() = map(fields);
+    response
+}
+
+/// A list of fields as the codec wants it.
+pub(super) fn map(fields: &Fields) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields.iter() {
+        append(&mut map, name, HeaderValue::from_bytes(value).ok());
+    }
+    map
+}
+
+/// A list of fields as the steps want it.
+pub(super) fn list(map: &HeaderMap) -> Fields {
+    let mut fields = Fields::new();
+    map.iter().for_each(|(name, value)| fields.push(name.as_str().as_bytes(), value.as_bytes()));
+    fields
+}
+
+/// No status that gets here is unknown to the codec.
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The field lines of a head as it is written for HTTP/1.1. All values share one allocation.
+fn lines(text: &[u8]) -> HeaderMap {
+    let block = Bytes::copy_from_slice(text);
+    // Most heads have less, and none of them many more.
+    let mut map = HeaderMap::with_capacity(24);
+    let mut at = line_end(text, 0) + 2;
+    while at < text.len() {
+        let end = line_end(text, at);
+        let line = text.get(at..end).unwrap_or_default();
+        if let Some(colon) = line.iter().position(|&byte| byte == b':') {
+            let (name, value) = line.split_at(colon);
+            let value = value.get(1..).unwrap_or_default();
+            let start = end - value.trim_ascii_start().len();
+            let value = HeaderValue::from_maybe_shared(block.slice(start..end)).ok();
+            append(&mut map, name, value);
+        }
+        at = end + 2;
+    }
+    map
+}
+
+/// No byte of a line is a control byte.
+fn line_end(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    from + rest.iter().position(|&byte| byte == b'\r').unwrap_or(rest.len())
+}
+
+/// A line that a message of HTTP/1.1 can have and one of HTTP/2 cannot is left out.
+fn append(map: &mut HeaderMap, name: &[u8], value: Option<HeaderValue>) {
+    let Some(mut value) = value else { return };
+    match name {
+        b"X-Cache" => drop(map.append(X_CACHE, value)),
+        b"X-Request-Id" => {
+            // It never comes again: remembering it would only push out what does.
+            value.set_sensitive(true);
+            map.append(X_REQUEST_ID, value);
+        }
+        name => {
+            if let Ok(name) = HeaderName::from_bytes(name) {
+                map.append(name, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_head_become_fields_in_lower_case() {
+        let head =
+            b"HTTP/1.1 200 OK\r\nX-Case: Kept\r\nVia: a\r\nVIA: b\r\nEmpty: \r\nX-Cache: HIT\r\n";
+        let map = lines(head);
+        let found: Vec<_> =
+            map.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let expected =
+            [("x-case", "Kept"), ("via", "a"), ("via", "b"), ("empty", ""), ("x-cache", "HIT")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_head_without_fields_or_end_is_empty() {
+        for head in
+            ["", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n"]
+        {
+            assert!(lines(head.as_bytes()).is_empty(), "{head:?}");
+        }
+    }
+}

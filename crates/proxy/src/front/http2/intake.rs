@@ -1,0 +1,116 @@
+//! Reads a request's content from an HTTP/2 stream and hands it on.
+
+use h2::RecvStream;
+use http::HeaderMap;
+use http1::{BadBody, BadHead};
+use policy::Fields;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::fields;
+use crate::error::ContentError;
+use crate::origin::content::{ContentSender, Piece, Unwanted};
+use crate::origin::exchange::Informational;
+use crate::settings::Limits;
+use crate::untrusted;
+
+/// Reads the content of one request.
+pub(super) struct Intake<'l> {
+    body: RecvStream,
+    /// Bytes that were announced and have not come yet.
+    left: Option<u64>,
+    /// Bytes that wait to be taken; the client may send as many once they are.
+    waiting: usize,
+    limits: &'l Limits,
+}
+
+impl<'l> Intake<'l> {
+    pub(super) fn new(body: RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
+        Self { body, left: length, waiting: 0, limits }
+    }
+
+    /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
+    /// for one. Content that nobody wants is left where it is.
+    pub(super) async fn run(
+        mut self,
+        mut sender: ContentSender,
+        interim: Option<mpsc::Sender<Informational>>,
+    ) {
+        if sender.wanted().await.is_err() {
+            return;
+        }
+        if let Some(interim) = interim {
+            let _ = interim.try_send(Informational { status: 100, fields: Fields::new() });
+        }
+        if let Err(error) = self.hand_on(&sender).await {
+            let _ = sender.fail(error).await;
+        }
+    }
+
+    async fn hand_on(&mut self, sender: &ContentSender) -> Result<(), ContentError> {
+        while let Some(data) = self.data().await? {
+            let length = data.len();
+            if data.is_empty() {
+                continue;
+            }
+            if let Err(Unwanted) = sender.send(Piece::Data(data)).await {
+                return Ok(());
+            }
+            // One piece waits in the channel: that there is room for this one says that the one before
+            // has been taken.
+            let taken = std::mem::replace(&mut self.waiting, length);
+            let _ = self.body.flow_control().release_capacity(taken);
+        }
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+        //# A request or response is also malformed if the value of a content-length header field does
+        //# not equal the sum of the DATA frame payload lengths that form the content
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(ContentError::Cut);
+        }
+        if let Some(trailers) = self.trailers().await?
+            && sender.send(Piece::Trailers(trailers)).await.is_err()
+        {
+            return Ok(());
+        }
+        // Nobody who has lost interest need be told that this is the end.
+        let _ = sender.end().await;
+        Ok(())
+    }
+
+    /// The next piece; `None` before the trailers or the end.
+    async fn data(&mut self) -> Result<Option<bytes::Bytes>, ContentError> {
+        let limit = self.limits.body_timeout;
+        let data = timeout(limit, self.body.data()).await;
+        let data = data.map_err(|_| ContentError::Stalled { limit })?;
+        let Some(data) = data.transpose().map_err(|_| ContentError::Cut)? else { return Ok(None) };
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(data.len() as u64).ok_or(ContentError::Cut)?;
+        }
+        Ok(Some(data))
+    }
+
+    async fn trailers(&mut self) -> Result<Option<Fields>, ContentError> {
+        let limit = self.limits.body_timeout;
+        let trailers = timeout(limit, self.body.trailers()).await;
+        let trailers = trailers.map_err(|_| ContentError::Stalled { limit })?;
+        let Some(trailers) = trailers.map_err(|_| ContentError::Cut)? else { return Ok(None) };
+        self.check(&trailers)?;
+        let mut trailers = fields::list(&trailers);
+        policy::strip::strip_hop_by_hop(&mut trailers);
+        // An origin that merges trailers into the head would be told by the back door.
+        trailers.retain(|name, _| !untrusted::is_untrusted(name));
+        Ok(Some(trailers))
+    }
+
+    /// The bounds of HTTP/1.1 hold here too.
+    fn check(&self, trailers: &HeaderMap) -> Result<(), ContentError> {
+        let limits = &self.limits.http1;
+        let lines = trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let bad = match lines.sum::<usize>() {
+            _ if trailers.len() > limits.fields => BadHead::TooManyFields,
+            bytes if bytes > limits.trailers => BadHead::TooLarge,
+            _ => return Ok(()),
+        };
+        Err(ContentError::Malformed(BadBody::Trailers(bad)))
+    }
+}

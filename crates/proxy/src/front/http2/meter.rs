@@ -1,0 +1,327 @@
+//! Counts what a connection does, by the heads of the frames that cross it in both directions.
+//!
+//! The codec bounds what is held at a moment. What it does not bound is how often: a client that opens
+//! and resets streams, pings, or changes settings all day makes work without holding anything. A frame
+//! is work whoever sent it, so resets that the codec sends for a client's faults count like its own.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::priority::Priority;
+use super::turns::Turns;
+use crate::settings::Http2Limits;
+
+/// What a client sends before its first frame.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of the head of a frame.
+const HEAD: usize = 9;
+/// Bytes of a frame's payload that are looked at: a stream, and a priority.
+const LOOKED_AT: usize = 64;
+
+/// Bytes of content for which a client may open its windows once without being counted. Clients open
+/// them after some kilobytes, for the stream and for the connection.
+const WINDOW_UPDATE_WORTH: u64 = 256;
+/// The most content for which they may do so later.
+const WORTH_KEPT: u64 = 1 << 20;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const PRIORITY_UPDATE: u8 = 16;
+
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// What a client does that ends its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abuse {
+    /// More resets than [`Http2Limits::resets`].
+    Resets,
+    /// More control frames than [`Http2Limits::control_frames`].
+    ControlFrames,
+    /// More frames for one header block than [`Http2Limits::continuations`].
+    Continuations,
+    /// A header block that does not come to its end in time.
+    SlowHead,
+    /// Responses that do not get on within [`Http2Limits::connection_stall`].
+    Stalled,
+    /// No SETTINGS frame at the beginning, or a frame that RFC 9218 forbids.
+    Protocol,
+}
+
+impl Abuse {
+    /// As the client is told.
+    pub(super) fn reason(self) -> h2::Reason {
+        match self {
+            Self::Protocol => h2::Reason::PROTOCOL_ERROR,
+            _ => h2::Reason::ENHANCE_YOUR_CALM,
+        }
+    }
+
+    /// As the operator is told.
+    pub(super) const fn message(self) -> &'static str {
+        match self {
+            Self::Resets => "a client reset too many streams, or had them reset, by HTTP/2",
+            Self::ControlFrames => "a client sent too many control frames by HTTP/2",
+            Self::Continuations => "a client cut a header block into too many frames",
+            Self::SlowHead => "a client did not finish a header block in time",
+            Self::Stalled => "a client took none of its responses for too long by HTTP/2",
+            Self::Protocol => "a client does not speak HTTP/2 as it should",
+        }
+    }
+}
+
+/// The frames of one connection.
+pub(super) struct Meter {
+    resets: Rate,
+    control: Rate,
+    continuations: u32,
+    most_continuations: u32,
+    streams: usize,
+    /// Bytes of the preface that are still to come.
+    preface: usize,
+    is_first: bool,
+    inbound: Frames,
+    outbound: Frames,
+    /// Content that was sent and for which the client has not opened its windows yet.
+    worth: u64,
+    /// Since when, in ticks, a header block is open.
+    head_since: Option<u64>,
+    abuse: Option<Abuse>,
+}
+
+impl Meter {
+    pub(super) fn new(limits: &Http2Limits) -> Self {
+        Self {
+            resets: Rate::new(limits.resets, limits.resets_per),
+            control: Rate::new(limits.control_frames, limits.control_frames_per),
+            continuations: 0,
+            most_continuations: limits.continuations,
+            streams: limits.streams as usize,
+            preface: PREFACE.len(),
+            is_first: true,
+            inbound: Frames::default(),
+            outbound: Frames::default(),
+            worth: 0,
+            head_since: None,
+            abuse: None,
+        }
+    }
+
+    /// What the client did, if it must go.
+    pub(super) const fn abuse(&self) -> Option<Abuse> {
+        self.abuse
+    }
+
+    /// Since when a header block is open.
+    pub(super) const fn head_since(&self) -> Option<u64> {
+        self.head_since
+    }
+
+    /// Looks at what the client sent; says how much of it the codec may see. What comes behind a frame
+    /// that is too much, it does not.
+    pub(super) fn received(&mut self, bytes: &[u8], now: u64, turns: &Turns) -> usize {
+        if self.abuse.is_some() {
+            return 0;
+        }
+        let mut at = self.preface.min(bytes.len());
+        self.preface -= at;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let step = self.inbound.step(rest);
+            if step.begins {
+                let (kind, flags, length) = self.inbound.head();
+                self.abuse = self.abuse.or(self.begin(kind, flags, length, now));
+                if self.abuse.is_some() {
+                    return at;
+                }
+            }
+            if step.ends {
+                self.abuse = self.abuse.or(self.end(turns));
+            }
+            at += step.taken;
+        }
+        at
+    }
+
+    /// Looks at what the client gets.
+    pub(super) fn sent(&mut self, mut bytes: &[u8], now: u64, turns: &Turns) {
+        while !bytes.is_empty() {
+            let step = self.outbound.step(bytes);
+            bytes = bytes.get(step.taken..).unwrap_or_default();
+            if !step.begins {
+                continue;
+            }
+            match self.outbound.head() {
+                (DATA, _, length) => {
+                    self.worth = (self.worth + u64::from(length)).min(WORTH_KEPT);
+                    turns.sent(length);
+                }
+                (RST_STREAM, ..) if self.resets.note(now) => {
+                    self.abuse = self.abuse.or(Some(Abuse::Resets));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A frame of the client's begins.
+    fn begin(&mut self, kind: u8, flags: u8, length: u32, now: u64) -> Option<Abuse> {
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-3.4
+        //# This sequence MUST be followed by a SETTINGS frame (Section 6.5), which MAY be empty.
+        if std::mem::take(&mut self.is_first) && (kind != SETTINGS || flags & ACK != 0) {
+            return Some(Abuse::Protocol);
+        }
+        match kind {
+            HEADERS => {
+                self.head_since = Some(now);
+                self.continuations = 0;
+                // Some clients open the window of each stream at once.
+                self.worth = (self.worth + WINDOW_UPDATE_WORTH).min(WORTH_KEPT);
+                None
+            }
+            CONTINUATION => {
+                self.continuations += 1;
+                if self.continuations > self.most_continuations {
+                    return Some(Abuse::Continuations);
+                }
+                self.control(now)
+            }
+            DATA if length > 0 || flags & END_STREAM != 0 => None,
+            GOAWAY => None,
+            WINDOW_UPDATE if self.worth >= WINDOW_UPDATE_WORTH => {
+                self.worth -= WINDOW_UPDATE_WORTH;
+                None
+            }
+            RST_STREAM => self.resets.note(now).then_some(Abuse::Resets),
+            // An answer to what was sent to it.
+            SETTINGS if flags & ACK != 0 => None,
+            _ => self.control(now),
+        }
+    }
+
+    fn control(&mut self, now: u64) -> Option<Abuse> {
+        self.control.note(now).then_some(Abuse::ControlFrames)
+    }
+
+    /// A frame of the client's is whole.
+    fn end(&mut self, turns: &Turns) -> Option<Abuse> {
+        let (kind, flags, _) = self.inbound.head();
+        let payload = &self.inbound.payload[..];
+        match kind {
+            HEADERS | CONTINUATION if flags & END_HEADERS != 0 => self.head_since = None,
+            WINDOW_UPDATE if self.inbound.stream() == 0 => {
+                turns.opened(number(payload));
+            }
+            PRIORITY_UPDATE => {
+                let stream = number(payload);
+                //= https://www.rfc-editor.org/rfc/rfc9218#section-7.1
+                //# If a PRIORITY_UPDATE frame is received with a prioritized stream ID of 0x0, the
+                //# recipient MUST respond with a connection error of type PROTOCOL_ERROR.
+                if stream == 0 || self.inbound.stream() != 0 {
+                    return Some(Abuse::Protocol);
+                }
+                let value = payload.get(4..).unwrap_or_default();
+                turns.update(stream, Priority::parse(value), self.streams);
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// The first four bytes as a number, without the reserved bit.
+fn number(payload: &[u8]) -> u32 {
+    payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes) & (u32::MAX >> 1))
+}
+
+/// Finds the frames in a stream of bytes, however it is cut.
+#[derive(Default)]
+struct Frames {
+    head: SmallVec<[u8; HEAD]>,
+    /// Bytes of the payload that are still to come.
+    left: u32,
+    /// How the payload begins.
+    payload: SmallVec<[u8; LOOKED_AT]>,
+}
+
+/// What some bytes brought.
+#[derive(Default)]
+struct Step {
+    taken: usize,
+    /// The head of a frame is whole.
+    begins: bool,
+    /// A whole frame is.
+    ends: bool,
+}
+
+impl Frames {
+    /// Takes what belongs to one head or one payload. A head is taken together with none of its
+    /// payload; one without a payload ends at once.
+    fn step(&mut self, bytes: &[u8]) -> Step {
+        if self.head.len() == HEAD && self.left == 0 {
+            self.head.clear();
+            self.payload.clear();
+        }
+        if self.head.len() < HEAD {
+            let taken = (HEAD - self.head.len()).min(bytes.len());
+            self.head.extend_from_slice(bytes.get(..taken).unwrap_or_default());
+            let begins = self.head.len() == HEAD;
+            if begins {
+                self.left = self.head().2;
+            }
+            return Step { taken, begins, ends: begins && self.left == 0 };
+        }
+        let taken = bytes.len().min(self.left as usize);
+        let looked_at = taken.min(LOOKED_AT - self.payload.len());
+        if self.head().0 != DATA {
+            self.payload.extend_from_slice(bytes.get(..looked_at).unwrap_or_default());
+        }
+        self.left -= taken as u32;
+        Step { taken, begins: false, ends: self.left == 0 }
+    }
+
+    /// Type, flags and length.
+    fn head(&self) -> (u8, u8, u32) {
+        match self.head[..] {
+            [a, b, c, kind, flags, ..] => (kind, flags, u32::from_be_bytes([0, a, b, c])),
+            _ => (u8::MAX, 0, 0),
+        }
+    }
+
+    fn stream(&self) -> u32 {
+        number(self.head.get(5..).unwrap_or_default())
+    }
+}
+
+/// Counts what happens within a span of time.
+struct Rate {
+    times: VecDeque<u64>,
+    most: usize,
+    span: u64,
+}
+
+impl Rate {
+    fn new(most: usize, span: Duration) -> Self {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self { times: VecDeque::new(), most, span }
+    }
+
+    /// Notes one more; says whether that is too many.
+    fn note(&mut self, now: u64) -> bool {
+        while self.times.front().is_some_and(|then| now.saturating_sub(*then) >= self.span) {
+            self.times.pop_front();
+        }
+        self.times.push_back(now);
+        self.times.len() > self.most
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! The life of an HTTP/2 client connection.
+//!
+//! One task drives the codec and answers at once what a response in memory answers; a request that has
+//! to wait, or whose response does, has a task of its own on the same thread. What is written is
+//! gathered ([`wire`]), counted ([`meter`]), and put in order ([`turns`]).
+
+mod deliver;
+mod exchange;
+mod fields;
+mod intake;
+mod malformed;
+mod meter;
+mod payload;
+mod priority;
+mod receive;
+mod turns;
+mod wire;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::malformed::Malformed;
+pub(crate) use self::meter::PREFACE;
+
+use self::deliver::Stream;
+use self::meter::{Abuse, Meter};
+use self::payload::Payload;
+use self::receive::{Announced, Unfit};
+use self::turns::Turns;
+use self::wire::{Wire, lock};
+use super::Peer;
+use super::waits::Waits;
+use crate::clock::{self, ticks};
+use crate::error::Refusal;
+use crate::head::RequestHead;
+use crate::request::record::Delivered;
+use crate::request::{self, Request, Started};
+use crate::settings::Limits;
+use crate::worker::Worker;
+
+/// How often a connection that is busy looks whether something stands still.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a client that has been told to go may take to answer that, or to take what is left.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How long a connection that was closed still takes what the client sends.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves a connection until it ends. `ahead` is what has been read of it already, with the preface.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Arc<Worker>,
+    stream: S,
+    peer: Peer,
+    ahead: Bytes,
+) {
+    // Registered once: the task's waker stays the same, so a notification wakes whatever waits.
+    let mut draining = pin!(worker.wake_idle.notified());
+    poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
+    let limits = &worker.shared.limits;
+    let turns = Turns::new();
+    let meter = Meter::new(&limits.http2);
+    let (wire, socket) = Wire::new(stream, ahead, meter, Arc::clone(&turns));
+    let mut waits = Waits::new();
+    let mut handshake = pin!(builder(limits).handshake(wire));
+    let codec = waits.within(limits.head_timeout, |cx| {
+        let codec = handshake.as_mut().poll(cx);
+        // A socket that is broken shows when it is read from.
+        let _ = lock(&socket).poll_flush(cx);
+        codec
+    });
+    let Ok(Ok(codec)) = codec.await else { return };
+    let connection = Connection {
+        worker,
+        peer,
+        codec,
+        socket,
+        turns,
+        mode: Mode::Idle,
+        head: Arc::default(),
+        key: Vec::with_capacity(128),
+        text: Vec::with_capacity(1024),
+        served: 0,
+        is_closed: false,
+    };
+    connection.run(&mut waits).await;
+}
+
+/// Every bound that the codec has.
+fn builder(limits: &Limits) -> server::Builder {
+    let http2 = &limits.http2;
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(http2.streams)
+        .max_header_list_size(http2.header_list)
+        .max_frame_size(16 << 10)
+        .initial_window_size(http2.stream_window)
+        .initial_connection_window_size(http2.connection_window)
+        .max_concurrent_reset_streams(http2.pending_resets)
+        .max_pending_accept_reset_streams(http2.pending_resets)
+        .max_local_error_reset_streams(Some(http2.resets))
+        .max_send_buffer_size(turns::ROOM as usize);
+    builder
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// It waits for a request.
+    Idle,
+    /// It has requests, or a head is on its way.
+    Busy,
+    /// It has been told that there will be no more requests; some may be under way.
+    Leaving { busy: bool },
+    /// It is closed for what the client did.
+    Closing,
+    /// It is over.
+    Over,
+}
+
+struct Connection<'a, S> {
+    worker: &'a Arc<Worker>,
+    peer: Peer,
+    codec: server::Connection<Wire<S>, Payload>,
+    socket: wire::Shared<S>,
+    turns: Arc<Turns>,
+    mode: Mode,
+    /// The head of the request at hand; its buffers are used again if nobody else holds it.
+    head: Arc<RequestHead>,
+    /// Scratch space.
+    key: Vec<u8>,
+    text: Vec<u8>,
+    served: u64,
+    /// It was closed for what the client did.
+    is_closed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    async fn run(mut self, waits: &mut Waits) {
+        while self.mode != Mode::Over {
+            let limit = self.patience();
+            match waits.within(limit, |cx| self.poll(cx)).await {
+                Ok(mode) => self.mode = mode,
+                Err(_) => self.look(),
+            }
+            if self.mode == Mode::Idle {
+                lock(&self.socket).relax();
+            }
+        }
+        self.turns.close();
+        if self.is_closed {
+            // Whoever is still sending would get a reset in place of the reason.
+            let _ = waits.within(LINGER, |cx| lock(&self.socket).poll_discard(cx)).await;
+        }
+    }
+
+    /// How long nothing need be looked at.
+    fn patience(&self) -> Duration {
+        match self.mode {
+            Mode::Idle => self.worker.shared.limits.idle_timeout,
+            Mode::Busy | Mode::Leaving { busy: true } => LOOK,
+            Mode::Leaving { busy: false } | Mode::Closing | Mode::Over => LEAVE,
+        }
+    }
+
+    /// Does all that there is to do; ready when the mode changes.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Mode> {
+        let before = self.mode;
+        loop {
+            match self.codec.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.begin(request, respond);
+                    continue;
+                }
+                Poll::Ready(Some(Err(_)) | None) => {
+                    let _ = lock(&self.socket).poll_flush(cx);
+                    return Poll::Ready(Mode::Over);
+                }
+                Poll::Pending => {}
+            }
+            if self.take_leave() {
+                continue;
+            }
+            let mut socket = lock(&self.socket);
+            if matches!(socket.poll_flush(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Mode::Over);
+            }
+            if !socket.is_awaited() {
+                break;
+            }
+        }
+        let mode = self.mode_now();
+        if mode == before { Poll::Pending } else { Poll::Ready(mode) }
+    }
+
+    fn mode_now(&self) -> Mode {
+        let busy = self.codec.has_streams();
+        match self.mode {
+            Mode::Closing | Mode::Over => self.mode,
+            Mode::Leaving { .. } => Mode::Leaving { busy },
+            _ if busy || lock(&self.socket).meter.head_since().is_some() => Mode::Busy,
+            _ => Mode::Idle,
+        }
+    }
+
+    /// Says goodbye if it is time for that.
+    fn take_leave(&mut self) -> bool {
+        if self.mode == Mode::Closing {
+            return false;
+        }
+        let abuse = lock(&self.socket).meter.abuse();
+        if let Some(abuse) = abuse {
+            self.close(abuse);
+            return true;
+        }
+        let limits = &self.worker.shared.limits;
+        let is_old = self.served >= limits.requests_per_connection;
+        if (is_old || self.worker.is_draining()) && !matches!(self.mode, Mode::Leaving { .. }) {
+            self.leave();
+            return true;
+        }
+        false
+    }
+
+    /// Lets the requests under way finish.
+    fn leave(&mut self) {
+        self.codec.graceful_shutdown();
+        self.mode = Mode::Leaving { busy: true };
+    }
+
+    fn close(&mut self, abuse: Abuse) {
+        let recorder = &*self.worker.shared.recorder;
+        self.worker.shared.troubles.tell(recorder, "http2-abuse", abuse.message());
+        self.codec.abrupt_shutdown(abuse.reason());
+        self.mode = Mode::Closing;
+        self.is_closed = true;
+    }
+
+    /// Nothing has changed for as long as [`Connection::patience`] lasts.
+    fn look(&mut self) {
+        match self.mode {
+            Mode::Idle => self.leave(),
+            Mode::Leaving { busy: false } | Mode::Closing | Mode::Over => self.mode = Mode::Over,
+            Mode::Busy | Mode::Leaving { busy: true } => self.look_at_waits(),
+        }
+    }
+
+    fn look_at_waits(&mut self) {
+        let limits = &self.worker.shared.limits;
+        let now = ticks();
+        let is_over = |since: Option<u64>, limit: Duration| {
+            since.is_some_and(|since| u128::from(now.saturating_sub(since)) >= limit.as_millis())
+        };
+        let socket = lock(&self.socket);
+        let (stuck, head) = (socket.stuck_since(), socket.meter.head_since());
+        drop(socket);
+        if is_over(stuck, limits.write_timeout) {
+            self.mode = Mode::Over;
+        } else if is_over(head, limits.head_timeout) {
+            self.close(Abuse::SlowHead);
+        } else if is_over(self.turns.stalled_since(), limits.http2.connection_stall) {
+            self.close(Abuse::Stalled);
+        }
+    }
+
+    /// Takes a request through the steps that never wait.
+    fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Payload>) {
+        let (parts, body) = request.into_parts();
+        self.served += 1;
+        let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
+        let (announced, id) = self.receive(&parts);
+        let request = Request { head: Arc::clone(&self.head), client: self.peer.address, id };
+        let number = respond.stream_id().as_u32();
+        let priority = parts.headers.get("priority").map(http::HeaderValue::as_bytes);
+        let priority = self.turns.priority(number, priority);
+        let (worker, turns) = (Arc::clone(self.worker), Arc::clone(&self.turns));
+        let mut stream = Stream { worker, request, turns, priority, number, respond, began };
+        let announced = match announced {
+            Ok(announced) => announced,
+            Err(Unfit::Malformed(bad)) => return refuse(&mut stream, bad),
+            Err(Unfit::Refused(refusal)) => return self.answer(stream, Err(refusal), body, None),
+        };
+        let has_content = !body.is_end_stream() && announced.length != Some(0);
+        let started = request::start(self.worker, &stream.request, has_content, &mut self.key);
+        self.answer(stream, started, body, has_content.then_some(announced));
+    }
+
+    /// Step 1: the head, whatever it is, and the id of the request.
+    fn receive(
+        &mut self,
+        parts: &http::request::Parts,
+    ) -> (Result<Announced, Unfit>, crate::ids::RequestId) {
+        if Arc::get_mut(&mut self.head).is_none() {
+            self.head = Arc::default();
+        }
+        let given = parts.headers.get("x-request-id").map(http::HeaderValue::as_bytes);
+        let id = self.worker.ids.adopt(given);
+        let Some(head) = Arc::get_mut(&mut self.head) else {
+            return (Ok(Announced::default()), id);
+        };
+        let announced = receive::adopt(head, parts, self.peer.scheme, &self.worker.shared.limits);
+        head.normalise();
+        // After the client's own of that name are gone.
+        if let Some(certificate) = &self.peer.certificate {
+            head.fields.push(b"Client-Cert", certificate);
+        }
+        (announced, id)
+    }
+
+    /// Answers at once, or lets a task do it.
+    fn answer(
+        &mut self,
+        stream: Stream,
+        started: Result<Started, Refusal>,
+        body: RecvStream,
+        content: Option<Announced>,
+    ) {
+        let method = &stream.request.head.method;
+        let refused =
+            |refusal| Started::Answered(request::refusal(&stream.worker, method, &refusal));
+        match (started.unwrap_or_else(refused), content) {
+            (Started::Answered(answer), _) => {
+                if let Some(delivery) = stream.deliver(answer, &mut self.text) {
+                    drop(tokio::spawn(delivery.run()));
+                }
+            }
+            (Started::Waiting(next), None) => drop(tokio::spawn(exchange::wait(stream, next))),
+            (Started::Waiting(next), Some(announced)) => {
+                drop(tokio::spawn(exchange::exchange(stream, next, body, announced)));
+            }
+        }
+    }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+//# Malformed requests or responses that are detected MUST be treated as a stream error (Section 5.4.2)
+//# of type PROTOCOL_ERROR.
+fn refuse(stream: &mut Stream, bad: Malformed) {
+    let answer =
+        request::refusal(&stream.worker, &stream.request.head.method, &Refusal::Http2(bad));
+    stream.respond.send_reset(Reason::PROTOCOL_ERROR);
+    let delivered = Delivered { status: answer.status(), bytes: 0, cut: true };
+    stream.record(&answer.report, delivered);
+}

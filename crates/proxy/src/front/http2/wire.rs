@@ -1,0 +1,205 @@
+//! What the codec takes for its socket: counts the frames, and gathers what is to be written.
+//!
+//! The codec writes every frame by itself, which is a system call and a TLS record each. Here its
+//! writes end in a buffer, which the connection empties once it has done all that there is to do.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::meter::Meter;
+use super::turns::Turns;
+use crate::clock::ticks;
+
+/// Bytes that are gathered before the socket has to take some.
+const GATHERED: usize = 64 << 10;
+/// How much is taken from a client that has been told to go.
+const DISCARDED: usize = 1 << 20;
+
+/// The codec's end.
+pub(super) struct Wire<S>(Shared<S>);
+
+/// The connection's end.
+pub(super) type Shared<S> = Arc<Mutex<Socket<S>>>;
+
+/// The socket and its buffer.
+pub(super) struct Socket<S> {
+    io: S,
+    /// What was read before HTTP/2 was chosen.
+    ahead: Bytes,
+    out: Vec<u8>,
+    /// Bytes of `out` that the system has taken.
+    done: usize,
+    /// Since when, in ticks, it takes no more.
+    stuck_since: Option<u64>,
+    /// The codec has been told to wait.
+    is_awaited: bool,
+    /// Bytes that were taken after the end.
+    discarded: usize,
+    pub(super) meter: Meter,
+    turns: Arc<Turns>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Both ends.
+    pub(super) fn new(io: S, ahead: Bytes, meter: Meter, turns: Arc<Turns>) -> (Self, Shared<S>) {
+        let socket = Socket {
+            io,
+            ahead,
+            out: Vec::new(),
+            done: 0,
+            stuck_since: None,
+            is_awaited: false,
+            discarded: 0,
+            meter,
+            turns,
+        };
+        let shared = Arc::new(Mutex::new(socket));
+        (Self(Arc::clone(&shared)), shared)
+    }
+}
+
+/// The socket, for a moment.
+pub(super) fn lock<S>(shared: &Shared<S>) -> MutexGuard<'_, Socket<S>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Since when the system takes nothing of what is to be written.
+    pub(super) const fn stuck_since(&self) -> Option<u64> {
+        self.stuck_since
+    }
+
+    /// Hands what has been gathered to the system.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(left) = self.out.get(self.done..).filter(|left| !left.is_empty()) {
+            match Pin::new(&mut self.io).poll_write(cx, left) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(taken) => {
+                    self.done += taken?;
+                    self.stuck_since = None;
+                }
+                Poll::Pending => {
+                    self.stuck_since.get_or_insert_with(ticks);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.out.clear();
+        self.done = 0;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Whether the codec waits for room that there is now.
+    pub(super) fn is_awaited(&mut self) -> bool {
+        self.out.len() < GATHERED && std::mem::take(&mut self.is_awaited)
+    }
+
+    /// Gives back memory that an idle connection does not need.
+    pub(super) fn relax(&mut self) {
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+
+    /// Takes what the client still sends, up to a bound, until it has nothing more to say.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [0; 4 << 10];
+        loop {
+            let mut buf = ReadBuf::new(&mut scrap);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() && self.discarded < DISCARDED => {
+                    self.discarded += buf.filled().len();
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Reads into what is left of `buf`, and hides what came behind a frame that is too much.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.meter.abuse().is_some() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        } else {
+            let count = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(count));
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let seen = self.meter.received(fresh, ticks(), &self.turns);
+        buf.set_filled(before + seen);
+        // Nothing at all would be the end of the stream.
+        if seen == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.out.len() >= GATHERED && self.poll_flush(cx)?.is_pending() {
+            self.is_awaited = true;
+            return Poll::Pending;
+        }
+        let before = self.out.len();
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+        let fresh = self.out.get(before..).unwrap_or_default();
+        self.meter.sent(fresh, ticks(), &self.turns);
+        Poll::Ready(Ok(fresh.len()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        lock(&self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_gather(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_gather(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The connection does that, when the codec has nothing more to write.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut socket = lock(&self.0);
+        ready!(socket.poll_flush(cx))?;
+        Pin::new(&mut socket.io).poll_shutdown(cx)
+    }
+}
