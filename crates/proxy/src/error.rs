@@ -93,6 +93,9 @@ pub(crate) enum FetchError {
     /// What the origin sent is not an HTTP/1.1 response.
     #[error("the origin's response is malformed: {0}")]
     BadHead(#[from] BadResponse),
+    /// What the origin sent is not HTTP/2 as it should be.
+    #[error("the origin's HTTP/2 is malformed: {0}")]
+    BadHttp2(#[source] h2::Error),
     /// A status that nobody asked for, such as 101 or a 304 to an unconditional request.
     #[error("the origin answered {status}, which was not asked for")]
     Unasked {
@@ -155,7 +158,7 @@ impl FetchError {
             Self::Crowded { .. } => Failure::Crowded,
             Self::HeadTimeout { .. } => Failure::HeadTimeout,
             Self::BadHead(BadResponse::Head(bad)) => head(*bad),
-            Self::BadHead(_) => Failure::Malformed,
+            Self::BadHead(_) | Self::BadHttp2(_) => Failure::Malformed,
             Self::Unasked { .. } => Failure::Unasked,
             Self::EndlessInformational { .. } => Failure::EndlessInformational,
             Self::Truncated { source } => tls::failure(source).unwrap_or(Failure::Truncated),

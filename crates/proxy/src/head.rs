@@ -71,6 +71,8 @@ pub(crate) struct RequestHead {
     pub(crate) target: Vec<u8>,
     /// The field lines.
     pub(crate) fields: Fields,
+    /// The client takes trailers (`TE: trailers`); the field itself is for one hop.
+    pub(crate) takes_trailers: bool,
     /// What a QUERY asks, once its content has been read; that is done on a copy of the head.
     pub(crate) query: Option<Arc<Query>>,
 }
@@ -93,6 +95,7 @@ impl Default for RequestHead {
             authority: Vec::new(),
             target: Vec::new(),
             fields: Fields::new(),
+            takes_trailers: false,
             query: None,
         }
     }
@@ -135,6 +138,9 @@ impl RequestHead {
     /// Removes what only concerned this hop and what the proxy writes itself. Done once, before
     /// anything is decided, so that the cache compares the same fields that the origin gets.
     pub(crate) fn normalise(&mut self) {
+        let codings = self.fields.all("TE").flat_map(|value| value.split(|&byte| byte == b','));
+        self.takes_trailers =
+            codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"));
         policy::strip::strip_hop_by_hop(&mut self.fields);
         self.fields.retain(|name, _| !untrusted::is_untrusted(name));
     }

@@ -26,7 +26,7 @@ pub use self::entry::StoredHead;
 pub use self::front::tls::HandshakeFailure;
 pub use self::head::Scheme;
 pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
-pub use self::origin::{OriginUrl, OriginUrlError};
+pub use self::origin::{OriginUrl, OriginUrlError, Protocol};
 pub use self::server::{Drained, Handle, Running, StartError, start};
 pub use self::settings::{Http2Limits, Limits, Listen, Settings, Speaks};
 pub use self::tls::{CertificateInfo, ClientAuth, PairError, PairFiles, TlsSettings};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::rules::{CacheStatus, Profile, SetCookie};
-use proxy::OriginUrl;
+use proxy::{OriginUrl, Protocol};
 
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
@@ -106,6 +106,15 @@ impl Given {
         Level::parse(self.text()?).ok_or_else(|| self.fault("there is no such level", fix))
     }
 
+    fn protocol(&self) -> Result<Protocol, Fault> {
+        match self.text()? {
+            "auto" => Ok(Protocol::Auto),
+            "http1" => Ok(Protocol::Http1),
+            "http2" => Ok(Protocol::Http2),
+            _ => Err(self.fault("there is no such protocol", "give auto, http1 or http2")),
+        }
+    }
+
     fn profile(&self) -> Result<Profile, Fault> {
         match self.text()? {
             "safe" => Ok(Profile::Safe),
@@ -202,7 +211,9 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let origin = texts.of("--origin", raw.origin).ok_or_else(|| {
         missing("--origin", "the server to forward to", "or try `caching-proxy demo`")
     })?;
-    let origin = origin.origin()?;
+    let protocol = texts.of("--origin-protocol", raw.origin_protocol);
+    let protocol = protocol.map_or(Ok(Protocol::Auto), |given| given.protocol())?;
+    let origin = origin.origin()?.by(protocol);
     let listen = listen_of(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
     let tls = tls::check(raw.tls, listen, texts)?;
     let first = listen.or(tls.as_ref().map(|tls| tls.listen)).ok_or_else(|| {

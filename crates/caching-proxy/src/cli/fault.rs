@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 37] = [
+const EXAMPLES: [(&str, &str); 38] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -32,6 +32,7 @@ const EXAMPLES: [(&str, &str); 37] = [
     ("--log", "--log info"),
     ("--workers", "--workers 4"),
     ("--drain", "--drain 25s"),
+    ("--origin-protocol", "--origin-protocol http2"),
     ("--profile", "--profile safe"),
     ("--set-cookie", "--set-cookie strip"),
     ("--targeted-fields", "--targeted-fields Surrogate-Control,CDN-Cache-Control"),

@@ -43,6 +43,10 @@ pub(crate) struct Raw {
     /// Forward requests to this server: a URL with http or https
     #[arg(long, value_name = "URL")]
     pub(crate) origin: Option<String>,
+    /// Ask the server by this version of HTTP: auto, http1 or http2
+    /// [default: auto, which is http1 without TLS, and what the server chooses with it]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin_protocol: Option<String>,
     #[command(flatten)]
     pub(crate) origin_tls: RawOriginTls,
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]

@@ -48,6 +48,7 @@ fn each_option_is_understood() {
         &[
             "--listen=[::1]:80",
             "--origin=https://a/b",
+            "--origin-protocol=http1",
             "--cache-dir=/d",
             "--cache-ttl=0",
             "--memory=1GB",
@@ -70,6 +71,7 @@ fn each_option_is_understood() {
     );
     assert_eq!(serve.listen, Some("[::1]:80".parse().unwrap()));
     assert_eq!(serve.origin.to_string(), "https://a/b");
+    assert_eq!(serve.origin.protocol(), proxy::Protocol::Http1);
     assert_eq!(serve.directory, Some("/d".into()));
     assert_eq!(serve.ttl, Span(Duration::ZERO));
     assert_eq!(serve.memory, ByteSize(1_000_000_000));
@@ -198,6 +200,13 @@ fn a_purge_of_nothing_or_of_two_things_is_refused() {
 fn the_demo_needs_nothing() {
     assert_eq!(read_with(&["demo"], &[]), Ok(Command::Demo { port: 0 }));
     assert_eq!(read_with(&["demo", "--port", "9"], &[]), Ok(Command::Demo { port: 9 }));
+}
+
+#[test]
+fn a_protocol_that_is_not_known_is_refused() {
+    let fault = read_with(&[&WHOLE, &["--origin-protocol", "h2"][..]].concat(), &[]).unwrap_err();
+    let line = r#"--origin-protocol: "h2": there is no such protocol; give auto, http1 or http2"#;
+    assert_eq!(fault.to_string(), line);
 }
 
 #[test]

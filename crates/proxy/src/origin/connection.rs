@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Origin;
 use super::tls::TlsStream;
+use super::url::Protocol;
+use super::{Origin, http2};
 use crate::clock::ticks;
 use crate::error::FetchError;
 
@@ -35,9 +36,40 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// What a new connection speaks.
+pub(super) enum Opened {
+    /// HTTP/1.1, and the connection if it was made just now.
+    Http1(Option<Connection>),
+    /// HTTP/2: a place on a connection, new or not.
+    Http2(http2::Place),
+}
+
+impl Opened {
+    /// Connects, and lets the origin choose what to speak if it may.
+    pub(super) async fn open(origin: &Origin) -> Result<Self, FetchError> {
+        let protocol = origin.shared.url.protocol();
+        let connection = Connection::open(origin, protocol).await?;
+        let limits = &origin.shared.limits;
+        let is_http2 = match &connection.io {
+            _ if protocol == Protocol::Http2 => true,
+            Io::Tcp(_) => false,
+            Io::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        };
+        match connection.io {
+            Io::Tcp(stream) if is_http2 => {
+                Ok(Self::Http2(origin.lines.begin(stream, limits).await?))
+            }
+            Io::Tls(stream) if is_http2 => {
+                Ok(Self::Http2(origin.lines.begin(stream, limits).await?))
+            }
+            io => Ok(Self::Http1(Some(Connection { io, ..connection }))),
+        }
+    }
+}
+
 impl Connection {
     /// Connects to the first address that answers.
-    pub(super) async fn open(origin: &Origin) -> Result<Self, FetchError> {
+    pub(super) async fn open(origin: &Origin, protocol: Protocol) -> Result<Self, FetchError> {
         let addresses = origin.shared.resolver.addresses().await?;
         let (&last, others) = addresses.split_last().ok_or_else(|| FetchError::Resolve {
             host: origin.shared.url.host().to_owned(),
@@ -45,10 +77,10 @@ impl Connection {
         })?;
         for &address in others {
             if let Ok(stream) = connect(origin, address).await {
-                return secure(origin, stream).await;
+                return secure(origin, stream, protocol).await;
             }
         }
-        secure(origin, connect(origin, last).await?).await
+        secure(origin, connect(origin, last).await?, protocol).await
     }
 
     fn new(io: Io) -> Self {
@@ -125,11 +157,15 @@ async fn connect(origin: &Origin, address: SocketAddr) -> Result<TcpStream, Fetc
     Ok(stream)
 }
 
-async fn secure(origin: &Origin, stream: TcpStream) -> Result<Connection, FetchError> {
+async fn secure(
+    origin: &Origin,
+    stream: TcpStream,
+    protocol: Protocol,
+) -> Result<Connection, FetchError> {
     let Some(tls) = &origin.shared.tls else { return Ok(Connection::new(Io::Tcp(stream))) };
     let host = || tls.name();
     let limit = origin.shared.limits.tls_timeout;
-    let stream = timeout(limit, tls.connect(stream))
+    let stream = timeout(limit, tls.connect(stream, protocol))
         .await
         .map_err(|_| FetchError::TlsTimeout { host: host(), limit })?
         .map_err(|source| FetchError::Tls { host: host(), source })?;

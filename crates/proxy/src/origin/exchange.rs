@@ -12,10 +12,11 @@ use policy::{Fields, Method};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
-use super::Origin;
 use super::connection::Connection;
+use super::connection::Opened;
 use super::content::{Piece, RequestContent};
 use super::upload::Upload;
+use super::{Origin, http2};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
 
@@ -36,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) content: Option<RequestContent>,
     /// Where informational responses go, if anyone waits for them.
     pub(crate) informational: Option<mpsc::Sender<Informational>>,
+    /// The client takes trailers: by HTTP/2 the origin is told.
+    pub(crate) takes_trailers: bool,
 }
 
 /// A response whose content is still on its way.
@@ -44,8 +47,15 @@ pub(crate) struct Response {
     pub(crate) content: ResponseContent,
 }
 
-/// The content of a response, read from its connection piece by piece.
-pub(crate) struct ResponseContent {
+/// The content of a response, read from where it comes piece by piece.
+#[expect(clippy::large_enum_variant, reason = "no allocation for what comes by HTTP/1.1")]
+pub(crate) enum ResponseContent {
+    Http1(Http1Content),
+    Http2(Box<http2::Content>),
+}
+
+/// Read from a connection of its own.
+pub(crate) struct Http1Content {
     origin: Arc<Origin>,
     connection: Option<Connection>,
     upload: Upload,
@@ -71,11 +81,55 @@ pub(crate) async fn exchange(
     request: Request,
 ) -> Result<Response, FetchError> {
     let slot = origin.admit().await?;
-    let Request { method, head, content, informational } = request;
+    if origin.shared.may_speak_http2() {
+        return exchange_either(origin, request, slot).await;
+    }
+    exchange_http1(origin, request, slot, None).await
+}
+
+/// The same where HTTP/2 may be spoken. A request that the origin has not looked at, or that may be
+/// repeated and whose connection broke before a head came, is sent once more on a new connection.
+async fn exchange_either(
+    origin: &Arc<Origin>,
+    request: Request,
+    slot: OwnedSemaphorePermit,
+) -> Result<Response, FetchError> {
+    let again = request.again();
+    let place = match origin.place().await? {
+        Opened::Http1(connection) => {
+            return exchange_http1(origin, request, slot, connection).await;
+        }
+        Opened::Http2(place) => place,
+    };
+    match (http2::exchange(origin, place, slot, request).await, again) {
+        (Err(error), Some(request)) if error.was_unanswered() => {
+            let slot = origin.admit().await?;
+            match origin.place().await? {
+                Opened::Http1(connection) => {
+                    exchange_http1(origin, request, slot, connection).await
+                }
+                Opened::Http2(place) => http2::exchange(origin, place, slot, request).await,
+            }
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// The same by HTTP/1.1, on a connection that was just made, on a kept one, or on a new one.
+async fn exchange_http1(
+    origin: &Arc<Origin>,
+    request: Request,
+    slot: OwnedSemaphorePermit,
+    made: Option<Connection>,
+) -> Result<Response, FetchError> {
+    let Request { method, head, content, informational, .. } = request;
     let once = Once { origin, method: &method, informational: informational.as_ref() };
     //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
     //# A proxy MUST NOT automatically retry non-idempotent requests.
     let again = (method.is_idempotent() && content.is_none()).then(|| head.clone());
+    if let Some(made) = made {
+        return once.send(made, head, content, slot).await;
+    }
     let Some(kept) = origin.take_idle() else {
         return once.send(origin.open().await?, head, content, slot).await;
     };
@@ -127,7 +181,7 @@ impl Once<'_> {
         };
         let head = ResponseHead::adopt(&connection.buf, &decoded, &spans);
         connection.buf.advance(decoded.len);
-        let content = ResponseContent {
+        let content = ResponseContent::Http1(Http1Content {
             origin: Arc::clone(self.origin),
             connection: Some(connection),
             upload,
@@ -135,7 +189,7 @@ impl Once<'_> {
             framing: decoded.framing,
             persistent: decoded.persistent,
             _slot: slot,
-        };
+        });
         Ok(Response { head, content })
     }
 
@@ -207,9 +261,51 @@ async fn send_and_fill(
     }
 }
 
+impl Request {
+    /// The same once more, if nothing forbids that.
+    fn again(&self) -> Option<Self> {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
+        //# A proxy MUST NOT automatically retry non-idempotent requests.
+        let may = self.method.is_idempotent() && self.content.is_none();
+        may.then(|| Self {
+            method: self.method.clone(),
+            head: self.head.clone(),
+            content: None,
+            informational: self.informational.clone(),
+            takes_trailers: self.takes_trailers,
+        })
+    }
+}
+
 impl ResponseContent {
-    /// The next piece; `None` at the orderly end, after which the connection is kept if it can be.
+    /// The next piece; `None` at the orderly end.
     pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
+        match self {
+            Self::Http1(content) => content.next().await,
+            Self::Http2(content) => content.next().await,
+        }
+    }
+
+    /// What has arrived already.
+    pub(crate) fn try_next(&mut self) -> Result<Arrived, FetchError> {
+        match self {
+            Self::Http1(content) => content.try_next(),
+            Self::Http2(content) => content.try_next(),
+        }
+    }
+
+    /// The announced length of the content; `None` if only its end will tell.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Http1(content) => content.length(),
+            Self::Http2(content) => content.length(),
+        }
+    }
+}
+
+impl Http1Content {
+    /// The next piece; `None` at the orderly end, after which the connection is kept if it can be.
+    async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
         loop {
             if let Arrived::Next(piece) = self.try_next()? {
                 return Ok(piece);
@@ -219,7 +315,7 @@ impl ResponseContent {
     }
 
     /// What has arrived already.
-    pub(crate) fn try_next(&mut self) -> Result<Arrived, FetchError> {
+    fn try_next(&mut self) -> Result<Arrived, FetchError> {
         let Some(connection) = &mut self.connection else { return Ok(Arrived::Next(None)) };
         match self.decoder.decode(&mut connection.buf)? {
             BodyEvent::NeedMore => Ok(Arrived::Waiting),
@@ -242,7 +338,7 @@ impl ResponseContent {
     }
 
     /// The announced length of the content; `None` if only its end will tell.
-    pub(crate) fn length(&self) -> Option<u64> {
+    fn length(&self) -> Option<u64> {
         match self.framing {
             Framing::None => Some(0),
             Framing::Length(length) => Some(length),

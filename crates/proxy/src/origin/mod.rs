@@ -3,6 +3,7 @@
 pub(crate) mod connection;
 pub(crate) mod content;
 pub(crate) mod exchange;
+mod http2;
 pub(crate) mod outgoing;
 mod resolve;
 pub(crate) mod tls;
@@ -10,14 +11,15 @@ mod unchecked;
 mod upload;
 mod url;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-pub use self::url::{OriginUrl, OriginUrlError};
+pub use self::url::{OriginUrl, OriginUrlError, Protocol};
 
-use self::connection::Connection;
+use self::connection::{Connection, Opened};
 use self::resolve::Resolver;
 use self::tls::{Connector, OriginTls, TlsSetupError};
 use crate::clock::ticks;
@@ -44,7 +46,7 @@ impl Shared {
     ) -> Result<Arc<Self>, TlsSetupError> {
         let tls = match url.scheme() {
             crate::head::Scheme::Http => None,
-            crate::head::Scheme::Https => Some(Connector::new(url.host(), tls)?),
+            crate::head::Scheme::Https => Some(Connector::new(url.host(), tls, url.protocol())?),
         };
         Ok(Arc::new(Self {
             resolver: Resolver::new(url.host(), url.port()),
@@ -58,16 +60,39 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Whether an answer may come by HTTP/2.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        match self.url.protocol() {
+            Protocol::Auto => self.tls.is_some(),
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        }
+    }
+}
+
 /// An origin as one worker uses it: connections never leave their worker.
 pub(crate) struct Origin {
     pub(crate) shared: Arc<Shared>,
     /// Last in, first out: a few connections stay warm, the rest ages out.
     idle: Mutex<Vec<Connection>>,
+    /// Connections by HTTP/2.
+    lines: http2::Lines,
+    /// Held while a connection is made that many may be going to use.
+    opening: tokio::sync::Mutex<()>,
+    /// The origin has chosen HTTP/1.1.
+    chose_http1: AtomicBool,
 }
 
 impl Origin {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, idle: Mutex::new(Vec::new()) })
+        Arc::new(Self {
+            shared,
+            idle: Mutex::new(Vec::new()),
+            lines: http2::Lines::default(),
+            opening: tokio::sync::Mutex::new(()),
+            chose_http1: AtomicBool::new(false),
+        })
     }
 
     /// Waits for the right to use one more connection.
@@ -81,10 +106,36 @@ impl Origin {
         waited.await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
-    /// A new connection.
+    /// A new connection for HTTP/1.1.
     pub(crate) async fn open(&self) -> Result<Connection, FetchError> {
         // Boxed: rare, and larger than all that surrounds it.
-        Box::pin(Connection::open(self)).await
+        Box::pin(Connection::open(self, Protocol::Http1)).await
+    }
+
+    /// A place on a connection by HTTP/2, or that there is none to be had. Where many would begin at
+    /// the same moment, one makes the connection and the others wait for it.
+    async fn place(&self) -> Result<Opened, FetchError> {
+        if let Some(place) = self.lines.place() {
+            return Ok(Opened::Http2(place));
+        }
+        if self.chose_http1.load(Ordering::Relaxed) {
+            if let Some(kept) = self.take_idle() {
+                self.keep(kept);
+                return Ok(Opened::Http1(None));
+            }
+            return self.open_either().await;
+        }
+        let _opening = self.opening.lock().await;
+        match self.lines.place() {
+            Some(place) => Ok(Opened::Http2(place)),
+            None => self.open_either().await,
+        }
+    }
+
+    async fn open_either(&self) -> Result<Opened, FetchError> {
+        let opened = Box::pin(Opened::open(self)).await?;
+        self.chose_http1.store(matches!(opened, Opened::Http1(_)), Ordering::Relaxed);
+        Ok(opened)
     }
 
     /// A kept connection that is still good.
@@ -118,6 +169,8 @@ impl Origin {
         let oldest = ticks().saturating_sub(idle_limit(&self.shared.limits));
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain_mut(|connection| connection.idle_since >= oldest && connection.is_quiet());
+        drop(idle);
+        self.lines.sweep(oldest);
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) use tokio_rustls::client::TlsStream;
 
 use super::unchecked::Unchecked;
+use super::url::Protocol;
 use crate::failure::Failure;
 use crate::tls::{self, Pair, PairError, PairFiles};
 
@@ -43,7 +44,10 @@ impl TlsName {
 /// Makes TLS connections.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    connector: TlsConnector,
+    /// Offers HTTP/1.1 alone.
+    http1: TlsConnector,
+    /// Offers what the settings say.
+    usual: TlsConnector,
     name: ServerName<'static>,
 }
 
@@ -71,7 +75,11 @@ pub enum TlsSetupError {
 }
 
 impl Connector {
-    pub(crate) fn new(host: &str, settings: &OriginTls) -> Result<Self, TlsSetupError> {
+    pub(crate) fn new(
+        host: &str,
+        settings: &OriginTls,
+        protocol: Protocol,
+    ) -> Result<Self, TlsSetupError> {
         let name = settings.name.clone().or_else(|| TlsName::parse(host));
         let TlsName(name) = name.ok_or_else(|| TlsSetupError::Name { host: host.to_owned() })?;
         let builder = ClientConfig::builder_with_provider(tls::provider())
@@ -90,8 +98,14 @@ impl Connector {
                 builder.with_client_cert_resolver(Arc::new(pair))
             }
         };
+        config.alpn_protocols = match protocol {
+            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![b"h2".to_vec()],
+        };
+        let usual = TlsConnector::from(Arc::new(config.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { http1: TlsConnector::from(Arc::new(config)), usual, name })
     }
 
     /// The name that the certificate is checked against.
@@ -99,8 +113,13 @@ impl Connector {
         self.name.to_str().into_owned()
     }
 
-    pub(crate) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(self.name.clone(), stream).await
+    pub(crate) async fn connect(
+        &self,
+        stream: TcpStream,
+        protocol: Protocol,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let connector = if protocol == Protocol::Http1 { &self.http1 } else { &self.usual };
+        connector.connect(self.name.clone(), stream).await
     }
 }
 

@@ -12,6 +12,19 @@ pub struct OriginUrl {
     host: String,
     port: u16,
     prefix: String,
+    protocol: Protocol,
+}
+
+/// By which version of HTTP an origin is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 without TLS; with TLS, what the origin chooses of HTTP/2 and HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; without TLS, it is known to be spoken.
+    Http2,
 }
 
 /// Why a text is not an origin's URL.
@@ -60,7 +73,19 @@ impl OriginUrl {
             Some(digits) => parse_port(digits)?,
         };
         let prefix = path.trim_end_matches('/').to_owned();
-        Ok(Self { scheme, host: host.to_ascii_lowercase(), port, prefix })
+        let (host, protocol) = (host.to_ascii_lowercase(), Protocol::Auto);
+        Ok(Self { scheme, host, port, prefix, protocol })
+    }
+
+    /// The same, asked by this version of HTTP.
+    #[must_use]
+    pub fn by(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    /// By which version of HTTP it is asked.
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The scheme.

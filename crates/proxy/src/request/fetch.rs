@@ -94,7 +94,8 @@ pub(crate) async fn fetch(
     if let Some(query) = read {
         head = [&head[..], &query.content].concat().into();
     }
-    let outgoing = exchange::Request { method, head, content, informational };
+    let takes_trailers = request.head.takes_trailers;
+    let outgoing = exchange::Request { method, head, content, informational, takes_trailers };
     let response = exchange::exchange(&worker.origin, outgoing).await?;
     //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7
     //# The 206 (Partial Content) status code indicates that the server is successfully fulfilling a

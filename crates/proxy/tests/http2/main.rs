@@ -26,6 +26,7 @@ mod answers;
 mod content;
 mod drain;
 mod malformed;
+mod origin;
 mod priorities;
 
 /// Mon, 23 Nov 2026 12:00:00 GMT.
@@ -61,11 +62,15 @@ impl Site {
     }
 
     fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::at(OriginUrl::parse(&origin.url()).unwrap(), change)
+    }
+
+    fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         let settings = Settings {
             listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
+            origin,
             origin_tls: proxy::OriginTls::default(),
             workers: 1,
             store: store::Options::default(),

@@ -11,9 +11,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
-use testkit::{Binary, Client, Launch, Output, Response};
+use testkit::{Binary, Client, Launch, Origin, Output, Response};
 
-use super::{Authority, Files, provider};
+use super::{Authority, Files, TlsProxy, provider};
 use crate::ok;
 
 /// What a handshake showed: the name that was asked for, and how many certificates came.
@@ -162,5 +162,29 @@ fn bad_files_for_the_origin_are_refused_at_the_start_in_one_line() {
         let output = origin.refused(args);
         assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 1), "{}", output.stderr);
         assert!(output.stderr.contains(why), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn an_origin_that_offers_http_2_is_asked_by_it_unless_told_otherwise() {
+    let page = Origin::answering(ok("Cache-Control: no-store\r\n", "hello"));
+    let authority = Authority::new();
+    // The proxy itself is an origin that speaks both.
+    let both = TlsProxy::before(&page.url(), &[&authority.issue("both", &["127.0.0.1"])]);
+    for (protocol, version) in [("auto", "2.0"), ("http2", "2.0"), ("http1", "1.1")] {
+        let directory = TempDir::new().unwrap();
+        let proxy = Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
+            .args(["--port", "0", "--origin", &format!("https://127.0.0.1:{}", both.port())])
+            .args(["--origin-protocol", protocol, "--origin-ca"])
+            .arg(authority.file())
+            .arg("--cache-dir")
+            .arg(directory.path().join("cache"))
+            .start();
+        let mut client = Client::connect(("127.0.0.1", proxy.port()));
+        for _ in 0..3 {
+            let got = client.get("/");
+            assert_eq!((got.status, got.text().as_str()), (200, "hello"), "{protocol}");
+            assert_eq!(got.all("Via"), ["1.1 caching-proxy", &format!("{version} caching-proxy")]);
+        }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn informational(code: u16, fields: &Fields) -> Response<()> {
 }
 
 /// A list of fields as the codec wants it.
-pub(super) fn map(fields: &Fields) -> HeaderMap {
+pub(crate) fn map(fields: &Fields) -> HeaderMap {
     let mut map = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields.iter() {
         append(&mut map, name, HeaderValue::from_bytes(value).ok());
@@ -49,7 +49,7 @@ pub(super) fn map(fields: &Fields) -> HeaderMap {
 }
 
 /// A list of fields as the steps want it.
-pub(super) fn list(map: &HeaderMap) -> Fields {
+pub(crate) fn list(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
     map.iter().for_each(|(name, value)| fields.push(name.as_str().as_bytes(), value.as_bytes()));
     fields
@@ -61,7 +61,7 @@ fn status(code: u16) -> StatusCode {
 }
 
 /// The field lines of a head as it is written for HTTP/1.1. All values share one allocation.
-fn lines(text: &[u8]) -> HeaderMap {
+pub(crate) fn lines(text: &[u8]) -> HeaderMap {
     let block = Bytes::copy_from_slice(text);
     // Most heads have less, and none of them many more.
     let mut map = HeaderMap::with_capacity(24);

@@ -6,7 +6,7 @@
 
 mod deliver;
 mod exchange;
-mod fields;
+pub(crate) mod fields;
 mod intake;
 mod malformed;
 mod meter;

@@ -1,0 +1,133 @@
+//! The content of a response that comes by HTTP/2.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use h2::RecvStream;
+use http1::{BadBody, BadHead};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::Place;
+use super::upload::Upload;
+use crate::error::FetchError;
+use crate::front::http2::fields;
+use crate::origin::Origin;
+use crate::origin::content::Piece;
+use crate::origin::exchange::Arrived;
+
+/// Read from its stream piece by piece.
+pub(crate) struct Content {
+    origin: Arc<Origin>,
+    body: RecvStream,
+    upload: Upload,
+    length: Option<u64>,
+    /// Bytes that were announced and have not come yet.
+    left: Option<u64>,
+    /// Bytes that were handed out, and for which the origin may send others when the next are
+    /// asked for.
+    taken: usize,
+    state: State,
+    /// Held as long as the stream is in use.
+    _place: (Place, OwnedSemaphorePermit),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Data,
+    Trailers,
+    Ended,
+}
+
+impl Content {
+    pub(super) fn new(
+        origin: Arc<Origin>,
+        body: RecvStream,
+        upload: Upload,
+        length: Option<u64>,
+        place: (Place, OwnedSemaphorePermit),
+    ) -> Self {
+        let (left, taken, state) = (length, 0, State::Data);
+        Self { origin, body, upload, length, left, taken, state, _place: place }
+    }
+
+    /// The announced length; `None` if only the end will tell.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next piece; `None` at the orderly end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
+        let limit = self.origin.shared.limits.between_bytes_timeout;
+        loop {
+            let before = self.upload.sent();
+            match timeout(limit, poll_fn(|cx| self.poll(cx))).await {
+                Ok(next) => return next,
+                Err(_) if self.upload.sent() > before => {}
+                Err(_) => return Err(FetchError::Stalled { limit }),
+            }
+        }
+    }
+
+    /// What has arrived already.
+    pub(crate) fn try_next(&mut self) -> Result<Arrived, FetchError> {
+        match self.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => next.map(Arrived::Next),
+            Poll::Pending => Ok(Arrived::Waiting),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, FetchError>> {
+        self.upload.poll(cx)?;
+        let taken = std::mem::take(&mut self.taken);
+        let _ = self.body.flow_control().release_capacity(taken);
+        if self.state == State::Data {
+            match self.body.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => {
+                    self.taken = data.len();
+                    self.count(data.len())?;
+                    return Poll::Ready(Ok(Some(Piece::Data(data))));
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(truncated(error))),
+                Poll::Ready(None) => self.state = State::Trailers,
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.left.is_some_and(|left| left > 0) {
+                let source = io::ErrorKind::UnexpectedEof.into();
+                return Poll::Ready(Err(FetchError::Truncated { source }));
+            }
+        }
+        if self.state == State::Trailers {
+            match self.body.poll_trailers(cx) {
+                Poll::Ready(Ok(trailers)) => {
+                    self.state = State::Ended;
+                    let Some(trailers) = trailers else { return Poll::Ready(Ok(None)) };
+                    if trailers.len() > self.origin.shared.limits.http1.fields {
+                        let bad = BadBody::Trailers(BadHead::TooManyFields);
+                        return Poll::Ready(Err(FetchError::BadContent(bad)));
+                    }
+                    let mut fields = fields::list(&trailers);
+                    policy::strip::strip_hop_by_hop(&mut fields);
+                    return Poll::Ready(Ok(Some(Piece::Trailers(fields))));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(truncated(error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), FetchError> {
+        if let Some(left) = &mut self.left {
+            let more = || FetchError::Truncated { source: io::ErrorKind::InvalidData.into() };
+            *left = left.checked_sub(bytes as u64).ok_or_else(more)?;
+        }
+        Ok(())
+    }
+}
+
+fn truncated(error: h2::Error) -> FetchError {
+    FetchError::Truncated { source: io::Error::other(error) }
+}

@@ -1,0 +1,214 @@
+//! One request and its response over an HTTP/2 connection to the origin.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+
+use super::Place;
+use super::content::Content;
+use super::upload::Upload;
+use crate::error::FetchError;
+use crate::front::http2::fields;
+use crate::head::{ResponseHead, Version};
+use crate::origin::Origin;
+use crate::origin::exchange::{Informational, Request, Response, ResponseContent};
+
+/// Sends a request and waits for the head of its final response.
+pub(in crate::origin) async fn exchange(
+    origin: &Arc<Origin>,
+    place: Place,
+    slot: OwnedSemaphorePermit,
+    request: Request,
+) -> Result<Response, FetchError> {
+    let Request { method, head, content, informational, takes_trailers } = request;
+    let (head, ahead) = outgoing(origin, &head, takes_trailers)?;
+    let ends = content.is_none() && ahead.is_empty();
+    let mut sender = place.sender().ready().await.map_err(unanswered)?;
+    let (response, stream) = sender.send_request(head, ends).map_err(unanswered)?;
+    let mut upload = Upload::new(stream, ahead, content);
+    let waiting = Waiting { origin, informational: informational.as_ref(), told: 0 };
+    let outcome = waiting.head(response, &mut upload).await;
+    if matches!(outcome, Err(FetchError::HeadTimeout { .. })) {
+        // Whoever is silent to one may be silent to all.
+        place.give_up();
+    }
+    let (parts, body) = outcome?.into_parts();
+    let status = parts.status.as_u16();
+    if !(200..600).contains(&status) {
+        return Err(FetchError::Unasked { status });
+    }
+    if parts.headers.len() > origin.shared.limits.http1.fields {
+        return Err(FetchError::BadHead(http1::BadHead::TooManyFields.into()));
+    }
+    let length = length(&parts.headers)?;
+    let bodiless = method == policy::Method::Head || matches!(status, 204 | 304);
+    let length = if body.is_end_stream() || bodiless { Some(0) } else { length };
+    let head = ResponseHead {
+        version: Version::Http2,
+        status,
+        reason: http1::encode::reason_phrase(status).as_bytes().to_vec(),
+        fields: fields::list(&parts.headers),
+    };
+    let origin = Arc::clone(origin);
+    let content = Content::new(origin, body, upload, length, (place, slot));
+    Ok(Response { head, content: ResponseContent::Http2(Box::new(content)) })
+}
+
+/// Waits for a head.
+struct Waiting<'a> {
+    origin: &'a Origin,
+    informational: Option<&'a mpsc::Sender<Informational>>,
+    told: usize,
+}
+
+impl Waiting<'_> {
+    /// Sends and waits, as long as something moves.
+    async fn head(
+        mut self,
+        mut response: ResponseFuture,
+        upload: &mut Upload,
+    ) -> Result<http::Response<RecvStream>, FetchError> {
+        let limit = self.origin.shared.limits.first_byte_timeout;
+        loop {
+            let before = (upload.sent(), self.told);
+            let head = poll_fn(|cx| self.poll(cx, &mut response, upload));
+            match timeout(limit, head).await {
+                Ok(head) => return head,
+                Err(_) if (upload.sent(), self.told) > before => {}
+                Err(_) => return Err(FetchError::HeadTimeout { limit }),
+            }
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        response: &mut ResponseFuture,
+        upload: &mut Upload,
+    ) -> Poll<Result<http::Response<RecvStream>, FetchError>> {
+        upload.poll(cx)?;
+        loop {
+            match response.poll_informational(cx) {
+                Poll::Ready(Some(Ok(early))) => self.pass_on(&early)?,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(unanswered(error))),
+                Poll::Ready(None) => {
+                    return Pin::new(response).poll(cx).map_err(unanswered);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Forwards an informational response if the client can still take it.
+    fn pass_on(&mut self, early: &http::Response<()>) -> Result<(), FetchError> {
+        let status = early.status().as_u16();
+        if status == 101 {
+            return Err(FetchError::Unasked { status });
+        }
+        self.told += 1;
+        let limit = self.origin.shared.limits.informational;
+        if self.told > limit {
+            return Err(FetchError::EndlessInformational { limit });
+        }
+        // `Expect: 100-continue` is answered by the front and never forwarded.
+        let Some(client) = self.informational.filter(|_| status != 100) else { return Ok(()) };
+        let mut fields = fields::list(early.headers());
+        policy::strip::strip_hop_by_hop(&mut fields);
+        let _ = client.try_send(Informational { status, fields });
+        Ok(())
+    }
+}
+
+/// The head as it is written for HTTP/1.1, in the form of HTTP/2; and what was written behind it.
+fn outgoing(
+    origin: &Origin,
+    head: &Bytes,
+    takes_trailers: bool,
+) -> Result<(http::Request<()>, Bytes), FetchError> {
+    let end = head.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(head.len());
+    let ahead = head.slice((end + 4).min(head.len())..);
+    let text = head.get(..end + 2).unwrap_or(head);
+    let line = text.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut request = http::Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() = http::Method::from_bytes(method).map_err(|_| FetchError::Internal)?;
+    *request.uri_mut() = uri(origin, target)?;
+    *request.headers_mut() = fields::lines(text);
+    let fields = request.headers_mut();
+    // RFC 9113 §8.3.1: the authority says it; §8.2.2: frames say how long the content is.
+    fields.remove(http::header::HOST);
+    fields.remove(http::header::TRANSFER_ENCODING);
+    if takes_trailers {
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2
+        //# The only exception to this is the TE header field, which MAY be present in an HTTP/2
+        //# request; when it is, it MUST NOT contain any value other than "trailers".
+        fields.insert(http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    Ok((request, ahead))
+}
+
+fn uri(origin: &Origin, target: &[u8]) -> Result<Uri, FetchError> {
+    let authority = Authority::try_from(origin.shared.authority.as_bytes());
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = origin.shared.url.scheme().as_str().parse().ok();
+    parts.authority = Some(authority.map_err(|_| FetchError::Internal)?);
+    // What stands outside of the grammar of URIs and is taken from clients all the same has one
+    // spelling inside of it.
+    let path = PathAndQuery::try_from(target).or_else(|_| PathAndQuery::try_from(escaped(target)));
+    parts.path_and_query = Some(path.map_err(|_| FetchError::Internal)?);
+    Uri::from_parts(parts).map_err(|_| FetchError::Internal)
+}
+
+fn escaped(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len() + 8);
+    for &byte in target {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    out
+}
+
+/// The announced length of the content.
+fn length(fields: &HeaderMap) -> Result<Option<u64>, FetchError> {
+    let name: HeaderName = http::header::CONTENT_LENGTH;
+    let mut lengths = fields.get_all(name).iter();
+    let Some(length) = lengths.next() else { return Ok(None) };
+    if lengths.next().is_some() {
+        return Err(FetchError::BadHead(http1::BadHead::LengthRepeated.into()));
+    }
+    let digits = length.as_bytes();
+    let sound = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let length = length.to_str().ok().filter(|_| sound).and_then(|digits| digits.parse().ok());
+    length.map(Some).ok_or_else(|| FetchError::BadHead(http1::BadHead::LengthInvalid.into()))
+}
+
+/// Why there is no head.
+pub(super) fn unanswered(error: h2::Error) -> FetchError {
+    if error.is_library() && !error.is_io() {
+        return FetchError::BadHttp2(error);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.7
+    //# - The GOAWAY mechanism indicates the highest stream number that could have been processed.
+    //# Requests on streams with higher numbers are therefore guaranteed to be safe to retry.
+    //# - The REFUSED_STREAM error code can be included in a RST_STREAM frame to indicate that the
+    //# stream is being closed prior to any processing having occurred.
+    let unprocessed =
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
+    let unanswered = unprocessed || error.is_io() || error.reason().is_none();
+    FetchError::Closed { source: io::Error::other(error), unanswered }
+}

@@ -1,0 +1,145 @@
+//! HTTP/2 to the origin: a few connections per worker, each with many requests at once.
+
+mod content;
+mod exchange;
+mod upload;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use h2::client::{self, SendRequest};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+pub(super) use self::content::Content;
+pub(super) use self::exchange::exchange;
+
+use crate::clock::ticks;
+use crate::error::FetchError;
+use crate::settings::Limits;
+
+/// Connections of one worker, when each has as many requests as the origin takes at once.
+const CONNECTIONS: usize = 4;
+/// Bytes of a response's content that the origin may send before they are taken.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all responses of a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of requests' content that wait for the socket.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// The connections of one worker.
+#[derive(Default)]
+pub(super) struct Lines(Mutex<Vec<Arc<Line>>>);
+
+/// One connection.
+pub(super) struct Line {
+    sender: SendRequest<Bytes>,
+    /// Requests under way.
+    used: AtomicUsize,
+    /// When the last one ended, in ticks.
+    idle_since: AtomicU64,
+    /// It takes no more requests.
+    over: Arc<AtomicBool>,
+}
+
+/// A place on a connection, until the exchange is over.
+pub(super) struct Place(Arc<Line>);
+
+impl Lines {
+    fn lines(&self) -> MutexGuard<'_, Vec<Arc<Line>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place on a connection that is there, if one has room for it; or on the one with the fewest
+    /// requests, if there are to be no more connections.
+    pub(super) fn place(&self) -> Option<Place> {
+        let mut lines = self.lines();
+        lines.retain(|line| !line.over.load(Ordering::Relaxed));
+        let is_full = lines.len() >= CONNECTIONS;
+        let least = lines.iter().min_by_key(|line| line.used.load(Ordering::Relaxed))?;
+        (least.has_room() || is_full).then(|| Place::new(least))
+    }
+
+    /// Makes a connection of what carries it, and takes a place on it.
+    pub(super) async fn begin<S>(&self, io: S, limits: &Limits) -> Result<Place, FetchError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let limit = limits.first_byte_timeout;
+        let greeted = timeout(limit, builder(limits).handshake(io)).await;
+        let greeted = greeted.map_err(|_| FetchError::HeadTimeout { limit })?;
+        let (sender, connection) = greeted.map_err(exchange::unanswered)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        drop(tokio::spawn(async move {
+            // Those who have requests on it learn how it ends.
+            let _ = connection.await;
+            ends.store(true, Ordering::Relaxed);
+        }));
+        let line = Arc::new(Line {
+            sender,
+            used: AtomicUsize::new(0),
+            idle_since: AtomicU64::new(ticks()),
+            over,
+        });
+        let place = Place::new(&line);
+        self.lines().push(line);
+        Ok(place)
+    }
+
+    /// Closes connections that nothing has used since then.
+    pub(super) fn sweep(&self, oldest: u64) {
+        self.lines().retain(|line| {
+            let used = line.used.load(Ordering::Relaxed) > 0;
+            let fresh = line.idle_since.load(Ordering::Relaxed) >= oldest;
+            !line.over.load(Ordering::Relaxed) && (used || fresh)
+        });
+    }
+}
+
+impl Line {
+    fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) < self.sender.current_max_send_streams()
+    }
+}
+
+impl Place {
+    fn new(line: &Arc<Line>) -> Self {
+        line.used.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(line))
+    }
+
+    fn sender(&self) -> SendRequest<Bytes> {
+        self.0.sender.clone()
+    }
+
+    /// Nothing more is to be asked on this connection.
+    fn give_up(&self) {
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+        self.0.idle_since.store(ticks(), Ordering::Relaxed);
+    }
+}
+
+/// Every bound that the codec has.
+fn builder(limits: &Limits) -> client::Builder {
+    let mut builder = client::Builder::new();
+    builder
+        .enable_push(false)
+        .max_concurrent_streams(0)
+        .max_header_list_size(limits.http2.header_list)
+        .max_frame_size(16 << 10)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_reset_streams(limits.http2.pending_resets)
+        .max_pending_accept_reset_streams(limits.http2.pending_resets)
+        .max_local_error_reset_streams(Some(limits.http2.resets))
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
