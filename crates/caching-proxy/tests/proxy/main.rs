@@ -21,6 +21,7 @@ mod demands;
 mod faults;
 mod forwarding;
 mod groups;
+mod http2;
 mod https;
 mod interim;
 mod keys;

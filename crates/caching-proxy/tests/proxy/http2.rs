@@ -1,0 +1,62 @@
+//! The real binary and clients of another make: `h2load`, `nghttp` and `curl`. Where one of them is
+//! not installed (`./test` installs them if it may), what it would show is not shown.
+
+use std::process::Command;
+
+use testkit::Origin;
+
+use crate::{Proxy, ok};
+
+/// What a client prints, or `None` if there is none.
+fn run(program: &str, args: &[&str]) -> Option<String> {
+    match Command::new(program).args(args).output() {
+        Ok(output) => {
+            let printed = [output.stdout, output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed).into_owned();
+            assert!(output.status.success(), "{program}: {printed}");
+            Some(printed)
+        }
+        Err(error) => {
+            eprintln!("NOT SHOWN, {program} cannot be run: {error}");
+            None
+        }
+    }
+}
+
+fn page(length: usize) -> (Origin, Proxy) {
+    let origin = Origin::answering(ok("Cache-Control: max-age=60\r\n", &"x".repeat(length)));
+    let proxy = Proxy::before(&origin);
+    (origin, proxy)
+}
+
+#[test]
+fn h2load_finds_all_answers_good() {
+    for (length, requests) in [(1024, "5000"), (100_000, "500")] {
+        let (origin, proxy) = page(length);
+        let url = format!("http://127.0.0.1:{}/", proxy.address().1);
+        // Once, so that there is a connection's worth of hits.
+        assert_eq!(proxy.get("/").body.len(), length);
+        let args = ["-n", requests, "-c", "4", "-m", "32", &url];
+        let Some(printed) = run("h2load", &args) else { return };
+        let all = format!("{requests} done, {requests} succeeded, 0 failed, 0 errored, 0 timeout");
+        assert!(printed.contains(&all), "{printed}");
+        assert_eq!(origin.count(), 1);
+    }
+}
+
+#[test]
+fn nghttp_gets_what_curl_gets() {
+    let (_origin, proxy) = page(70_000);
+    let url = format!("http://127.0.0.1:{}/", proxy.address().1);
+    let expected = "x".repeat(70_000);
+    if let Some(printed) = run("nghttp", &[&url]) {
+        assert_eq!(printed, expected);
+    }
+    if let Some(printed) = run("curl", &["-s", "--http2-prior-knowledge", &url]) {
+        assert_eq!(printed, expected);
+    }
+    let asked = ["-s", "-o", "/dev/null", "-w", "%{http_version}", "--http2-prior-knowledge", &url];
+    if let Some(printed) = run("curl", &asked) {
+        assert_eq!(printed, "2");
+    }
+}
