@@ -8,6 +8,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
+use testkit::frames::{Frame, Frames, kind};
 use testkit::{Client, Origin};
 
 use super::{Answer, Authority, Files, Secured, TlsProxy, provider};
@@ -110,6 +111,23 @@ fn the_origin_is_told_of_the_certificate_and_by_nobody_else() {
     assert!(
         told(&origin, "Client-Cert-Chain").is_empty() && told(&origin, "client_cert").is_empty()
     );
+    // By HTTP/2 the same.
+    let mut config = (*config).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut frames = Frames::over(asking.proxy.connect("a.example", &Arc::new(config)).0);
+    frames.greet(&[]);
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "https"),
+        (":authority", "a.example"),
+        (":path", "/"),
+        ("client-cert", ":Zm9yZ2Vk:"),
+        ("client_cert", "x"),
+    ];
+    frames.send(&Frame::headers(1, true, &fields));
+    assert!(frames.next_of(kind::HEADERS).is_some());
+    assert_eq!(told(&origin, "Client-Cert"), [field(&shown)]);
+    assert!(told(&origin, "client_cert").is_empty());
     // Without a certificate, and without TLS.
     let config = asking.authority.client();
     assert_eq!(asking.proxy.connect("a.example", &config).request(forged).status(), 200);
