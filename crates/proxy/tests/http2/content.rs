@@ -110,6 +110,23 @@ fn an_early_response_ends_the_upload_without_an_error() {
 }
 
 #[test]
+fn responses_that_do_not_wait_for_the_content_are_no_abuse() {
+    let origin = Origin::answering(ok("x"));
+    let site = Site::with(&origin, |limits| limits.http2.resets = 5);
+    let mut frames = site.frames();
+    let get = [&GET[..], &[("content-length", "0")]].concat();
+    for stream in (1..40).step_by(2) {
+        // The end comes only after the response.
+        frames.send(&Frame::headers(stream, false, &get));
+        let end = |frame: &Frame| frame.kind == kind::DATA && frame.flags & flag::END_STREAM != 0;
+        assert_eq!(frames.until(end).unwrap().stream, stream);
+        frames.send(&Frame::new(kind::DATA, flag::END_STREAM, stream));
+    }
+    assert!(frames.ping());
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn content_that_is_not_as_long_as_was_said_never_passes_for_whole() {
     let origin = Origin::at_heads(|_, conn| {
         if conn.read_body().is_some() {

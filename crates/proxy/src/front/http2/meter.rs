@@ -35,6 +35,9 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const PRIORITY_UPDATE: u8 = 16;
 
+/// The code of a reset that is no fault.
+const NO_ERROR: u32 = 0;
+
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -155,18 +158,15 @@ impl Meter {
         while !bytes.is_empty() {
             let step = self.outbound.step(bytes);
             bytes = bytes.get(step.taken..).unwrap_or_default();
-            if !step.begins {
-                continue;
+            let (kind, _, length) = self.outbound.head();
+            if step.begins && kind == DATA {
+                self.worth = (self.worth + u64::from(length)).min(WORTH_KEPT);
+                turns.sent(length);
             }
-            match self.outbound.head() {
-                (DATA, _, length) => {
-                    self.worth = (self.worth + u64::from(length)).min(WORTH_KEPT);
-                    turns.sent(length);
-                }
-                (RST_STREAM, ..) if self.resets.note(now) => {
-                    self.abuse = self.abuse.or(Some(Abuse::Resets));
-                }
-                _ => {}
+            // Behind a whole response `NO_ERROR` only says that the rest of the request is not needed.
+            let is_fault = kind == RST_STREAM && number(&self.outbound.payload) != NO_ERROR;
+            if step.ends && is_fault && self.resets.note(now) {
+                self.abuse = self.abuse.or(Some(Abuse::Resets));
             }
         }
     }

@@ -79,8 +79,9 @@ fn content_that_was_sent_pays_for_windows_that_open() {
 
 #[test]
 fn resets_of_both_sides_are_one_sum() {
-    let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
     let (mut meter, turns) = begun(|limits| limits.resets = 4);
+    meter.sent(&frame(RST_STREAM, 0, 1, &[0; 4]).repeat(9), 0, &turns);
     meter.sent(&reset.repeat(2), 0, &turns);
     meter.received(&reset.repeat(2), 0, &turns);
     assert_eq!(meter.abuse(), None);
