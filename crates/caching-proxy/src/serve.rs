@@ -219,6 +219,7 @@ fn settings(serve: Serve, claim: Option<&Claim>, listen: Vec<Listen>) -> Setting
             query_content: usize::try_from(serve.query_content.0).unwrap_or(usize::MAX),
             ..Limits::default()
         },
+        clients: serve.clients,
         clock: Clock::System,
         origin: serve.origin,
         origin_tls: serve.origin_tls,

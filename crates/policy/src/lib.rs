@@ -28,6 +28,7 @@ pub mod dialect;
 pub mod directives;
 pub mod explain;
 pub mod fields;
+pub mod forwarded;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 #[allow(missing_docs, clippy::indexing_slicing, clippy::panic, reason = "test code: it may fail")]

@@ -28,5 +28,5 @@ pub use self::head::Scheme;
 pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError, Protocol};
 pub use self::server::{Drained, Handle, Running, StartError, start};
-pub use self::settings::{Http2Limits, Limits, Listen, Settings, Speaks};
+pub use self::settings::{Clients, Http2Limits, Limits, Listen, Settings, Speaks, Told};
 pub use self::tls::{CertificateInfo, ClientAuth, PairError, PairFiles, TlsSettings};

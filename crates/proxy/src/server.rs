@@ -123,7 +123,8 @@ impl Entrance {
 
 /// Opens the store, binds the address and starts the workers.
 pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
-    let Settings { listen, origin, origin_tls, workers, store, rules, limits, clock } = settings;
+    let Settings { listen, origin, origin_tls, workers, store, rules, clients, limits, clock } =
+        settings;
     let workers = workers.max(1);
     let Entrance { addresses, mut doors, certificates } = Entrance::open(listen, workers)?;
     let origin = origin::Shared::new(origin, &origin_tls, limits.clone())?;
@@ -135,6 +136,7 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         aliases,
         store: Store::<StoredHead>::open(store)?,
         rules,
+        clients,
         clock,
         flights: Flights::new(),
         uncacheable: KeyMemory::new(limits.uncacheable_memory),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use policy::Rules;
+use policy::forwarded::Trust;
 
 use crate::clock::Clock;
 use crate::origin::OriginUrl;
@@ -24,10 +25,38 @@ pub struct Settings {
     pub store: store::Options,
     /// The caching rules of the one site.
     pub rules: Rules,
+    /// What clients are believed, and what the origin is told of them.
+    pub clients: Clients,
     /// How long each thing may take and how much of it there may be.
     pub limits: Limits,
     /// Where the time comes from.
     pub clock: Clock,
+}
+
+/// What clients are believed about themselves, and what the origin is told of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// The proxies in front whose word counts.
+    pub trust: Trust,
+    /// What the origin is told.
+    pub told: Told,
+    /// Every connection begins with a header of the PROXY protocol, version 1 or 2. Where proxies are
+    /// named in [`Clients::trust`], it has to come from one of them.
+    pub proxy_protocol: bool,
+}
+
+/// The fields by which the origin is told who asked, and for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// All of them.
+    Both,
+    /// None of them.
+    Nothing,
 }
 
 /// A listener.

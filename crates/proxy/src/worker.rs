@@ -28,7 +28,7 @@ use crate::request::flights::Flights;
 use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::key_memory::KeyMemory;
 use crate::request::part_fill::PartFills;
-use crate::settings::Limits;
+use crate::settings::{Clients, Limits};
 use crate::store_watch;
 use crate::trouble::Troubles;
 
@@ -41,6 +41,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(crate) struct Shared {
     pub(crate) store: Store<StoredHead>,
     pub(crate) rules: Rules,
+    pub(crate) clients: Clients,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) flights: Arc<Flights>,

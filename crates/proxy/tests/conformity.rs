@@ -42,6 +42,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules,
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: clock.clone(),
         };

@@ -47,6 +47,7 @@ impl Site {
             workers: 2,
             store: store::Options::default(),
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: clock.clone(),
         };

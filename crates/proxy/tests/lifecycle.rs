@@ -46,6 +46,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules,
+            clients: proxy::Clients::default(),
             limits,
             clock: clock.clone(),
         };

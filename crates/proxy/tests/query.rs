@@ -44,6 +44,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules,
+            clients: proxy::Clients::default(),
             limits,
             clock: clock.clone(),
         };

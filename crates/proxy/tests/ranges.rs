@@ -58,6 +58,7 @@ impl Site {
             workers: 1,
             store,
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: clock.clone(),
         };

@@ -51,6 +51,7 @@ impl Site {
             workers: 2,
             store,
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: clock.clone(),
         };

@@ -81,6 +81,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits,
             clock: clock.clone(),
         };

@@ -12,7 +12,7 @@ use proxy::{OriginUrl, Protocol};
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
-use super::{Command, Instances, Purge, Serve, origin_tls, purge, targeted, tls};
+use super::{Command, Instances, Purge, Serve, clients, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -207,20 +207,8 @@ fn instances(raw: RawInstances, texts: &Texts<'_>) -> Result<Instances, Fault> {
     Ok(Instances { directory, origin, port: listen.map(|address| address.port()) })
 }
 
-fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
-    let origin = texts.of("--origin", raw.origin).ok_or_else(|| {
-        missing("--origin", "the server to forward to", "or try `caching-proxy demo`")
-    })?;
-    let protocol = texts.of("--origin-protocol", raw.origin_protocol);
-    let protocol = protocol.map_or(Ok(Protocol::Auto), |given| given.protocol())?;
-    let origin = origin.origin()?.by(protocol);
-    let listen = listen_of(texts.of("--port", raw.port), texts.of("--listen", raw.listen))?;
-    let tls = tls::check(raw.tls, listen, texts)?;
-    let first = listen.or(tls.as_ref().map(|tls| tls.listen)).ok_or_else(|| {
-        missing("--port", "the port to listen on", "or --listen ADDR:PORT for another address")
-    })?;
-    let origin_tls = origin_tls::check(raw.origin_tls, &origin, texts)?;
-    let usual = Serve { listen, tls, origin_tls, ..Serve::new(first, origin) };
+fn serve(mut raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
+    let usual = ends(&mut raw, texts)?;
     let span = |option, typed, usual: Duration, least, most| {
         texts.of(option, typed).map_or(Ok(usual), |given| Ok(given.span(least, most)?.0))
     };
@@ -279,6 +267,25 @@ fn serve(raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         cache_status: cache_status.map_or(Ok(usual.cache_status), |given| given.cache_status())?,
         ..usual
     })
+}
+
+/// Where requests come from and go to; the rest as usual.
+fn ends(raw: &mut Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
+    let origin = texts.of("--origin", raw.origin.take()).ok_or_else(|| {
+        missing("--origin", "the server to forward to", "or try `caching-proxy demo`")
+    })?;
+    let protocol = texts.of("--origin-protocol", raw.origin_protocol.take());
+    let protocol = protocol.map_or(Ok(Protocol::Auto), |given| given.protocol())?;
+    let origin = origin.origin()?.by(protocol);
+    let (port, address) = (raw.port.take(), raw.listen.take());
+    let listen = listen_of(texts.of("--port", port), texts.of("--listen", address))?;
+    let tls = tls::check(std::mem::take(&mut raw.tls), listen, texts)?;
+    let first = listen.or(tls.as_ref().map(|tls| tls.listen)).ok_or_else(|| {
+        missing("--port", "the port to listen on", "or --listen ADDR:PORT for another address")
+    })?;
+    let origin_tls = origin_tls::check(std::mem::take(&mut raw.origin_tls), &origin, texts)?;
+    let clients = clients::check(std::mem::take(&mut raw.clients), texts)?;
+    Ok(Serve { listen, tls, origin_tls, clients, ..Serve::new(first, origin) })
 }
 
 /// One of the two, or neither. What was typed wins over a variable.

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 38] = [
+const EXAMPLES: [(&str, &str); 41] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -25,6 +25,9 @@ const EXAMPLES: [(&str, &str); 38] = [
     ("--origin-cert", "--origin-cert /etc/tls/proxy.pem"),
     ("--origin-key", "--origin-key /etc/tls/proxy.key"),
     ("--origin-name", "--origin-name api.example.com"),
+    ("--trusted-proxy", "--trusted-proxy 10.0.0.0/8,192.0.2.7"),
+    ("--trusted-field", "--trusted-field forwarded"),
+    ("--forwarded", "--forwarded both"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),

@@ -1,6 +1,7 @@
 //! The command line and the environment, read once into settings that cannot hold a bad value.
 
 mod check;
+mod clients;
 pub(crate) mod environment;
 mod fault;
 mod origin_tls;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use clap::FromArgMatches;
 use policy::rules::{CacheStatus, Profile, SetCookie};
-use proxy::{OriginTls, OriginUrl};
+use proxy::{Clients, OriginTls, OriginUrl};
 
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
@@ -56,6 +57,8 @@ pub(crate) struct Serve {
     pub(crate) origin: OriginUrl,
     /// How TLS is spoken there.
     pub(crate) origin_tls: OriginTls,
+    /// What clients are believed, and what the origin is told of them.
+    pub(crate) clients: Clients,
     /// `--cache-dir`, used as given.
     pub(crate) directory: Option<PathBuf>,
     /// The lifetime of responses that bring none; zero for none.
@@ -101,6 +104,7 @@ impl Serve {
             tls: None,
             origin,
             origin_tls: OriginTls::default(),
+            clients: Clients::default(),
             directory: None,
             ttl: Span(Duration::from_mins(5)),
             memory: ByteSize(256 << 20),

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::clients::RawClients;
 use super::environment::variable_of;
 use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
@@ -49,6 +50,8 @@ pub(crate) struct Raw {
     pub(crate) origin_protocol: Option<String>,
     #[command(flatten)]
     pub(crate) origin_tls: RawOriginTls,
+    #[command(flatten)]
+    pub(crate) clients: RawClients,
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<OsString>,

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use testkit::{Binary, Client, Launch, Origin, Response};
 
 mod caching;
+mod clients;
 mod collapsing;
 mod conformity;
 mod control;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use http1::{FieldSpan, Framing, Progress, TargetForm, Version};
 use policy::Method;
+use policy::forwarded::Way;
 use tokio::sync::mpsc;
 
 use super::Peer;
@@ -70,6 +71,7 @@ struct Received {
     expects_continue: bool,
     framing: Framing,
     id: RequestId,
+    way: Arc<Way>,
     /// When the head was there.
     began: Option<Instant>,
 }
@@ -158,7 +160,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         self.served += 1;
         let request = Request {
             head: Arc::clone(&self.head),
-            client: self.peer.address,
+            way: Arc::clone(&received.way),
             id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
@@ -202,8 +204,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                     let buf = &self.inbound.buf;
                     let decoded = http1::decode_request(buf, &limits.http1, &mut self.spans)?;
                     if let Progress::Complete(head) = decoded {
-                        check_scheme(&head, &self.inbound.buf, self.peer.scheme)?;
-                        return Ok(Receipt::Head(self.received(&head)));
+                        return self.received(&head).map(Receipt::Head);
                     }
                 }
             }
@@ -226,35 +227,41 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         }
     }
 
-    fn received(&mut self, head: &http1::RequestHead) -> Received {
-        let id = self.adopt(head);
+    fn received(&mut self, head: &http1::RequestHead) -> Result<Received, Refusal> {
+        let (id, way) = self.adopt(head);
+        check_scheme(head, &self.inbound.buf, self.head.scheme)?;
         self.inbound.buf.advance(head.len);
-        Received {
+        Ok(Received {
             version: head.version,
             persistent: head.persistent,
             expects_continue: head.expects_continue,
             framing: head.framing,
             id,
+            way,
             began: self.stopwatch(),
-        }
+        })
     }
 
-    /// Takes over a decoded head; the id of the request is read before the field is removed.
-    fn adopt(&mut self, head: &http1::RequestHead) -> RequestId {
+    /// Takes over a decoded head. The id of the request and its way are read before their fields are
+    /// removed.
+    fn adopt(&mut self, head: &http1::RequestHead) -> (RequestId, Arc<Way>) {
         if Arc::get_mut(&mut self.head).is_none() {
             self.head = Arc::default();
         }
-        let mut given = None;
+        let (mut id, mut way) = (None, None);
         if let Some(own) = Arc::get_mut(&mut self.head) {
-            own.adopt(self.peer.scheme, &self.inbound.buf, head, &self.spans);
-            given = own.fields.get("X-Request-Id").map(|id| self.worker.ids.adopt(Some(id)));
+            own.adopt(&self.inbound.buf, head, &self.spans);
+            id = own.fields.get("X-Request-Id").map(|id| self.worker.ids.adopt(Some(id)));
+            let (told, scheme) = self.peer.way(self.worker, &own.fields);
+            (own.scheme, way) = (scheme, Some(told));
             own.normalise();
             // After the client's own of that name are gone.
             if let Some(certificate) = &self.peer.certificate {
                 own.fields.push(b"Client-Cert", certificate);
             }
         }
-        given.unwrap_or_else(|| self.worker.ids.adopt(None))
+        let id = id.unwrap_or_else(|| self.worker.ids.adopt(None));
+        (id, way.unwrap_or_else(|| self.peer.alone()))
     }
 
     /// A message that cannot be understood: whatever follows it cannot be either.
@@ -263,8 +270,9 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         let method = Method::parse(b"-");
         self.head = Arc::new(RequestHead { method, ..RequestHead::default() });
         let id = self.worker.ids.adopt(None);
+        let way = self.peer.alone();
         let request =
-            Request { head: Arc::clone(&self.head), client: self.peer.address, id: id.clone() };
+            Request { head: Arc::clone(&self.head), way: Arc::clone(&way), id: id.clone() };
         let answer = request::refusal(self.worker, &request.head.method, refusal);
         let received = Received {
             version: Version::Http11,
@@ -272,6 +280,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             expects_continue: false,
             framing: Framing::None,
             id,
+            way,
             began: self.stopwatch(),
         };
         self.last(&request, answer, &received).await

@@ -1,11 +1,13 @@
 //! Where clients come in: listeners, what is spoken on each, and one connection's life for each
 //! protocol.
 
+mod announced;
 mod content;
 pub(crate) mod deliver;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod listener;
+mod proxy_protocol;
 mod socket;
 pub(crate) mod tls;
 mod transport;
@@ -14,6 +16,8 @@ mod waits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use policy::Fields;
+use policy::forwarded::Way;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -24,9 +28,13 @@ use crate::worker::Worker;
 /// Who is at the other end of a connection, and by what way.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    pub(crate) address: IpAddr,
-    /// The scheme of what it asks for.
-    pub(crate) scheme: Scheme,
+    address: IpAddr,
+    /// The scheme of what it asks for, unless it is a proxy that says otherwise.
+    scheme: Scheme,
+    /// The way of what it sends, if that is all its own.
+    way: Arc<Way>,
+    /// It is a proxy whose word counts.
+    trusted: bool,
     /// The certificate it has shown, as the value of `Client-Cert`.
     pub(crate) certificate: Option<Vec<u8>>,
     /// It is only sent on to HTTPS, at this port.
@@ -35,8 +43,29 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A client that is served.
-    pub(crate) const fn new(address: IpAddr, scheme: Scheme) -> Self {
-        Self { address, scheme, certificate: None, sent_to: None }
+    pub(crate) fn new(worker: &Worker, address: IpAddr, scheme: Scheme) -> Self {
+        let trusted = worker.shared.clients.trust.includes(address);
+        let way = Arc::new(Way::direct(address));
+        Self { address, scheme, way, trusted, certificate: None, sent_to: None }
+    }
+
+    /// The way of what is the peer's own.
+    pub(crate) fn alone(&self) -> Arc<Way> {
+        Arc::clone(&self.way)
+    }
+
+    /// The way of a request with these fields, and its scheme.
+    pub(crate) fn way(&self, worker: &Worker, fields: &Fields) -> (Arc<Way>, Scheme) {
+        if !self.trusted {
+            return (Arc::clone(&self.way), self.scheme);
+        }
+        let way = Way::of(self.address, fields, &worker.shared.clients.trust);
+        let scheme = match way.secure {
+            Some(true) => Scheme::Https,
+            Some(false) => Scheme::Http,
+            None => self.scheme,
+        };
+        (Arc::new(way), scheme)
     }
 }
 
@@ -66,17 +95,21 @@ pub(crate) fn admit(
     };
     match front {
         Front::Plain | Front::Redirect(_) => drop(tokio::spawn(async move {
-            let peer = Peer { sent_to, ..Peer::new(client.ip(), Scheme::Http) };
-            if let Some(ahead) = http1::serve(&worker, stream.split(), peer.clone()).await {
-                // Boxed, so that connections that never speak it stay small.
-                Box::pin(http2::serve(&worker, stream, peer, ahead)).await;
+            if let Some(client) = announced::client(&worker, &mut stream, client).await {
+                let peer = Peer { sent_to, ..Peer::new(&worker, client.ip(), Scheme::Http) };
+                if let Some(ahead) = http1::serve(&worker, stream.split(), peer.clone()).await {
+                    // Boxed, so that connections that never speak it stay small.
+                    Box::pin(http2::serve(&worker, stream, peer, ahead)).await;
+                }
             }
             drop(alive);
         })),
         Front::Tls(certificates) => {
             let certificates = Arc::clone(certificates);
             drop(tokio::spawn(async move {
-                tls::serve(&worker, &certificates, stream, client).await;
+                if let Some(client) = announced::client(&worker, &mut stream, client).await {
+                    tls::serve(&worker, &certificates, stream, client).await;
+                }
                 drop(alive);
             }));
         }

@@ -1,20 +1,21 @@
 //! The head of a request as the origin gets it.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use http1::encode;
 use policy::Fields;
+use policy::forwarded::Way;
 use policy::loops::{self, Reach};
 
 use super::Shared;
 use crate::error::FetchError;
 use crate::head::{self, PSEUDONYM, RequestHead};
+use crate::settings::Told;
 
 /// Who asked, and by what name the request is known in logs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender<'a> {
-    pub(crate) client: IpAddr,
+    pub(crate) way: &'a Way,
+    pub(crate) told: Told,
     pub(crate) request_id: &'a str,
 }
 
@@ -56,13 +57,7 @@ pub(crate) fn head(
     //# Conforming Content Delivery Networks SHOULD add a cdn-info to this header field in all
     //# requests they generate or forward (creating the header field if necessary).
     encode::field(&mut out, b"CDN-Loop", PSEUDONYM.as_bytes());
-    encode::field(&mut out, b"X-Forwarded-For", sender.client.to_string().as_bytes());
-    let scheme = request.scheme.as_str().as_bytes();
-    // As it stands in the key: who spells the host in another way must not have that stored.
-    let mut host = Vec::with_capacity(request.authority.len());
-    policy::key::authority(&mut host, scheme, &request.authority);
-    encode::field(&mut out, b"X-Forwarded-Host", &host);
-    encode::field(&mut out, b"X-Forwarded-Proto", scheme);
+    tell(&mut out, request, sender);
     encode::field(&mut out, b"X-Request-Id", sender.request_id.as_bytes());
     match framing {
         OutgoingFraming::None => {}
@@ -71,6 +66,22 @@ pub(crate) fn head(
     }
     encode::end_of_head(&mut out);
     Ok(out.into())
+}
+
+/// Who asked, and for what.
+fn tell(out: &mut Vec<u8>, request: &RequestHead, Sender { way, told, .. }: Sender<'_>) {
+    let scheme = request.scheme.as_str();
+    // As it stands in the key: who spells the host in another way must not have that stored.
+    let mut host = Vec::with_capacity(request.authority.len());
+    policy::key::authority(&mut host, scheme.as_bytes(), &request.authority);
+    if matches!(told, Told::XForwarded | Told::Both) {
+        encode::field(out, b"X-Forwarded-For", way.x_forwarded_for().as_bytes());
+        encode::field(out, b"X-Forwarded-Host", &host);
+        encode::field(out, b"X-Forwarded-Proto", scheme.as_bytes());
+    }
+    if matches!(told, Told::Forwarded | Told::Both) {
+        encode::field(out, b"Forwarded", &way.forwarded(&host, scheme));
+    }
 }
 
 /// Path prefix of the origin and the client's path and query, byte for byte.

@@ -89,7 +89,8 @@ pub(crate) async fn fetch(
     let mut fields = conditions.apply(request.head.fields.clone());
     policy::dialect::announce(&mut fields, &worker.shared.rules);
     let has_range = fields.contains("Range");
-    let sender = Sender { client: request.client, request_id: request.id.as_str() };
+    let told = worker.shared.clients.told;
+    let sender = Sender { way: &request.way, told, request_id: request.id.as_str() };
     let mut head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;
     if let Some(query) = read {
         head = [&head[..], &query.content].concat().into();

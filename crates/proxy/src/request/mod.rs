@@ -54,9 +54,9 @@ mod reuse;
 mod screen;
 mod select;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use policy::forwarded::Way;
 use policy::reason::{Pass, Refetch};
 use policy::rules::CacheStatus;
 use policy::{Asked, Plan};
@@ -86,7 +86,7 @@ pub(crate) type Entry = store::Entry<StoredHead>;
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) head: Arc<RequestHead>,
-    pub(crate) client: IpAddr,
+    pub(crate) way: Arc<Way>,
     pub(crate) id: RequestId,
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn record(
     let head = &*request.head;
     worker.shared.recorder.served(&Served {
         request_id: request.id.as_str(),
-        client: request.client,
+        client: request.way.client(),
         method: head.method.as_bytes(),
         host: &head.authority,
         target: &head.target,

@@ -51,6 +51,7 @@ impl Default for Harness {
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: Clock::default(),
         };

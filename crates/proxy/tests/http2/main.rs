@@ -75,6 +75,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits,
             clock: Clock::set_to(Timestamp::from_secs(NOON)),
         };

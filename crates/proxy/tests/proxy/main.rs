@@ -52,6 +52,7 @@ impl Site {
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),
+            clients: proxy::Clients::default(),
             limits: Limits::default(),
             clock: clock.clone(),
         };

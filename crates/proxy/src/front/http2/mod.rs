@@ -25,6 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream};
+use policy::Fields;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::malformed::Malformed;
@@ -40,7 +41,7 @@ use super::Peer;
 use super::waits::Waits;
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
-use crate::head::RequestHead;
+use crate::head::{RequestHead, Scheme};
 use crate::request::record::Delivered;
 use crate::request::{self, Request, Started};
 use crate::settings::Limits;
@@ -274,8 +275,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let (parts, body) = request.into_parts();
         self.served += 1;
         let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
-        let (announced, id) = self.receive(&parts);
-        let request = Request { head: Arc::clone(&self.head), client: self.peer.address, id };
+        let id = parts.headers.get("x-request-id").map(http::HeaderValue::as_bytes);
+        let id = self.worker.ids.adopt(id);
+        let (way, scheme) = self.peer.way(self.worker, &self.told(&parts));
+        let announced = self.receive(&parts, scheme);
+        let request = Request { head: Arc::clone(&self.head), way, id };
         let number = respond.stream_id().as_u32();
         let priority = parts.headers.get("priority").map(http::HeaderValue::as_bytes);
         let priority = self.turns.priority(number, priority);
@@ -291,26 +295,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.answer(stream, started, body, has_content.then_some(announced));
     }
 
-    /// Step 1: the head, whatever it is, and the id of the request.
+    /// Step 1: the head, whatever it is.
     fn receive(
         &mut self,
         parts: &http::request::Parts,
-    ) -> (Result<Announced, Unfit>, crate::ids::RequestId) {
+        scheme: Scheme,
+    ) -> Result<Announced, Unfit> {
         if Arc::get_mut(&mut self.head).is_none() {
             self.head = Arc::default();
         }
-        let given = parts.headers.get("x-request-id").map(http::HeaderValue::as_bytes);
-        let id = self.worker.ids.adopt(given);
-        let Some(head) = Arc::get_mut(&mut self.head) else {
-            return (Ok(Announced::default()), id);
-        };
-        let announced = receive::adopt(head, parts, self.peer.scheme, &self.worker.shared.limits);
+        let Some(head) = Arc::get_mut(&mut self.head) else { return Ok(Announced::default()) };
+        let announced = receive::adopt(head, parts, scheme, &self.worker.shared.limits);
         head.normalise();
         // After the client's own of that name are gone.
         if let Some(certificate) = &self.peer.certificate {
             head.fields.push(b"Client-Cert", certificate);
         }
-        (announced, id)
+        announced
+    }
+
+    /// What a proxy in front says of its client, if its word counts.
+    fn told(&self, parts: &http::request::Parts) -> Fields {
+        let mut told = Fields::new();
+        for name in policy::forwarded::FIELDS.iter().filter(|_| self.peer.trusted) {
+            for value in parts.headers.get_all(*name) {
+                told.push(name.as_bytes(), value.as_bytes());
+            }
+        }
+        told
     }
 
     /// Answers at once, or lets a task do it.

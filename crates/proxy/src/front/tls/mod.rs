@@ -53,18 +53,18 @@ pub(crate) async fn serve(
     match opened {
         Ok(Opened::Secure(mut stream)) => {
             let certificate = stream.client_certificate().map(|shown| client_cert::field(&shown));
-            let peer = Peer { certificate, ..Peer::new(client.ip(), Scheme::Https) };
+            let peer = Peer { certificate, ..Peer::new(worker, client.ip(), Scheme::Https) };
             let _ = http1::serve(worker, stream.split(), peer).await;
         }
         Ok(Opened::Http2(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let certificate = shown.map(|shown| client_cert::field(shown));
-            let peer = Peer { certificate, ..Peer::new(client.ip(), Scheme::Https) };
+            let peer = Peer { certificate, ..Peer::new(worker, client.ip(), Scheme::Https) };
             // Boxed, so that connections by HTTP/1.1 stay small.
             Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }
         Ok(Opened::Plain(mut stream)) => {
-            let peer = Peer::new(client.ip(), Scheme::Http);
+            let peer = Peer::new(worker, client.ip(), Scheme::Http);
             http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp).await;
         }
         Ok(Opened::Over) => {}
