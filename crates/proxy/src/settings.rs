@@ -135,7 +135,7 @@ pub struct Limits {
     /// Bytes of the content of a QUERY that are read to look for its response; with more, or if this
     /// is 0, it is only passed on.
     pub query_content: usize,
-    /// Requests on one client connection.
+    /// Requests on one client connection by HTTP/1.1.
     pub requests_per_connection: u64,
 }
 
@@ -143,6 +143,9 @@ pub struct Limits {
 /// is told `ENHANCE_YOUR_CALM`.
 #[derive(Clone, Debug)]
 pub struct Http2Limits {
+    /// Requests on one connection, one after the other and at once. Many more than by HTTP/1.1: there
+    /// are few connections, and some clients make no other when they are told to.
+    pub requests: u64,
     /// Requests at once.
     pub streams: u32,
     /// Bytes of a header list, each field counted as its name, its value and 32 bytes more.
@@ -177,6 +180,7 @@ pub struct Http2Limits {
 impl Default for Http2Limits {
     fn default() -> Self {
         Self {
+            requests: 1_000_000,
             streams: 100,
             header_list: 32 << 10,
             fields: 128,

@@ -46,7 +46,7 @@ fn a_client_that_does_not_answer_the_goodbye_does_not_hold_up_the_stop() {
 #[test]
 fn a_connection_is_told_to_go_after_so_many_requests() {
     let origin = Origin::answering(ok("x"));
-    let site = Site::with(&origin, |limits| limits.requests_per_connection = 2);
+    let site = Site::with(&origin, |limits| limits.http2.requests = 2);
     let mut frames = site.frames();
     for stream in [1, 3] {
         frames.send(&Frame::headers(stream, true, &GET));

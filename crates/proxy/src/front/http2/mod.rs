@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             return true;
         }
         let limits = &self.worker.shared.limits;
-        let is_old = self.served >= limits.requests_per_connection;
+        let is_old = self.served >= limits.http2.requests;
         if (is_old || self.worker.is_draining()) && !matches!(self.mode, Mode::Leaving { .. }) {
             self.leave();
             return true;
