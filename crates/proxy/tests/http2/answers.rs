@@ -273,3 +273,27 @@ fn the_preface_counts_only_at_the_beginning_of_a_connection() {
     frames.send(&Frame::new(kind::SETTINGS, 0, 0));
     assert!(frames.ping());
 }
+
+#[test]
+fn a_trusted_proxy_in_front_may_name_the_scheme_of_its_own_connection() {
+    let origin = Origin::answering(ok("x"));
+    let url = OriginUrl::parse(&origin.url()).unwrap();
+    let site = Site::set(url, |settings| {
+        settings.clients.trust.proxies.push("127.0.0.0/8".parse().unwrap());
+    });
+    let mut frames = site.frames();
+    let told = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")];
+    for (stream, scheme, path, served) in
+        [(1, "http", "/a", true), (3, "https", "/b", true), (5, "ftp", "/c", false)]
+    {
+        let get = [GET[0], (":scheme", scheme), GET[2], (":path", path)];
+        frames.send(&Frame::headers(stream, true, &[&get[..], &told].concat()));
+        let head = frames.next_of(kind::HEADERS).unwrap();
+        assert_eq!((head.stream, head.payload[0] == 0x88), (stream, served), "{scheme}");
+    }
+    assert_eq!(origin.count(), 2);
+    for request in origin.requests() {
+        assert_eq!(request.field("X-Forwarded-Proto"), Some("https"));
+        assert!(request.field("X-Forwarded-For").unwrap().starts_with("192.0.2.7"));
+    }
+}

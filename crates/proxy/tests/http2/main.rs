@@ -66,9 +66,11 @@ impl Site {
     }
 
     fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
-        change(&mut limits);
-        let settings = Settings {
+        Self::set(origin, |settings| change(&mut settings.limits))
+    }
+
+    fn set(origin: OriginUrl, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
             listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin,
             origin_tls: proxy::OriginTls::default(),
@@ -76,9 +78,10 @@ impl Site {
             store: store::Options::default(),
             rules: Rules::default(),
             clients: proxy::Clients::default(),
-            limits,
+            limits: Limits::default(),
             clock: Clock::set_to(Timestamp::from_secs(NOON)),
         };
+        change(&mut settings);
         let log = Arc::new(Log::default());
         Self { running: proxy::start(settings, Arc::clone(&log) as _).unwrap(), log }
     }

@@ -305,7 +305,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.head = Arc::default();
         }
         let Some(head) = Arc::get_mut(&mut self.head) else { return Ok(Announced::default()) };
-        let announced = receive::adopt(head, parts, scheme, &self.worker.shared.limits);
+        let announced =
+            receive::adopt(head, parts, scheme, self.peer.scheme, &self.worker.shared.limits);
         head.normalise();
         // After the client's own of that name are gone.
         if let Some(certificate) = &self.peer.certificate {

@@ -44,11 +44,13 @@ impl From<BadRequest> for Unfit {
 }
 
 /// Takes over what the codec decoded, reusing the buffers of `head`. What stands in it when this fails
-/// is what was understood.
+/// is what was understood. `scheme` is that of the client; a proxy in front that is trusted to say so
+/// may name that of its own connection, `carrier`, all the same.
 pub(super) fn adopt(
     head: &mut RequestHead,
     parts: &Parts,
     scheme: Scheme,
+    carrier: Scheme,
     limits: &Limits,
 ) -> Result<Announced, Unfit> {
     head.method = Method::parse(parts.method.as_str().as_bytes());
@@ -65,7 +67,10 @@ pub(super) fn adopt(
     let expects_continue =
         expectations.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     // After the checks that the scheme has no part in, so that what is malformed is called so.
-    if parts.uri.scheme_str().is_some_and(|named| !named.eq_ignore_ascii_case(scheme.as_str())) {
+    let is_known = |named: &str| {
+        [scheme, carrier].iter().any(|known| named.eq_ignore_ascii_case(known.as_str()))
+    };
+    if parts.uri.scheme_str().is_some_and(|named| !is_known(named)) {
         return Err(Unfit::Refused(Refusal::Misdirected { scheme: scheme.as_str() }));
     }
     Ok(Announced { length, expects_continue })
