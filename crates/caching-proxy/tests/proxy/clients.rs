@@ -47,6 +47,28 @@ fn a_proxy_in_front_is_believed_only_if_it_is_trusted() {
 }
 
 #[test]
+fn it_is_the_same_by_http2() {
+    for (args, way, scheme) in [
+        (&[][..], "127.0.0.1", "http"),
+        (&["--trusted-proxy", "127.0.0.1"], "192.0.2.7, 127.0.0.1", "https"),
+    ] {
+        let origin = echo();
+        let proxy = Proxy::with(&origin, args);
+        let fields = SAID.map(|(name, value)| format!("{name}: {value}"));
+        let mut asked = vec!["-s", "--http2-prior-knowledge"];
+        for field in &fields {
+            asked.extend(["-H", field]);
+        }
+        let url = format!("http://127.0.0.1:{}/", proxy.address().1);
+        asked.push(&url);
+        let Some(_) = crate::http2::run("curl", &asked) else { return };
+        let seen = seen(&origin);
+        assert_eq!(seen.all("X-Forwarded-For"), [way], "{args:?}");
+        assert_eq!(seen.all("X-Forwarded-Proto"), [scheme], "{args:?}");
+    }
+}
+
+#[test]
 fn the_origin_is_told_what_was_asked_for() {
     let forwarded = "for=127.0.0.1;host=\"a.example\";proto=http";
     for (what, fields, element) in [

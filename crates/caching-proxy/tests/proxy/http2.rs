@@ -8,7 +8,7 @@ use testkit::Origin;
 use crate::{Proxy, ok};
 
 /// What a client prints, or `None` if there is none.
-fn run(program: &str, args: &[&str]) -> Option<String> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Option<String> {
     match Command::new(program).args(args).output() {
         Ok(output) => {
             let printed = [output.stdout, output.stderr].concat();
