@@ -124,7 +124,7 @@ failures! {
         /// to go.
         Nowhere = "redirect-nowhere", 400, "http_request_error";
         /// The listener only sends clients on to HTTPS.
-        Redirected = "redirected", 308, "http_request_error";
+        Redirected = "redirected", 308, "proxy_internal_response";
         /// CONNECT asks a forward proxy for a tunnel; this is a reverse proxy.
         Connect = "connect-refused", 501, "proxy_internal_response";
         /// A TRACE request brings content, which none may have (RFC 9110 §9.3.8).

@@ -5,6 +5,7 @@ use super::{Request, respond, screen};
 use crate::error::Refusal;
 use crate::failure::Denial;
 use crate::head::{RequestHead, Scheme};
+use crate::proxy_status::ProxyError;
 use crate::worker::Worker;
 
 /// The answer that sends a client on to this port. 308 is for every method alike:
@@ -20,10 +21,11 @@ pub(crate) fn answer(
 ) -> Result<Answer, Refusal> {
     screen::screen(&request.head, has_content)?;
     let location = location(&request.head, port).ok_or(Refusal::Nowhere)?;
-    let report =
-        Report { code: Denial::Redirected.code(), source: Source::Proxy, proxy_error: None };
+    let why = Denial::Redirected;
+    let (code, status) = (why.code(), why.status());
+    let proxy_error = Some(ProxyError::own(why.error_type(), code));
+    let report = Report { code, source: Source::Proxy, proxy_error };
     let text = "this is served by HTTPS alone\n";
-    let status = Denial::Redirected.status();
     let mut answer = respond::text(worker, &request.head.method, status, text, report);
     if let AnswerHead::Own(head) = &mut answer.head {
         head.fields.push(b"Location", &location);

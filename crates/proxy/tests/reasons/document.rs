@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use policy::Reason;
 use policy::reason::{Hit, NotStored, Pass, Refetch, Refused};
+use proxy::HandshakeFailure;
 use proxy::failure::{Denial, Failure, Malformed};
 
 /// The reasons that appear in one place.
@@ -100,6 +101,20 @@ pub(crate) fn groups() -> Vec<Group> {
             title: "Answered by the proxy itself",
             about: "`Proxy-Status: …; error=…; details=…`, and no `Cache-Status`.",
             rows: own_rows(),
+        },
+        Group {
+            title: "No request: the TLS handshake came to nothing",
+            about: "Only in the log, at most once a minute each, and in the counters of the control \
+                    socket.",
+            rows: HandshakeFailure::ALL
+                .iter()
+                .map(|why| Row {
+                    code: why.code(),
+                    meaning: why.meaning().to_owned(),
+                    section: None,
+                    with: if why.is_told() { "log, counter" } else { "counter" }.to_owned(),
+                })
+                .collect(),
         },
     ]
 }

@@ -207,3 +207,24 @@ fn what_was_stored_for_all_is_asked_for_again_by_one_with_a_certificate() {
     );
     assert_eq!(asking.get(None).field("X-Cache"), Some("HIT"));
 }
+
+#[test]
+fn authorities_that_change_are_taken_up_too() {
+    let origin = Origin::answering(ok("Cache-Control: no-store\r\n", "hello"));
+    let mut asking = Asking::new(&origin, "required");
+    let old = asking.clients.issue("old", &["client"]);
+    let others = Authority::new();
+    let new = others.issue("new", &["client"]);
+    let lets_in = |asking: &Asking, files: &Files| {
+        asking.lets_in(&asking.showing(files, rustls::ALL_VERSIONS))
+    };
+    assert!(lets_in(&asking, &old) && !lets_in(&asking, &new));
+    fs::write(asking.clients.file(), "nothing").unwrap();
+    asking.proxy.binary.send_hangup();
+    assert!(asking.proxy.binary.says("has no certificate in PEM form"));
+    assert!(lets_in(&asking, &old) && !lets_in(&asking, &new));
+    fs::copy(others.file(), asking.clients.file()).unwrap();
+    asking.proxy.binary.send_hangup();
+    assert!(asking.proxy.binary.says("authorities-renewed"));
+    assert!(!lets_in(&asking, &old) && lets_in(&asking, &new));
+}

@@ -42,6 +42,7 @@ fn every_request_is_sent_on_to_where_it_wanted_to_go_and_nowhere_else() {
         assert_eq!(answer.status, status, "{head}");
         assert_eq!(answer.field("Location"), location.as_deref(), "{head}");
         assert_eq!(answer.field("Cache-Status"), None, "{head}");
+        assert!(answer.field("Proxy-Status").is_some(), "{head}");
     }
     assert_eq!(origin.count(), 0);
 }

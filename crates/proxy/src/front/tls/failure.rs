@@ -54,9 +54,28 @@ impl HandshakeFailure {
         }
     }
 
+    /// What it means, in a sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Timeout => "It took too long.",
+            Self::Closed => "The client left.",
+            Self::PlainHttp => "The client spoke HTTP without TLS; it is told so.",
+            Self::Alert => "The client refused what it got, most often the certificate.",
+            Self::Incompatible => {
+                "Client and proxy have no version, cipher or key exchange in common."
+            }
+            Self::NoProtocol => "The client speaks none of the protocols that are offered.",
+            Self::NoCertificate => "The client showed no certificate, though it must.",
+            Self::BadCertificate => {
+                "The client's certificate is not valid, or of no authority that is trusted."
+            }
+            Self::Malformed => "What the client sent is no TLS.",
+        }
+    }
+
     /// Whether an operator is told. Those who only look whether a port is open leave at once, and
     /// those who speak plain HTTP are answered.
-    pub(super) const fn is_told(self) -> bool {
+    pub const fn is_told(self) -> bool {
         !matches!(self, Self::Closed | Self::PlainHttp)
     }
 
