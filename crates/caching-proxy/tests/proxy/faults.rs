@@ -289,6 +289,38 @@ fn a_large_body_whose_file_is_gone_is_fetched_again() {
 }
 
 #[test]
+fn another_variant_that_is_confirmed_but_gone_is_fetched() {
+    let origin = Origin::start(|request, conn| {
+        let fields = "Cache-Control: max-age=60\r\nETag: \"a\"\r\nVary: Accept-Language\r\n";
+        if request.field("If-None-Match").is_some() {
+            conn.send(format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"));
+        } else {
+            conn.send(ok(fields, &"x".repeat(3_000_000)));
+        }
+    });
+    let proxy = Proxy::before(&origin);
+    let get = |language: &str| {
+        let mut client = proxy.client();
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Language: {language}\r\n\r\n"));
+        client.response()
+    };
+    assert!(get("de").complete);
+    assert!(testkit::eventually(|| cache(&get("de")) == "HIT"));
+    let objects = proxy.directory.path().join("cache").join("store").join("objects");
+    for entry in std::fs::read_dir(&objects).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    // As long as the last reader has the file open, it can still be read.
+    let is_fetched = || {
+        let answer = get("en");
+        let is_whole = answer.complete && answer.body.len() == 3_000_000;
+        assert!(is_whole, "{}", answer.raw_head);
+        cache_status(&answer).contains("fwd-status=200")
+    };
+    assert!(testkit::eventually(is_fetched));
+}
+
+#[test]
 fn a_post_is_not_sent_where_the_origin_has_hung_up() {
     let origin = Origin::start(|request, conn| {
         conn.send(ok("Cache-Control: no-store\r\n", &request.method));

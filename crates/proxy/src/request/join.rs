@@ -121,7 +121,7 @@ pub(super) async fn lead(
     tokio::spawn(lead.run(Some(sender)));
     if let Ok(led) = outcome.await {
         let answer = answer(worker, request, &wanted, led);
-        if !matches!(wanted.found, Found::Unusable(..) | Found::Parts(..)) {
+        if !is_about_stored(&wanted.found) {
             return answer;
         }
         if let Some(answer) = readable(answer).await {
@@ -133,6 +133,11 @@ pub(super) async fn lead(
     }
     // The task can only end without a word if it panicked.
     failed(worker, request, &wanted, &FetchError::Internal, false)
+}
+
+/// Whether the origin may have been asked about something stored: what was found, or other variants.
+fn is_about_stored(found: &Found) -> bool {
+    matches!(found, Found::Unusable(..) | Found::Parts(..) | Found::Nothing(Refetch::VaryMismatch))
 }
 
 /// An answer whose content, if it has to be read from a stored whole, is there. A fill under way
