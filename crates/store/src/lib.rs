@@ -5,8 +5,8 @@
 //! [`Store::begin`] gives the right to write one, [`Entry::reader`] follows it.
 //!
 //! What it never does: fail a request because a tier is full or broken, hold a lock while it waits,
-//! touch a file on the thread of a caller once it is open, serve a byte from disk that was not
-//! verified, or remove a file that it did not write. It needs a tokio runtime with time enabled
+//! wait for a disk on the thread of a caller once it is open (what the system has in memory is read
+//! there), serve a byte from disk that was not verified, or remove a file that it did not write. It needs a tokio runtime with time enabled
 //! wherever it waits.
 
 mod body;
