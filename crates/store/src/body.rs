@@ -355,7 +355,7 @@ impl Body {
         (self.is_kept() || is_empty).then_some(Joined::Complete)
     }
 
-    fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.done().is_some_and(|done| !matches!(done.place(), Place::Nowhere))
     }
 

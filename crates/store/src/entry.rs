@@ -106,6 +106,12 @@ impl<M> Entry<M> {
         self.body.done().is_some()
     }
 
+    /// True if the body is complete and kept: whoever comes now can read it from its start. One that was
+    /// only passed along is complete as well, and only those who followed it can have it.
+    pub fn is_kept(&self) -> bool {
+        self.body.is_kept()
+    }
+
     /// True if the complete body is held in memory: it can be had without waiting.
     pub fn is_in_memory(&self) -> bool {
         let place = self.body.done().map(Done::place);

@@ -58,7 +58,9 @@ pub(crate) fn is_within_reach(request: &Request, entry: &Arc<Entry>) -> bool {
 }
 
 fn is_near(entry: &Entry, spans: &[Span]) -> bool {
-    entry.is_complete()
+    // Several ranges are read one after the other, each from its own place: one who follows a body that
+    // is only passed along has but one way through it.
+    entry.is_kept()
         || matches!(spans, [span] if span.first() <= entry.written().saturating_add(REACH))
 }
 

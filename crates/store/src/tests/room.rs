@@ -117,6 +117,7 @@ async fn a_body_too_large_for_memory_is_passed_along_to_who_is_there() {
     let store = setup.open();
     let whole = body(1, 5 * MIB);
     let mut fill = store.begin(key("k"), label("v", ""), None).unwrap();
+    let entry = fill.entry();
     let readers: Vec<_> = (0..3).map(|_| tokio::spawn(read(fill.entry().reader()))).collect();
     let mut most = 0;
     for chunk in whole.chunks(50_000) {
@@ -125,6 +126,7 @@ async fn a_body_too_large_for_memory_is_passed_along_to_who_is_there() {
     }
     assert!(most <= MIB, "{most} bytes in flight");
     assert_eq!(fill.commit(b"t").await, Committed::NotStored(NotStored::TooLarge));
+    assert!(entry.is_complete() && !entry.is_kept());
     for reader in readers {
         assert!(reader.await.unwrap().unwrap() == whole);
     }
