@@ -18,6 +18,8 @@ pub(crate) enum Op {
     /// A read of what the system has in memory, or of nothing.
     ReadNow,
     Write,
+    /// Waits until what was written is safe.
+    Sync,
     Rename,
     Unlink,
     CreateInMemory,
@@ -226,7 +228,7 @@ impl Handle {
 
     /// Waits until what was written is safe from a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.files.check(Op::Write)?;
+        self.files.check(Op::Sync)?;
         self.file.sync_data()
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::sync::{Condvar, Mutex};
 
 use super::*;
 use crate::disk::{Fault, Op};
@@ -322,6 +323,31 @@ async fn the_log_of_an_empty_store_forgets_its_events_and_not_its_numbers() {
 fn failing(op: Op, fault: Fault, on: &Arc<AtomicBool>) -> Files {
     let on = Arc::clone(on);
     Files::failing(move |now| (now == op && on.load(Ordering::SeqCst)).then_some(fault))
+}
+
+#[tokio::test]
+async fn an_event_is_acknowledged_when_it_is_safe_and_not_before() {
+    let gate = Arc::new((Mutex::new(true), Condvar::new()));
+    let passing = Arc::clone(&gate);
+    let mut setup = Setup::new(8 * MIB, 64 * MIB);
+    setup.files = Files::failing(move |op| {
+        if op == Op::Sync {
+            let (open, opened) = &*passing;
+            drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        }
+        None
+    });
+    let store = setup.open();
+    tagged(&store, "dead", &["red"], 100).await;
+    store.flush().await;
+    *gate.0.lock().unwrap() = false;
+    let mut ended = std::pin::pin!(end(&store, &["red"]));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut ended).await;
+    assert!(early.is_err(), "it was acknowledged while it was not safe");
+    assert!(!holds(&store, "dead").await, "it holds at once");
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    ended.await;
 }
 
 const FULL: Fault = Fault::Errno(rustix::io::Errno::NOSPC.raw_os_error());

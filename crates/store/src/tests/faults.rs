@@ -4,13 +4,14 @@ use super::*;
 use crate::NotStored;
 use crate::disk::{Fault, Op};
 
-const OPS: [Op; 8] = [
+const OPS: [Op; 9] = [
     Op::Create,
     Op::CreateInMemory,
     Op::Open,
     Op::Read,
     Op::ReadNow,
     Op::Write,
+    Op::Sync,
     Op::Rename,
     Op::Unlink,
 ];
