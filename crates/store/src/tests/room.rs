@@ -45,15 +45,22 @@ async fn a_small_object_that_comes_back_after_it_was_given_up_stays() {
         }
     };
     put_strangers(0..8_000).await;
-    for (after, stays) in [(1_000, true), (20_000, false)] {
-        let name = format!("after {after}");
-        stored(&store, &key(&name), label("v", ""), &body(1, 1_200)).await;
+    for (after, stays) in [(1_000, 15..=20), (20_000, 0..=5)] {
+        let names: Vec<_> = (0..20).map(|number| format!("{number} after {after}")).collect();
+        let put_all = async || {
+            for name in &names {
+                stored(&store, &key(name), label("v", ""), &body(1, 1_200)).await;
+            }
+        };
+        let here = || names.iter().filter(|name| store.peek(name.as_bytes()).is_some()).count();
+        put_all().await;
         // Far more than the cache itself remembers of what it gave up.
         put_strangers(100_000 + after..100_000 + 2 * after).await;
-        assert!(store.peek(name.as_bytes()).is_none());
-        stored(&store, &key(&name), label("v", ""), &body(1, 1_200)).await;
+        // A filter may take one for another, and sketches are not exact.
+        assert!(here() <= 3, "{} are here", here());
+        put_all().await;
         put_strangers(200_000 + after..201_500 + after).await;
-        assert_eq!(store.peek(name.as_bytes()).is_some(), stays, "{name}");
+        assert!(stays.contains(&here()), "{} stay after {after}", here());
     }
     assert!(store.stats().memory_bytes <= 8 * MIB);
 }
