@@ -32,12 +32,6 @@ pub(crate) const BLOCK: u64 = 64 << 10;
 pub(crate) const PIECE: u64 = 256 << 10;
 /// Bytes of the footer.
 pub(crate) const FOOTER: usize = 56;
-/// What the `format` file of a store says.
-pub(crate) const FORMAT: &str = "caching-proxy store 3\n";
-/// What it said before there were freshened records. Such a store is read as it is, and is one of
-/// this format from then on: whoever knows only the former would take those records for damage.
-pub(crate) const FORMER: &str = "caching-proxy store 2\n";
-
 const MAGIC: &[u8; 8] = b"cp-store";
 /// A whole body with a checksum for each block; and one that came in parts.
 const WHOLE: u32 = 1;

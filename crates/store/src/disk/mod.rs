@@ -25,6 +25,7 @@ mod snapshot;
 mod spill;
 mod start;
 mod table;
+mod version;
 mod work;
 mod write;
 

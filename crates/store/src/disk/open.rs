@@ -1,7 +1,7 @@
 //! Opens the directory of a disk tier: takes it, checks that it is ours, and reads what is there.
 //!
 //! ```text
-//! format     the format version; a directory without it that has other files is not ours
+//! format     which format this is, see `version`
 //! lock       held while a process has the store; says which
 //! events     the log of events, see `journal`
 //! newest     says that the log has every removal, see `marker`
@@ -17,24 +17,45 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::files::{allocated, create_directory};
-use super::format::{FORMAT, FORMER};
 use super::io::{FileId, parse_file_name};
-use crate::reason::OpenError;
+use super::version::{self, FORMAT, Said};
+use crate::reason::{Damage, OpenError};
 
 /// What may stand in a directory before its `format` file is written; `lost+found` is the file
 /// system's.
 const BEFORE_FORMAT: [&str; 4] = ["lock", "format.new", "tmp", "lost+found"];
+/// What else may stand there.
+const AFTER_FORMAT: [&str; 8] =
+    ["format", "events", "events.new", "newest", "snapshot", "snapshot.new", "segments", "objects"];
 
-/// Takes the directory. It is ours as long as the file that is returned stays open.
-pub(crate) fn take(root: &Path) -> Result<File, OpenError> {
+/// A directory that is ours as long as the lock stays open.
+pub(crate) struct Taken {
+    pub(crate) lock: File,
+    /// What was wrong with its `format` file, which has been written anew.
+    pub(crate) damage: Option<Damage>,
+}
+
+/// What the names in a directory tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// Nothing has been stored there yet.
+    New,
+    /// They are those of a store, and no others.
+    Store,
+    /// There are others: only its `format` file can say that it is a store.
+    Mixed,
+}
+
+/// Takes the directory.
+pub(crate) fn take(root: &Path) -> Result<Taken, OpenError> {
     create_directory(root).map_err(doing("creating", root))?;
-    refuse_foreign(root)?;
+    let names = names(root)?;
     let lock = lock(root)?;
-    check_format(root)?;
+    let damage = check_format(root, names)?;
     empty_temporary(root)?;
     let objects = root.join("objects");
     create_directory(&objects).map_err(doing("creating", &objects))?;
-    Ok(lock)
+    Ok(Taken { lock, damage })
 }
 
 /// Takes the directory again if it was removed and made anew under us; `None` if it was not.
@@ -47,7 +68,7 @@ pub(crate) fn take_again(root: &Path, held: &File) -> Result<Option<File>, OpenE
     }
     create_directory(root).map_err(doing("creating", root))?;
     let lock = lock(root)?;
-    check_format(root)?;
+    check_format(root, Names::New)?;
     Ok(Some(lock))
 }
 
@@ -83,16 +104,22 @@ fn scan_directory(directory: &Path, found: &mut Vec<(FileId, u64)>) -> io::Resul
     Ok(())
 }
 
-fn refuse_foreign(root: &Path) -> Result<(), OpenError> {
-    let mut foreign = false;
+fn names(root: &Path) -> Result<Names, OpenError> {
+    let (mut has_format, mut has_lock, mut is_new, mut is_store) = (false, false, true, true);
     for entry in fs::read_dir(root).map_err(doing("reading", root))? {
         let name = entry.map_err(doing("reading", root))?.file_name();
-        if name == "format" {
-            return Ok(());
-        }
-        foreign |= !BEFORE_FORMAT.iter().any(|ours| name == *ours);
+        has_format |= name == "format";
+        has_lock |= name == "lock";
+        let before = BEFORE_FORMAT.iter().any(|ours| name == *ours);
+        is_new &= before;
+        is_store &= before || AFTER_FORMAT.iter().any(|ours| name == *ours);
     }
-    if foreign { Err(OpenError::Foreign { directory: root.to_owned() }) } else { Ok(()) }
+    match (is_new, is_store && has_lock, has_format) {
+        (true, ..) => Ok(Names::New),
+        (_, true, _) => Ok(Names::Store),
+        (_, _, true) => Ok(Names::Mixed),
+        _ => Err(OpenError::Foreign { directory: root.to_owned() }),
+    }
 }
 
 fn lock(root: &Path) -> Result<File, OpenError> {
@@ -118,23 +145,30 @@ fn lock(root: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-fn check_format(root: &Path) -> Result<(), OpenError> {
+/// Makes sure that the directory has the format of this program, and tells what was wrong with the file
+/// that says so.
+fn check_format(root: &Path, names: Names) -> Result<Option<Damage>, OpenError> {
     let path = root.join("format");
-    match fs::read(&path) {
-        Ok(found) if found == FORMAT.as_bytes() => Ok(()),
-        Ok(found) if found == FORMER.as_bytes() => {
-            write_format(root).map_err(doing("writing", &path))
+    let found = match fs::read(&path) {
+        Ok(found) => Some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(doing("reading", &path)(error)),
+    };
+    let damage = match (found.as_deref().map(version::tell), names) {
+        (Some(Said::This), _) => return Ok(None),
+        (Some(Said::Other(found)), _) => {
+            let expected = FORMAT.trim_ascii_end();
+            return Err(OpenError::Version { directory: root.to_owned(), found, expected });
         }
-        Ok(found) => Err(OpenError::Version {
-            directory: root.to_owned(),
-            found: String::from_utf8_lossy(&found[..found.len().min(100)]).trim().to_owned(),
-            expected: FORMAT.trim_ascii_end(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            write_format(root).map_err(doing("writing", &path))
+        (None | Some(Said::Nothing(_)), Names::Mixed) => {
+            return Err(OpenError::Foreign { directory: root.to_owned() });
         }
-        Err(error) => Err(doing("reading", &path)(error)),
-    }
+        (Some(Said::Readable), _) | (None, Names::New) => None,
+        (None, Names::Store) => Some(Damage::Missing),
+        (Some(Said::Nothing(damage)), _) => Some(damage),
+    };
+    write_format(root).map_err(doing("writing", &path))?;
+    Ok(damage)
 }
 
 /// Written aside and moved, so that it is whole or not there.
@@ -142,7 +176,7 @@ fn write_format(root: &Path) -> io::Result<()> {
     let aside = root.join("format.new");
     let mut how = OpenOptions::new();
     let mut file = how.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    file.write_all(FORMAT.as_bytes())?;
+    file.write_all(version::text().as_bytes())?;
     fs::rename(&aside, root.join("format"))
 }
 

@@ -12,6 +12,7 @@ use super::io::{FileId, Io};
 use super::journal::Journal;
 use super::lane::{Closing, Lane};
 use super::marker::{Found, Marker};
+use super::open::Taken;
 use super::recover::{Kills, ToFind};
 use super::segment::{Kind, Listed, Log, Segments, largest_record, segment_size, short};
 use super::snapshot::{self, Snapshot};
@@ -53,7 +54,11 @@ impl<M: Meta> Disk<M> {
         counters: Arc<Counters>,
     ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
         let root = &disk.directory;
-        let held = Arc::new(open::take(root)?);
+        let Taken { lock, damage } = open::take(root)?;
+        if let Some(why) = damage {
+            counters.damaged(why);
+        }
+        let held = Arc::new(lock);
         let starting = |source| {
             let path = root.clone();
             OpenError::Io { doing: "starting threads for", path, source }
