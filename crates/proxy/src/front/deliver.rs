@@ -237,7 +237,7 @@ impl Source {
             Self::Origin(content) => {
                 Ok(content.next().await.map_err(Broken::Origin)?.map(Next::from))
             }
-            Self::Assembled(assembly) => Ok(assembly.next().await?.map(Next::Part)),
+            Self::Assembled(assembly) => Ok(Box::pin(assembly.next()).await?.map(Next::Part)),
             Self::Stored { ended: true, .. } => Ok(None),
             Self::Stored { reader, ended } => {
                 if let Some(part) = reader.next_part().await.map_err(Broken::Store)? {
@@ -285,7 +285,8 @@ async fn stream<W: Outgoing>(
             None if framing == Framing::Chunked => return Ok(end_chunked(outbound, None).await?),
             None => return Ok(outbound.write(&[]).await?),
         }
-        next = unless_gone(outbound, source.next()).await?.map_err(cut)?;
+        let following = pin!(source.next());
+        next = unless_gone(outbound, following).await?.map_err(cut)?;
     }
 }
 

@@ -82,7 +82,8 @@ pub(crate) async fn exchange(
 ) -> Result<Response, FetchError> {
     let slot = origin.admit().await?;
     if origin.shared.may_speak_http2() {
-        return exchange_either(origin, request, slot).await;
+        // Boxed, so that whoever only speaks HTTP/1.1 has a small future.
+        return Box::pin(exchange_either(origin, request, slot)).await;
     }
     exchange_http1(origin, request, slot, None).await
 }

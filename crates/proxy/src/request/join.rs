@@ -42,7 +42,9 @@ pub(crate) async fn obtain(
             Ok(failed(worker, request, &wanted, &error, false))
         }
         Joined::Alone => Ok(lead(worker, request, wanted, None, informational).await),
-        Joined::Follow(flight) => follow(worker, request, wanted, &flight, informational).await,
+        Joined::Follow(flight) => {
+            Box::pin(follow(worker, request, wanted, &flight, informational)).await
+        }
         Joined::Lead(permit) => {
             // Whoever led before may have ended between our look-up and here: look once more, or
             // its work would be done twice. What the disk has just failed to give is not tried.

@@ -78,7 +78,8 @@ impl Lead {
     /// Runs to the end, whoever leaves.
     pub(crate) async fn run(self, leader: ToLeader) {
         if part_lead::concerns(&self.wanted) {
-            return part_lead::run(self, leader).await;
+            // Boxed, so that the task of all others is small: it is copied when it starts.
+            return Box::pin(part_lead::run(self, leader)).await;
         }
         self.whole(leader).await;
     }
@@ -221,12 +222,12 @@ impl Lead {
                 }
                 Err(fill) => {
                     let told = Begun { reader, head, origin };
-                    self.stream(leader, told, fill, content, backlog).await;
+                    Box::pin(self.stream(leader, told, fill, content, backlog)).await;
                 }
             },
             Ok(Rushed::Waiting) => {
                 let told = Begun { reader, head, origin };
-                self.stream(leader, told, fill, content, backlog).await;
+                Box::pin(self.stream(leader, told, fill, content, backlog)).await;
             }
         }
     }

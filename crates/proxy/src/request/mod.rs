@@ -192,7 +192,8 @@ pub(crate) async fn finish(
     let with_content;
     let (request, mut wanted) = match next {
         Next::Forward(why) => {
-            return Ok(forward::forward(worker, request, None, why, content, informational).await);
+            let forward = forward::forward(worker, request, None, why, content, informational);
+            return Ok(Box::pin(forward).await);
         }
         Next::Obtain(wanted) => (request, wanted),
         Next::Query(asked) => match query::read(worker, request, asked, content).await {
@@ -202,9 +203,8 @@ pub(crate) async fn finish(
             }
             Read::TooLarge(content) => {
                 let (why, content) = (Pass::QueryContentTooLarge, Some(content));
-                return Ok(
-                    forward::forward(worker, request, None, why, content, informational).await
-                );
+                let forward = forward::forward(worker, request, None, why, content, informational);
+                return Ok(Box::pin(forward).await);
             }
             Read::Broken(error) => return Ok(respond::broken(worker, request, error)),
         },
@@ -218,12 +218,13 @@ pub(crate) async fn finish(
     // The answer may be for this client only, whatever it is.
     if let Some(why) = unshared(request, &wanted.asked) {
         let found = Some(&wanted);
-        let mut answer = forward::forward(worker, request, found, why, None, informational).await;
+        let forward = forward::forward(worker, request, found, why, None, informational);
+        let mut answer = Box::pin(forward).await;
         answer.report.looked_up(join::refetch(&wanted).fwd());
         return Ok(answer);
     }
     if wanted.asked.range {
-        return parts::obtain(worker, request, wanted, informational).await;
+        return Box::pin(parts::obtain(worker, request, wanted, informational)).await;
     }
     // Step 7; and, in a task of its own (`lead`), step 8 fetch, 9 reconcile, 10 fill.
     join::obtain(worker, request, wanted, informational).await
