@@ -7,6 +7,7 @@ use std::time::Duration;
 use http1::{BadBody, BadHead, BadRequest, BadResponse};
 use policy::Reason;
 use policy::reason::Refused;
+use store::ReadError;
 
 use crate::failure::{Denial, Failure};
 use crate::front::http2::Malformed;
@@ -303,6 +304,15 @@ impl ContentError {
             Self::Malformed(_) => Failure::ClientBadContent,
         }
     }
+}
+
+/// Why content that a client is being sent broke off.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// A stored body could not be read to its end, or its fill broke.
+    Store(ReadError),
+    /// The origin broke it off.
+    Origin(FetchError),
 }
 
 /// Why a request is answered by the proxy itself, without a look at store or origin.

@@ -3,12 +3,14 @@
 //! The only crate that knows policy, codec, store and network. `request` lists the steps.
 
 pub mod clock;
+mod content;
 mod entry;
 mod error;
 pub mod events;
 pub mod failure;
 mod front;
 mod head;
+mod http2_fields;
 mod ids;
 mod origin;
 mod proxy_status;

@@ -17,9 +17,9 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::entry::StoredHead;
+use crate::error::Broken;
 use crate::error::FetchError;
 use crate::events::{Counters, Recorder, add};
-use crate::front::deliver::Broken;
 use crate::front::{self, Front};
 use crate::ids::Ids;
 use crate::origin::Origin;

@@ -6,10 +6,9 @@ use tokio::sync::mpsc;
 
 use super::socket::Inbound;
 use super::transport::Incoming;
+use crate::content::{ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
 use crate::head;
-use crate::origin::content::{ContentSender, Piece, Unwanted};
-use crate::origin::exchange::Informational;
 use crate::settings::Limits;
 use crate::untrusted;
 

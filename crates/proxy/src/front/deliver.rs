@@ -10,15 +10,15 @@ use http1::{Version, encode};
 use policy::Fields;
 use policy::rules::CacheStatus;
 use smallvec::SmallVec;
-use store::{Part, ReadError, Reader};
+use store::{Part, Reader};
 
 use super::socket::Outbound;
 use super::transport::Outgoing;
+use crate::content::{Informational, Piece};
 use crate::entry::StoredHead;
-use crate::error::FetchError;
+use crate::error::Broken;
 use crate::ids::RequestId;
-use crate::origin::content::Piece;
-use crate::origin::exchange::{Informational, ResponseContent};
+use crate::origin::exchange::ResponseContent;
 use crate::request::answer::{Answer, AnswerContent, AnswerHead};
 use crate::request::assembly::Assembly;
 use crate::request::trailers;
@@ -220,15 +220,6 @@ pub(super) enum Source {
     Stored { reader: Box<Reader<StoredHead>>, ended: bool },
     Assembled(Box<Assembly>),
     Origin(Box<ResponseContent>),
-}
-
-/// Why a source broke.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// A stored body could not be read to its end, or its fill broke.
-    Store(ReadError),
-    /// The origin broke it off.
-    Origin(FetchError),
 }
 
 impl Source {

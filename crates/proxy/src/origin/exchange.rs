@@ -14,20 +14,11 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::connection::Opened;
-use super::content::{Piece, RequestContent};
 use super::upload::Upload;
 use super::{Origin, http2};
+use crate::content::{Informational, Piece, RequestContent};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
-
-/// An informational response on its way to the client.
-#[derive(Debug)]
-pub(crate) struct Informational {
-    /// 102 to 199; 100 is answered by the proxy itself, 101 is never asked for.
-    pub(crate) status: u16,
-    /// Its field lines.
-    pub(crate) fields: Fields,
-}
 
 /// What is sent to the origin.
 pub(crate) struct Request {

@@ -1,7 +1,6 @@
 //! The origin side: connections, their pool, and one request and response over them.
 
 pub(crate) mod connection;
-pub(crate) mod content;
 pub(crate) mod exchange;
 mod http2;
 pub(crate) mod outgoing;

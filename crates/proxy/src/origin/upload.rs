@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use http1::encode;
 
 use super::connection::Connection;
-use super::content::{Piece, RequestContent};
+use crate::content::{Piece, RequestContent};
 use crate::error::{ContentError, FetchError};
 
 /// A request on its way out: its head, then its content if it has any.

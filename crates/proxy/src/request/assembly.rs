@@ -9,9 +9,9 @@ use store::{Part, ReadError, Reader};
 
 use super::Entry;
 use super::answer::AnswerContent;
+use crate::content::Piece;
 use crate::entry::StoredHead;
-use crate::front::deliver::Broken;
-use crate::origin::content::Piece;
+use crate::error::Broken;
 use crate::origin::exchange::ResponseContent;
 
 /// The pieces of a content, in order.

@@ -7,9 +7,9 @@ use policy::{Fields, Method, Part, strong};
 use tokio::sync::mpsc;
 
 use super::{Entry, Request};
+use crate::content::{Informational, RequestContent};
 use crate::error::FetchError;
-use crate::origin::content::RequestContent;
-use crate::origin::exchange::{self, Informational, Response};
+use crate::origin::exchange::{self, Response};
 use crate::origin::outgoing::{self, OutgoingFraming, Sender};
 use crate::worker::Worker;
 

@@ -6,10 +6,10 @@ use policy::{Fields, Rules};
 use store::Fill;
 use tokio::time::sleep;
 
+use crate::content::Piece;
 use crate::entry::StoredHead;
+use crate::error::Broken;
 use crate::error::FetchError;
-use crate::front::deliver::Broken;
-use crate::origin::content::Piece;
 use crate::origin::exchange::{Arrived, ResponseContent};
 
 /// A fill that nobody reads is still finished if no more than this is missing...

@@ -13,8 +13,8 @@ use super::join::{self, Fetched};
 use super::reconcile::Times;
 use super::respond::Way;
 use super::{Entry, Request, Wanted, grouped, head_update, look_up, post, respond};
-use crate::origin::content::RequestContent;
-use crate::origin::exchange::{Informational, Response};
+use crate::content::{Informational, RequestContent};
+use crate::origin::exchange::Response;
 use crate::worker::Worker;
 
 /// Forwards a request and passes the response on, whatever it is. A successful unsafe request

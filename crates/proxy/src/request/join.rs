@@ -18,9 +18,9 @@ use super::reconcile::Freshened;
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
 use super::{Entry, Found, Request, Wanted, look_up, parts, query, range, respond};
+use crate::content::Informational;
 use crate::error::{FetchError, Refusal};
 use crate::head::RequestHead;
-use crate::origin::exchange::Informational;
 use crate::proxy_status::ProxyError;
 use crate::worker::{Shared, Worker};
 

@@ -13,10 +13,11 @@ use super::invalidations::Began;
 use super::parts::{self, FetchedRange};
 use super::reconcile::{self, Freshened, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted, other_variants, part_lead, reuse};
+use crate::content::Informational;
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
-use crate::origin::exchange::{Informational, Response, ResponseContent};
+use crate::origin::exchange::{Response, ResponseContent};
 use crate::worker::Worker;
 
 /// A fetch on behalf of one request and of all who wait for the same key.

@@ -70,13 +70,12 @@ pub(crate) use self::respond::refusal;
 use self::query::Read;
 use self::reuse::{Choice, Usable};
 
+use crate::content::{Informational, RequestContent};
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::front::deliver::Told;
 use crate::head::RequestHead;
 use crate::ids::RequestId;
-use crate::origin::content::RequestContent;
-use crate::origin::exchange::Informational;
 use crate::worker::Worker;
 
 /// A stored response.

@@ -13,10 +13,10 @@ use super::invalidations::Began;
 use super::lead::{FromOrigin, Lead, Led, ToLeader, tell};
 use super::parts::{self, Became, FetchedRange};
 use super::{Entry, reconcile};
+use crate::content::Piece;
 use crate::entry::StoredHead;
-use crate::front::deliver::Broken;
+use crate::error::Broken;
 use crate::head::ResponseHead;
-use crate::origin::content::Piece;
 use crate::origin::exchange::ResponseContent;
 
 /// Begins to store, unless the store refuses or the key was invalidated meanwhile.

@@ -19,10 +19,10 @@ use super::answer::{Answer, AnswerHead, Forwarded, Report, Source};
 use super::assembly::Assembly;
 use super::range::{self, Ranged};
 use super::{Entry, Found, Request, Wanted, join, reuse};
+use crate::content::Informational;
 use crate::entry::StoredHead;
 use crate::error::Refusal;
 use crate::head::ResponseHead;
-use crate::origin::exchange::Informational;
 use crate::worker::Worker;
 
 /// Parts kept of one representation that are not kept together; the oldest goes.

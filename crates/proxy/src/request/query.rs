@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 use store::Key;
 
 use super::{Found, Next, Request, Wanted, look_up};
+use crate::content::{Piece, RequestContent};
 use crate::error::ContentError;
 use crate::head::{Query, RequestHead};
-use crate::origin::content::{Piece, RequestContent};
 use crate::worker::Worker;
 
 /// What a QUERY comes to whose content has been asked for.

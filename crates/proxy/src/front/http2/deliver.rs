@@ -13,11 +13,13 @@ use smallvec::SmallVec;
 use store::Part;
 use tokio::time::timeout;
 
-use super::fields;
+use super::head;
 use super::payload::Payload;
 use super::priority::Priority;
 use super::turns::{Over, PIECE, Ticket, Turns};
-use crate::front::deliver::{Broken, Next, Source};
+use crate::error::Broken;
+use crate::front::deliver::{Next, Source};
+use crate::http2_fields;
 use crate::request::answer::{AnswerContent, AnswerHead, Report};
 use crate::request::record::{self, Delivered};
 use crate::request::{self, Answer, Request};
@@ -80,7 +82,7 @@ impl Stream {
     /// turn. `text` is scratch space.
     pub(super) fn deliver(mut self, answer: Answer, text: &mut Vec<u8>) -> Option<Delivery> {
         let told = request::told(&self.worker, &self.request, &answer.report);
-        let (head, bytes) = fields::response(&answer, &told, text);
+        let (head, bytes) = head::response(&answer, &told, text);
         let (report, status, length) = (answer.report, answer.status(), answer.length);
         let content = content(answer);
         let mut delivered = Delivered { status, bytes: bytes as u64, cut: false };
@@ -185,7 +187,7 @@ impl Delivery {
                 Some(Next::Part(part)) => self.send_part(part).await?,
                 Some(Next::Trailers(trailers)) => {
                     self.check_length()?;
-                    return Ok(self.send.send_trailers(fields::map(&trailers))?);
+                    return Ok(self.send.send_trailers(http2_fields::map(&trailers))?);
                 }
                 None => {
                     self.check_length()?;

@@ -7,12 +7,11 @@ use h2::RecvStream;
 use tokio::sync::mpsc;
 
 use super::deliver::Stream;
-use super::fields;
+use super::head;
 use super::intake::Intake;
 use super::receive::Announced;
+use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
-use crate::origin::content::RequestContent;
-use crate::origin::exchange::Informational;
 use crate::request::{self, Answer, Next};
 
 /// The client has reset its stream.
@@ -95,5 +94,5 @@ async fn answer(
 
 /// They are hints: a stream that takes none will tell so when the response comes.
 fn inform(stream: &mut Stream, hint: &Informational) {
-    let _ = stream.respond.send_informational(fields::informational(hint.status, &hint.fields));
+    let _ = stream.respond.send_informational(head::informational(hint.status, &hint.fields));
 }

@@ -7,10 +7,9 @@ use policy::Fields;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::fields;
+use crate::content::{ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
-use crate::origin::content::{ContentSender, Piece, Unwanted};
-use crate::origin::exchange::Informational;
+use crate::http2_fields;
 use crate::settings::Limits;
 use crate::untrusted;
 
@@ -95,7 +94,7 @@ impl<'l> Intake<'l> {
         let trailers = trailers.map_err(|_| ContentError::Stalled { limit })?;
         let Some(trailers) = trailers.map_err(|_| ContentError::Cut)? else { return Ok(None) };
         self.check(&trailers)?;
-        let mut trailers = fields::list(&trailers);
+        let mut trailers = http2_fields::list(&trailers);
         policy::strip::strip_hop_by_hop(&mut trailers);
         // An origin that merges trailers into the head would be told by the back door.
         trailers.retain(|name, _| !untrusted::is_untrusted(name));

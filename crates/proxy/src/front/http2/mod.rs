@@ -6,7 +6,7 @@
 
 mod deliver;
 mod exchange;
-pub(crate) mod fields;
+mod head;
 mod intake;
 mod malformed;
 mod meter;

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use super::Place;
 use super::upload::Upload;
+use crate::content::Piece;
 use crate::error::FetchError;
-use crate::front::http2::fields;
+use crate::http2_fields;
 use crate::origin::Origin;
-use crate::origin::content::Piece;
 use crate::origin::exchange::Arrived;
 
 /// Read from its stream piece by piece.
@@ -108,7 +108,7 @@ impl Content {
                         let bad = BadBody::Trailers(BadHead::TooManyFields);
                         return Poll::Ready(Err(FetchError::BadContent(bad)));
                     }
-                    let mut fields = fields::list(&trailers);
+                    let mut fields = http2_fields::list(&trailers);
                     policy::strip::strip_hop_by_hop(&mut fields);
                     return Poll::Ready(Ok(Some(Piece::Trailers(fields))));
                 }

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 use super::Place;
 use super::content::Content;
 use super::upload::Upload;
+use crate::content::Informational;
 use crate::error::FetchError;
-use crate::front::http2::fields;
 use crate::head::{ResponseHead, Version};
+use crate::http2_fields;
 use crate::origin::Origin;
-use crate::origin::exchange::{Informational, Request, Response, ResponseContent};
+use crate::origin::exchange::{Request, Response, ResponseContent};
 
 /// Sends a request and waits for the head of its final response.
 pub(in crate::origin) async fn exchange(
@@ -57,7 +58,7 @@ pub(in crate::origin) async fn exchange(
         version: Version::Http2,
         status,
         reason: http1::encode::reason_phrase(status).as_bytes().to_vec(),
-        fields: fields::list(&parts.headers),
+        fields: http2_fields::list(&parts.headers),
     };
     let origin = Arc::clone(origin);
     let content = Content::new(origin, body, upload, length, (place, slot));
@@ -122,7 +123,7 @@ impl Waiting<'_> {
         }
         // `Expect: 100-continue` is answered by the front and never forwarded.
         let Some(client) = self.informational.filter(|_| status != 100) else { return Ok(()) };
-        let mut fields = fields::list(early.headers());
+        let mut fields = http2_fields::list(early.headers());
         policy::strip::strip_hop_by_hop(&mut fields);
         let _ = client.try_send(Informational { status, fields });
         Ok(())
@@ -145,7 +146,7 @@ fn outgoing(
     *request.version_mut() = http::Version::HTTP_2;
     *request.method_mut() = http::Method::from_bytes(method).map_err(|_| FetchError::Internal)?;
     *request.uri_mut() = uri(origin, target)?;
-    *request.headers_mut() = fields::lines(text);
+    *request.headers_mut() = http2_fields::lines(text);
     let fields = request.headers_mut();
     // RFC 9113 §8.3.1: the authority says it; §8.2.2: frames say how long the content is.
     fields.remove(http::header::HOST);

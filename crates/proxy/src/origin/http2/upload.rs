@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 
+use crate::content::{Piece, RequestContent};
 use crate::error::{ContentError, FetchError};
-use crate::front::http2::fields;
-use crate::origin::content::{Piece, RequestContent};
+use crate::http2_fields;
 
 /// Sends all of a content, unless the client breaks it.
 type Sending = Pin<Box<dyn Future<Output = Result<(), ContentError>> + Send + Sync>>;
@@ -76,7 +76,7 @@ async fn send(
         let taken = match piece {
             Some(Piece::Data(data)) => send_data(&mut stream, data, false, &sent).await,
             Some(Piece::Trailers(trailers)) => {
-                let _ = stream.send_trailers(fields::map(&trailers));
+                let _ = stream.send_trailers(http2_fields::map(&trailers));
                 return Ok(());
             }
             None => {

@@ -1,43 +1,12 @@
-//! Fields between the proxy's own lists and those of the codec.
+//! Field lines between the proxy's own lists and those of the HTTP/2 codec, for both its sides.
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
 use policy::Fields;
-
-use crate::front::deliver::{Told, write_head};
-use crate::request::Answer;
 
 /// Names that stand in each response and that the codec's library does not know.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The head of a response, and its length in bytes before it is compressed. `text` is scratch space.
-pub(super) fn response(
-    answer: &Answer,
-    told: &Told<'_>,
-    text: &mut Vec<u8>,
-) -> (Response<()>, usize) {
-    text.clear();
-    write_head(text, answer, told);
-    let mut response = Response::new(());
-    *response.status_mut() = status(answer.status());
-    *response.headers_mut() = lines(text);
-    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
-    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
-    if let Some(length) = answer.length.filter(|_| answer.status() != 204) {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-    }
-    (response, text.len())
-}
-
-/// The head of an informational response.
-pub(super) fn informational(code: u16, fields: &Fields) -> Response<()> {
-    let mut response = Response::new(());
-    *response.status_mut() = status(code);
-    *response.headers_mut() = map(fields);
-    response
-}
 
 /// A list of fields as the codec wants it.
 pub(crate) fn map(fields: &Fields) -> HeaderMap {
@@ -53,11 +22,6 @@ pub(crate) fn list(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
     map.iter().for_each(|(name, value)| fields.push(name.as_str().as_bytes(), value.as_bytes()));
     fields
-}
-
-/// No status that gets here is unknown to the codec.
-fn status(code: u16) -> StatusCode {
-    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// The field lines of a head as it is written for HTTP/1.1. All values share one allocation.

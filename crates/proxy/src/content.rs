@@ -1,4 +1,5 @@
-//! A request's content on its way from a front to the origin.
+//! What goes between a front and the origin beside heads: pieces of content, a request's content on its
+//! way, informational responses.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -16,6 +17,15 @@ pub(crate) enum Piece {
     Data(Bytes),
     /// The trailer section, after all data.
     Trailers(Fields),
+}
+
+/// An informational response on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Informational {
+    /// 102 to 199; 100 is answered by the proxy itself, 101 is never asked for.
+    pub(crate) status: u16,
+    /// Its field lines.
+    pub(crate) fields: Fields,
 }
 
 /// The receiving end of a request's content. Nothing is read from the client before the first
