@@ -118,6 +118,10 @@ pub struct Limits {
     pub origin_idle: usize,
     /// How long an idle origin connection is kept.
     pub origin_idle_timeout: Duration,
+    /// How long an origin may say nothing by HTTP/2, while requests wait, before it is sent a PING...
+    pub origin_ping: Duration,
+    /// ...and how long it may take to answer that before its connection is given up.
+    pub origin_pong: Duration,
     /// How long a request may wait for one of [`Limits::origin_connections`].
     pub origin_queue: Duration,
     /// How long a request waits for another's fetch of the same key before it fetches by itself.
@@ -141,7 +145,7 @@ pub struct Limits {
 
 /// The bounds on one HTTP/2 connection of a client. Whoever goes beyond one that protects the proxy
 /// is told `ENHANCE_YOUR_CALM`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http2Limits {
     /// Requests on one connection, one after the other and at once. Many more than by HTTP/1.1: there
     /// are few connections, and some clients make no other when they are told to.
@@ -216,6 +220,8 @@ impl Default for Limits {
             origin_connections: 512,
             origin_idle: 128,
             origin_idle_timeout: Duration::from_secs(30),
+            origin_ping: Duration::from_secs(10),
+            origin_pong: Duration::from_secs(15),
             origin_queue: Duration::from_secs(1),
             collapse_wait: Duration::from_secs(10),
             collapse_waiters: 10_000,

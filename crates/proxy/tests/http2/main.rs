@@ -28,6 +28,7 @@ mod drain;
 mod malformed;
 mod origin;
 mod priorities;
+mod silence;
 
 /// Mon, 23 Nov 2026 12:00:00 GMT.
 const NOON: i64 = 1_795_435_200;

@@ -10,27 +10,29 @@ use super::*;
 
 /// What the origin saw of a request.
 #[derive(Clone, Debug)]
-struct Seen {
-    head: http::request::Parts,
-    connection: usize,
+pub(crate) struct Seen {
+    pub(crate) head: http::request::Parts,
+    pub(crate) connection: usize,
 }
 
 /// An origin that speaks HTTP/2 alone, in a thread of its own.
-struct Modern {
+pub(crate) struct Modern {
     port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
-    connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     stop: Arc<tokio::sync::Notify>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// A request and the way to answer it.
-type Asked = (http::Request<RecvStream>, SendResponse<Bytes>);
+pub(crate) type Asked = (http::Request<RecvStream>, SendResponse<Bytes>);
 
 impl Modern {
     /// Each request is handled by a task of its own; the numbers are those of the connection and of
     /// the request on it.
-    fn start<F>(handle: impl Fn(Asked, usize, usize) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn start<F>(
+        handle: impl Fn(Asked, usize, usize) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -63,12 +65,12 @@ impl Modern {
         Self { port, seen, connections, stop, thread: Some(thread) }
     }
 
-    fn url(&self) -> OriginUrl {
+    pub(crate) fn url(&self) -> OriginUrl {
         let url = format!("http://127.0.0.1:{}/base", self.port);
         OriginUrl::parse(&url).unwrap().by(Protocol::Http2)
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -93,11 +95,16 @@ async fn serve<F>(
     while let Some(Ok((request, respond))) = connection.accept().await {
         let (head, body) = request.into_parts();
         let goes = head.headers.contains_key("x-go-away");
+        let hangs = number == 0 && head.headers.contains_key("x-hang");
         seen.lock().unwrap().push(Seen { head: head.clone(), connection: number });
         tokio::spawn(handle((http::Request::from_parts(head, body), respond), number, count));
         count += 1;
         if goes {
             connection.graceful_shutdown();
+        }
+        if hangs {
+            // As if the machine did: the connection is there, and nobody reads.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -111,7 +118,7 @@ fn head(fields: &[(&str, &str)]) -> http::Response<()> {
 }
 
 /// A response that may be stored: the path that was asked for.
-async fn echo_path((request, mut respond): Asked, _: usize, _: usize) {
+pub(crate) async fn echo_path((request, mut respond): Asked, _: usize, _: usize) {
     let mut send = respond.send_response(head(&[("cache-control", "max-age=60")]), false).unwrap();
     let path = request.uri().path().to_owned();
     send.send_data(path.into(), true).unwrap();

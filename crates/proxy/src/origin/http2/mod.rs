@@ -2,6 +2,7 @@
 
 mod content;
 mod exchange;
+mod pulse;
 mod upload;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +16,8 @@ use tokio::time::timeout;
 pub(super) use self::content::Content;
 pub(super) use self::exchange::exchange;
 
+use self::pulse::Pulse;
+
 use crate::clock::ticks;
 use crate::error::FetchError;
 use crate::settings::Limits;
@@ -25,6 +28,8 @@ const CONNECTIONS: usize = 4;
 const STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all responses of a connection.
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Streams of a connection that are reset for what the origin sent before the connection is.
+const RESETS: usize = 100;
 /// Bytes of requests' content that wait for the socket.
 const SEND_BUFFER: usize = 64 << 10;
 
@@ -36,7 +41,7 @@ pub(super) struct Lines(Mutex<Vec<Arc<Line>>>);
 pub(super) struct Line {
     sender: SendRequest<Bytes>,
     /// Requests under way.
-    used: AtomicUsize,
+    used: Arc<AtomicUsize>,
     /// When the last one ended, in ticks.
     idle_since: AtomicU64,
     /// It takes no more requests.
@@ -67,22 +72,19 @@ impl Lines {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let limit = limits.first_byte_timeout;
+        let used = Arc::default();
+        let (pulse, io) = Pulse::of(io, &used, limits);
         let greeted = timeout(limit, builder(limits).handshake(io)).await;
         let greeted = greeted.map_err(|_| FetchError::HeadTimeout { limit })?;
-        let (sender, connection) = greeted.map_err(exchange::unanswered)?;
+        let (sender, mut connection) = greeted.map_err(exchange::unanswered)?;
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
         drop(tokio::spawn(async move {
-            // Those who have requests on it learn how it ends.
-            let _ = connection.await;
+            let pings = connection.ping_pong();
+            pulse.keep(connection, pings).await;
             ends.store(true, Ordering::Relaxed);
         }));
-        let line = Arc::new(Line {
-            sender,
-            used: AtomicUsize::new(0),
-            idle_since: AtomicU64::new(ticks()),
-            over,
-        });
+        let line = Arc::new(Line { sender, used, idle_since: AtomicU64::new(ticks()), over });
         let place = Place::new(&line);
         self.lines().push(line);
         Ok(place)
@@ -133,13 +135,13 @@ fn builder(limits: &Limits) -> client::Builder {
     builder
         .enable_push(false)
         .max_concurrent_streams(0)
-        .max_header_list_size(limits.http2.header_list)
+        .max_header_list_size(u32::try_from(limits.http1.head).unwrap_or(u32::MAX))
         .max_frame_size(16 << 10)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_reset_streams(limits.http2.pending_resets)
         .max_pending_accept_reset_streams(limits.http2.pending_resets)
-        .max_local_error_reset_streams(Some(limits.http2.resets))
+        .max_local_error_reset_streams(Some(RESETS))
         .max_send_buffer_size(SEND_BUFFER);
     builder
 }

@@ -1,0 +1,138 @@
+//! Whether the origin at the other end of a connection is still there.
+//!
+//! A connection that is dead without having been closed (a machine that hangs, a firewall that forgot
+//! it) looks like an origin that takes its time. PING tells one from the other: whoever is at work on
+//! an answer still confirms that he is there.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{sleep, timeout};
+
+use crate::settings::Limits;
+
+/// PINGs in one silence. Some servers close the connection of a client that sends a few more while
+/// they say nothing.
+const IN_A_ROW: u32 = 3;
+
+/// What is known of a connection, and how long it may be silent.
+pub(super) struct Pulse {
+    /// Bytes that have come.
+    heard: Arc<AtomicU64>,
+    /// Requests under way.
+    used: Arc<AtomicUsize>,
+    after: Duration,
+    within: Duration,
+}
+
+/// What carries a connection, and counts what comes on it.
+pub(super) struct Heard<S> {
+    io: S,
+    count: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// With the carrier that it feels.
+    pub(super) fn of<S>(io: S, used: &Arc<AtomicUsize>, limits: &Limits) -> (Self, Heard<S>) {
+        let count = Arc::<AtomicU64>::default();
+        let pulse = Self {
+            heard: Arc::clone(&count),
+            used: Arc::clone(used),
+            after: limits.origin_ping,
+            within: limits.origin_pong,
+        };
+        (pulse, Heard { io, count })
+    }
+
+    /// Drives a connection until it ends, or is found dead. Those who have requests on it learn how:
+    /// a dead one ends for them as one that was closed.
+    pub(super) async fn keep(self, connection: impl Future, pings: Option<PingPong>) {
+        let Some(pings) = pings else { return drop(connection.await) };
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = self.stops(pings) => {}
+        }
+    }
+
+    /// Waits until a PING is not answered. None is sent while the origin says anything at all, or
+    /// while nobody waits for it.
+    async fn stops(self, mut pings: PingPong) {
+        let mut in_a_row = 0;
+        loop {
+            let before = self.heard();
+            sleep(self.after).await;
+            if self.heard() != before {
+                in_a_row = 0;
+                continue;
+            }
+            if in_a_row == IN_A_ROW || self.used.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            in_a_row += 1;
+            // It fails while another is on its way, and then that will do.
+            let _ = pings.send_ping(Ping::opaque());
+            let pong = timeout(self.within, poll_fn(|cx| pings.poll_pong(cx))).await;
+            if pong.is_err() && self.heard() == before {
+                return;
+            }
+        }
+    }
+
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.count.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
