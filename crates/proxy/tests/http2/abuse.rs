@@ -224,6 +224,50 @@ fn a_connection_whose_window_stays_closed_is_closed() {
 }
 
 #[test]
+fn windows_that_open_in_time_are_waited_for_as_long_as_it_takes() {
+    let origin = Origin::answering(ok(&"x".repeat(100_000)));
+    let limit = Duration::from_millis(400);
+    let site = Site::with(&origin, |limits| {
+        (limits.http2.connection_stall, limits.http2.stream_stall) = (limit, limit);
+    });
+    let mut frames = Frames::connect(site.address(), &[(4, 0)]);
+    frames.send(&Frame::headers(1, true, &GET));
+    let mut got = 0;
+    // All in all much longer than one stall may be.
+    for _ in 0..6 {
+        std::thread::sleep(limit / 3);
+        frames.send(&Frame::new(kind::WINDOW_UPDATE, 0, 1).with([0, 0, 0, 100]));
+        got += frames.next_of(kind::DATA).expect("some content").payload.len();
+    }
+    assert_eq!(got, 600);
+    // Then it is not opened any more.
+    let reset = frames.next_of(kind::RST_STREAM).unwrap();
+    assert_eq!((reset.stream, reset.number_at(0)), (1, CALM));
+}
+
+#[test]
+fn few_streams_may_be_reset_before_they_were_looked_at() {
+    let (_origin, site) = site(|_| {});
+    // In one piece, so that all of it is there at once.
+    let burst = |count: u32| {
+        let mut frames = site.frames();
+        assert!(frames.ping());
+        let mut bytes = Vec::new();
+        for number in 0..count {
+            let stream = number * 2 + 1;
+            bytes.extend(Frame::headers(stream, true, &GET).bytes());
+            bytes.extend(Frame::new(kind::RST_STREAM, 0, stream).with([0, 0, 0, 8]).bytes());
+        }
+        frames.write(&bytes);
+        frames.send(&Frame::new(kind::PING, 0, 0).with(*b"after it"));
+        let last = frames.until(|frame| matches!(frame.kind, kind::PING | kind::GOAWAY)).unwrap();
+        (last.kind == kind::GOAWAY).then(|| last.number_at(4))
+    };
+    assert_eq!(burst(20), None);
+    assert_eq!(burst(21), Some(CALM));
+}
+
+#[test]
 fn a_client_that_reads_nothing_is_given_up() {
     let origin = Origin::answering(ok(&"x".repeat(4 << 20)));
     let site = Site::with(&origin, |limits| limits.write_timeout = Duration::from_millis(200));

@@ -25,6 +25,7 @@ mod abuse;
 mod answers;
 mod content;
 mod drain;
+mod frames;
 mod malformed;
 mod origin;
 mod priorities;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use h2::Reason;
 use smallvec::SmallVec;
 
 use super::priority::Priority;
@@ -28,8 +29,10 @@ const WORTH_KEPT: u64 = 1 << 20;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -37,6 +40,9 @@ const PRIORITY_UPDATE: u8 = 16;
 
 /// The code of a reset that is no fault.
 const NO_ERROR: u32 = 0;
+
+/// The number of a setting.
+const INITIAL_WINDOW_SIZE: u8 = 4;
 
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -55,16 +61,17 @@ pub(crate) enum Abuse {
     SlowHead,
     /// Responses that do not get on within [`Http2Limits::connection_stall`].
     Stalled,
-    /// No SETTINGS frame at the beginning, or a frame that RFC 9218 forbids.
-    Protocol,
+    /// A frame that is wrong, with the error that the standard has for it. What else is wrong with
+    /// frames the codec finds.
+    Protocol(Reason),
 }
 
 impl Abuse {
     /// As the client is told.
-    pub(super) fn reason(self) -> h2::Reason {
+    pub(super) fn reason(self) -> Reason {
         match self {
-            Self::Protocol => h2::Reason::PROTOCOL_ERROR,
-            _ => h2::Reason::ENHANCE_YOUR_CALM,
+            Self::Protocol(reason) => reason,
+            _ => Reason::ENHANCE_YOUR_CALM,
         }
     }
 
@@ -76,7 +83,7 @@ impl Abuse {
             Self::Continuations => "a client cut a header block into too many frames",
             Self::SlowHead => "a client did not finish a header block in time",
             Self::Stalled => "a client took none of its responses for too long by HTTP/2",
-            Self::Protocol => "a client does not speak HTTP/2 as it should",
+            Self::Protocol(_) => "a client does not speak HTTP/2 as it should",
         }
     }
 }
@@ -147,6 +154,9 @@ impl Meter {
             }
             if step.ends {
                 self.abuse = self.abuse.or(self.end(turns));
+                if self.abuse.is_some() {
+                    return at;
+                }
             }
             at += step.taken;
         }
@@ -176,7 +186,10 @@ impl Meter {
         //= https://www.rfc-editor.org/rfc/rfc9113#section-3.4
         //# This sequence MUST be followed by a SETTINGS frame (Section 6.5), which MAY be empty.
         if std::mem::take(&mut self.is_first) && (kind != SETTINGS || flags & ACK != 0) {
-            return Some(Abuse::Protocol);
+            return Some(Abuse::Protocol(Reason::PROTOCOL_ERROR));
+        }
+        if !is_length(kind, flags, length) {
+            return Some(Abuse::Protocol(Reason::FRAME_SIZE_ERROR));
         }
         match kind {
             HEADERS => {
@@ -219,13 +232,19 @@ impl Meter {
             WINDOW_UPDATE if self.inbound.stream() == 0 => {
                 turns.opened(number(payload));
             }
+            //= https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2
+            //# Values above the maximum flow-control window size of 2^31-1 MUST be treated as a
+            //# connection error (Section 5.4.1) of type FLOW_CONTROL_ERROR.
+            SETTINGS if payload.chunks_exact(6).any(is_window_too_large) => {
+                return Some(Abuse::Protocol(Reason::FLOW_CONTROL_ERROR));
+            }
             PRIORITY_UPDATE => {
                 let stream = number(payload);
                 //= https://www.rfc-editor.org/rfc/rfc9218#section-7.1
                 //# If a PRIORITY_UPDATE frame is received with a prioritized stream ID of 0x0, the
                 //# recipient MUST respond with a connection error of type PROTOCOL_ERROR.
                 if stream == 0 || self.inbound.stream() != 0 {
-                    return Some(Abuse::Protocol);
+                    return Some(Abuse::Protocol(Reason::PROTOCOL_ERROR));
                 }
                 let value = payload.get(4..).unwrap_or_default();
                 turns.update(stream, Priority::parse(value), self.streams);
@@ -234,6 +253,27 @@ impl Meter {
         }
         None
     }
+}
+
+/// Whether a frame of this type may be so long.
+const fn is_length(kind: u8, flags: u8, length: u32) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-4.2
+    //# An endpoint MUST send an error code of FRAME_SIZE_ERROR if a frame exceeds the size defined in
+    //# SETTINGS_MAX_FRAME_SIZE, exceeds any limit defined for the frame type, or is too small to contain
+    //# mandatory frame data.
+    match kind {
+        PRIORITY => length == 5,
+        RST_STREAM | WINDOW_UPDATE => length == 4,
+        PING => length == 8,
+        SETTINGS if flags & ACK != 0 => length == 0,
+        SETTINGS => length.is_multiple_of(6),
+        _ => true,
+    }
+}
+
+/// Whether a setting is that of the first window of streams, and too large.
+fn is_window_too_large(setting: &[u8]) -> bool {
+    matches!(setting, [0, INITIAL_WINDOW_SIZE, high, ..] if high & 0x80 != 0)
 }
 
 /// The first four bytes as a number, without the reserved bit.
