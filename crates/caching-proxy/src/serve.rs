@@ -10,7 +10,8 @@ use proxy::clock::Clock;
 use proxy::events::Counts;
 use proxy::purge::Purge;
 use proxy::{
-    HandshakeFailure, Limits, Listen, OriginUrl, Running, Settings, StartError, TlsSettings,
+    CertificateInfo, HandshakeFailure, Limits, Listen, OriginUrl, Running, Settings, StartError,
+    TlsSettings,
 };
 use serde_json::{Value, json};
 use store::DiskOptions;
@@ -104,7 +105,7 @@ fn until_signalled(
     let drain = serve.drain;
     let listen = listeners(&serve, claim)?;
     let mut ready = ready(&serve, claim, &listen);
-    let has_files = serve.tls.as_ref().is_some_and(Tls::has_files);
+    let has_files = serve.tls.as_ref().is_some_and(Tls::has_files) || serve.origin_tls.has_files();
     let settings = settings(serve, claim, listen);
     let running = proxy::start(settings, Arc::new(AccessLog::new(log.clone())))?;
     for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
@@ -185,8 +186,9 @@ fn listeners(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeE
         // Without a place to keep one there is none; only the demo has no place, and no TLS.
         (Certificates::SelfSigned, None) => Vec::new(),
     };
-    let clients = tls.clients.clone();
-    let speaks = proxy::Speaks::Https(TlsSettings { clients, ..TlsSettings::new(pairs) });
+    let (clients, tells_chain) = (tls.clients.clone(), tls.tells_chain);
+    let settings = TlsSettings { clients, tells_chain, ..TlsSettings::new(pairs) };
+    let speaks = proxy::Speaks::Https(settings);
     listen.push(Listen { address: tls.listen, speaks });
     let redirect =
         tls.redirect.map(|address| Listen { address, speaks: proxy::Speaks::Redirect(None) });
@@ -211,6 +213,7 @@ fn settings(serve: Serve, claim: Option<&Claim>, listen: Vec<Listen>) -> Setting
             ..Rules::default()
         },
         limits: Limits {
+            http2: serve.http2,
             connect_timeout: serve.connect_timeout,
             first_byte_timeout: serve.first_byte_timeout,
             between_bytes_timeout: serve.between_bytes_timeout,
@@ -224,6 +227,16 @@ fn settings(serve: Serve, claim: Option<&Claim>, listen: Vec<Listen>) -> Setting
         origin: serve.origin,
         origin_tls: serve.origin_tls,
     }
+}
+
+/// A certificate as it is told of.
+fn told(certificate: &CertificateInfo) -> Value {
+    json!({
+        "file": certificate.file.display().to_string(),
+        "names": certificate.names,
+        "not_after": rfc3339(certificate.not_after.as_millis()),
+        "not_after_seconds": certificate.not_after.as_millis() / 1000,
+    })
 }
 
 /// What the control socket steers.
@@ -266,19 +279,11 @@ impl Steering {
     fn tls(&self, counts: &Counts) -> Value {
         let failures = HandshakeFailure::ALL.iter().zip(counts.handshake_failures);
         let failures = failures.map(|(why, count)| (why.code().to_owned(), json!(count)));
-        let certificates = self.handle.certificates();
-        let certificates = certificates.iter().map(|certificate| {
-            json!({
-                "file": certificate.file.display().to_string(),
-                "names": certificate.names,
-                "not_after": rfc3339(certificate.not_after.as_millis()),
-                "not_after_seconds": certificate.not_after.as_millis() / 1000,
-            })
-        });
         json!({
             "handshakes": counts.handshakes,
             "failures": Value::Object(failures.collect()),
-            "certificates": certificates.collect::<Vec<_>>(),
+            "certificates": self.handle.certificates().iter().map(told).collect::<Vec<_>>(),
+            "origin_certificate": self.handle.origin_certificate().as_ref().map(told),
         })
     }
 

@@ -17,7 +17,8 @@ pub const MOST_OFFERED: usize = 8;
 /// it all the same?
 pub fn is_offered(status: u16, stored: &Fields, terms: &Terms, request: &Fields) -> bool {
     // What selects by these tells users apart.
-    const WHO: [&str; 4] = ["authorization", "client-cert", "cookie", "proxy-authorization"];
+    const WHO: [&str; 5] =
+        ["authorization", "client-cert", "client-cert-chain", "cookie", "proxy-authorization"];
     status == 200
         && etag(stored).is_some_and(is_strong)
         && !WHO.iter().any(|name| terms.vary().depends_on(name))

@@ -22,7 +22,7 @@ use crate::request::flights::Flights;
 use crate::request::invalidations::Invalidations;
 use crate::request::key_memory::KeyMemory;
 use crate::settings::{Listen, Settings, Speaks};
-use crate::tls::watch::{self, Bell};
+use crate::tls::watch::{self, Bell, Renewable};
 use crate::tls::{CertificateInfo, Certificates, PairError};
 use crate::trouble::Troubles;
 use crate::worker::{self, Door, Shared, Worker};
@@ -152,8 +152,9 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
     });
     let (alive, all_gone) = mpsc::channel(1);
     let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let bell = watch::start(certificates.clone(), shared.clock.clone(), recorder)
-        .map_err(StartError::Thread)?;
+    let watched = certificates.iter().map(|certificates| Arc::clone(certificates) as _);
+    let watched = watched.chain(origin.tls.clone().map(|connector| connector as _)).collect();
+    let bell = watch::start(watched, shared.clock.clone(), recorder).map_err(StartError::Thread)?;
     let handle = Handle {
         shared: Arc::clone(&shared),
         origin: Arc::clone(&origin),
@@ -268,6 +269,11 @@ impl Handle {
     /// The certificates that are being served.
     pub fn certificates(&self) -> Vec<CertificateInfo> {
         self.certificates.iter().flat_map(|certificates| certificates.infos()).collect()
+    }
+
+    /// The certificate that the origin is shown.
+    pub fn origin_certificate(&self) -> Option<CertificateInfo> {
+        self.origin.tls.as_ref()?.infos().pop()
     }
 
     /// Has the files of certificates read again, whether they look changed or not. Does not wait.

@@ -12,7 +12,7 @@ use proxy::{OriginUrl, Protocol};
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
-use super::{Command, Instances, Purge, Serve, clients, origin_tls, purge, targeted, tls};
+use super::{Command, Instances, Purge, Serve, clients, http2, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -45,7 +45,7 @@ impl Given {
         self.value.to_str().ok_or_else(|| self.unlike_example("it is not UTF-8"))
     }
 
-    fn integer(&self, least: u64, most: u64) -> Result<u64, Fault> {
+    pub(super) fn integer(&self, least: u64, most: u64) -> Result<u64, Fault> {
         let text = self.text()?.trim();
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let number = digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX));
@@ -65,7 +65,7 @@ impl Given {
         self.size_within(MIB, LARGEST)
     }
 
-    fn size_within(&self, least: ByteSize, most: ByteSize) -> Result<ByteSize, Fault> {
+    pub(super) fn size_within(&self, least: ByteSize, most: ByteSize) -> Result<ByteSize, Fault> {
         let size = ByteSize::parse(self.text()?).map_err(|why| self.unlike_example(why))?;
         if (least..=most).contains(&size) {
             return Ok(size);
@@ -285,7 +285,8 @@ fn ends(raw: &mut Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     })?;
     let origin_tls = origin_tls::check(std::mem::take(&mut raw.origin_tls), &origin, texts)?;
     let clients = clients::check(std::mem::take(&mut raw.clients), texts)?;
-    Ok(Serve { listen, tls, origin_tls, clients, ..Serve::new(first, origin) })
+    let http2 = http2::check(std::mem::take(&mut raw.http2), texts)?;
+    Ok(Serve { listen, tls, origin_tls, clients, http2, ..Serve::new(first, origin) })
 }
 
 /// One of the two, or neither. What was typed wins over a variable.

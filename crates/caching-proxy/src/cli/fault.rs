@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 41] = [
+const EXAMPLES: [(&str, &str); 44] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -28,6 +28,9 @@ const EXAMPLES: [(&str, &str); 41] = [
     ("--trusted-proxy", "--trusted-proxy 10.0.0.0/8,192.0.2.7"),
     ("--trusted-field", "--trusted-field forwarded"),
     ("--forwarded", "--forwarded both"),
+    ("--http2-streams", "--http2-streams 100"),
+    ("--http2-header-list", "--http2-header-list 32KiB"),
+    ("--http2-resets", "--http2-resets 100"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),

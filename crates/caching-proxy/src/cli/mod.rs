@@ -4,6 +4,7 @@ mod check;
 mod clients;
 pub(crate) mod environment;
 mod fault;
+mod http2;
 mod origin_tls;
 mod purge;
 mod raw;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use clap::FromArgMatches;
 use policy::rules::{CacheStatus, Profile, SetCookie};
-use proxy::{Clients, OriginTls, OriginUrl};
+use proxy::{Clients, Http2Limits, OriginTls, OriginUrl};
 
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
@@ -59,6 +60,8 @@ pub(crate) struct Serve {
     pub(crate) origin_tls: OriginTls,
     /// What clients are believed, and what the origin is told of them.
     pub(crate) clients: Clients,
+    /// What a client may do by HTTP/2.
+    pub(crate) http2: Http2Limits,
     /// `--cache-dir`, used as given.
     pub(crate) directory: Option<PathBuf>,
     /// The lifetime of responses that bring none; zero for none.
@@ -105,6 +108,7 @@ impl Serve {
             origin,
             origin_tls: OriginTls::default(),
             clients: Clients::default(),
+            http2: Http2Limits::default(),
             directory: None,
             ttl: Span(Duration::from_mins(5)),
             memory: ByteSize(256 << 20),

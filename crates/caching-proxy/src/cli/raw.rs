@@ -6,6 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::clients::RawClients;
 use super::environment::variable_of;
+use super::http2::RawHttp2;
 use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
 
@@ -52,6 +53,8 @@ pub(crate) struct Raw {
     pub(crate) origin_tls: RawOriginTls,
     #[command(flatten)]
     pub(crate) clients: RawClients,
+    #[command(flatten)]
+    pub(crate) http2: RawHttp2,
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<OsString>,

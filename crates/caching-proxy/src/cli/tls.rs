@@ -37,6 +37,10 @@ pub(crate) struct RawTls {
     /// required, or optional to let clients in that have none [default: required]
     #[arg(long, value_name = "WORD")]
     pub(crate) tls_client_auth: Option<String>,
+    /// Tell the origin of the certificates that lead to the client's authority too, as far as the
+    /// client shows them, in Client-Cert-Chain
+    #[arg(long)]
+    pub(crate) tls_client_chain: bool,
     /// Listen on this port of the loopback address and send all clients on to HTTPS
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) redirect_port: Option<String>,
@@ -54,6 +58,8 @@ pub(crate) struct Tls {
     pub(crate) certificates: Certificates,
     /// What is asked of clients.
     pub(crate) clients: ClientAuth,
+    /// The origin is told of the whole chain of a client's certificate.
+    pub(crate) tells_chain: bool,
     /// Where clients are sent on from.
     pub(crate) redirect: Option<SocketAddr>,
 }
@@ -95,6 +101,14 @@ pub(super) fn check(
     let authorities = texts.of("--tls-client-ca", raw.tls_client_ca);
     let asked = authorities.as_ref().map(|given| named(given.option, given.source));
     let clients = clients(authorities, texts.of("--tls-client-auth", raw.tls_client_auth))?;
+    let chain = texts.flag("--tls-client-chain", raw.tls_client_chain)?;
+    if let (Some(source), ClientAuth::Off) = (chain, &clients) {
+        return Err(Fault::new(format!(
+            "{}: no client is asked for a certificate; give the authorities for it with \
+             --tls-client-ca FILE",
+            named("--tls-client-chain", source)
+        )));
+    }
     let Some(tls) = tls else {
         let useless = redirect.map(|redirect| redirect.option).or(own).or(asked);
         let useless = useless.or((!pairs.is_empty()).then(|| "--tls-cert".to_owned()));
@@ -111,8 +125,8 @@ pub(super) fn check(
         redirect.apart_from("--port", plain)?;
         redirect.apart_from(&tls.option, Some(tls.address))?;
     }
-    let redirect = redirect.map(|redirect| redirect.address);
-    Ok(Some(Tls { listen: tls.address, certificates, clients, redirect }))
+    let (redirect, tells_chain) = (redirect.map(|redirect| redirect.address), chain.is_some());
+    Ok(Some(Tls { listen: tls.address, certificates, clients, tells_chain, redirect }))
 }
 
 fn clients(authorities: Option<Given>, word: Option<Given>) -> Result<ClientAuth, Fault> {
@@ -283,7 +297,10 @@ mod tests {
         ] {
             let asking = ["--tls-port", "1", "--tls-self-signed", "--tls-client-ca", "f"];
             let serve = with(&[&asking[..], word].concat(), &[]).unwrap();
-            assert_eq!(serve.tls.unwrap().clients, expected);
+            let tls = serve.tls.unwrap();
+            assert_eq!((tls.clients, tls.tells_chain), (expected, false));
+            let serve = with(&[&asking[..], word, &["--tls-client-chain"]].concat(), &[]).unwrap();
+            assert!(serve.tls.unwrap().tells_chain);
         }
         assert_eq!(tls.redirect, Some("127.0.0.1:2".parse().unwrap()));
     }
@@ -291,7 +308,12 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_one_line() {
         let pair = ["--tls-cert", "c", "--tls-key", "k"];
-        let rows: [(&[&str], &str); 10] = [
+        let rows: [(&[&str], &str); 11] = [
+            (
+                &["--tls-port", "1", "--tls-self-signed", "--tls-client-chain"],
+                "--tls-client-chain: no client is asked for a certificate; give the authorities for \
+                 it with --tls-client-ca FILE",
+            ),
             (
                 &["--tls-port", "1", "--tls-self-signed", "--tls-client-auth", "optional"],
                 "--tls-client-auth: \"optional\": there are no authorities for it; give them with \

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use testkit::Origin;
+use testkit::frames::{Frame, Frames, kind};
 
 use crate::{Proxy, ok};
 
@@ -60,4 +61,25 @@ fn nghttp_gets_what_curl_gets() {
     if let Some(printed) = run("curl", &asked) {
         assert_eq!(printed, "2");
     }
+}
+
+#[test]
+fn what_a_client_may_do_is_as_the_operator_says() {
+    let origin = Origin::answering(ok("Cache-Control: max-age=60\r\n", "x"));
+    let args = ["--http2-streams", "7", "--http2-header-list", "8k", "--http2-resets", "3"];
+    let proxy = Proxy::with(&origin, &args);
+    let mut frames = Frames::connect(proxy.address(), &[]);
+    let told = frames.next_of(kind::SETTINGS).unwrap().payload;
+    let told: Vec<_> = told
+        .chunks(6)
+        .map(|one| (one[1], u32::from_be_bytes(one[2..].try_into().unwrap())))
+        .collect();
+    // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE.
+    assert!(told.contains(&(3, 7)) && told.contains(&(6, 8 << 10)), "{told:?}");
+    let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    for number in 0..4 {
+        frames.send(&Frame::headers(number * 2 + 1, true, &get));
+        frames.send(&Frame::new(kind::RST_STREAM, 0, number * 2 + 1).with([0, 0, 0, 8]));
+    }
+    assert_eq!(frames.goaway(), Some(11));
 }

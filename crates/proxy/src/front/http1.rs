@@ -255,8 +255,8 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             (own.scheme, way) = (scheme, Some(told));
             own.normalise();
             // After the client's own of that name are gone.
-            if let Some(certificate) = &self.peer.certificate {
-                own.fields.push(b"Client-Cert", certificate);
+            if let Some(shown) = &self.peer.shown {
+                shown.tell(&mut own.fields);
             }
         }
         let id = id.unwrap_or_else(|| self.worker.ids.adopt(None));

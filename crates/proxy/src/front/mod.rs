@@ -35,8 +35,8 @@ pub(crate) struct Peer {
     way: Arc<Way>,
     /// It is a proxy whose word counts.
     trusted: bool,
-    /// The certificate it has shown, as the value of `Client-Cert`.
-    pub(crate) certificate: Option<Vec<u8>>,
+    /// The certificate it has shown.
+    pub(crate) shown: Option<tls::Shown>,
     /// It is only sent on to HTTPS, at this port.
     pub(crate) sent_to: Option<u16>,
 }
@@ -46,7 +46,7 @@ impl Peer {
     pub(crate) fn new(worker: &Worker, address: IpAddr, scheme: Scheme) -> Self {
         let trusted = worker.shared.clients.trust.includes(address);
         let way = Arc::new(Way::direct(address));
-        Self { address, scheme, way, trusted, certificate: None, sent_to: None }
+        Self { address, scheme, way, trusted, shown: None, sent_to: None }
     }
 
     /// The way of what is the peer's own.

@@ -33,7 +33,8 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) limits: Limits,
     resolver: Arc<Resolver>,
-    tls: Option<Connector>,
+    /// How TLS is spoken there, if it is.
+    pub(crate) tls: Option<Arc<Connector>>,
     slots: Arc<Semaphore>,
 }
 

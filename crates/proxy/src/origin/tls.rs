@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
@@ -14,7 +15,8 @@ pub(crate) use tokio_rustls::client::TlsStream;
 use super::unchecked::Unchecked;
 use super::url::Protocol;
 use crate::failure::Failure;
-use crate::tls::{self, Pair, PairError, PairFiles};
+use crate::tls::watch::{Change, Renewable, Side};
+use crate::tls::{self, CertificateInfo, Pair, PairError, PairFiles, Stamp};
 
 /// How an origin is asked for its certificate, and what it is shown. For the usual origin nothing of
 /// this is needed.
@@ -30,6 +32,13 @@ pub struct OriginTls {
     pub unchecked: bool,
 }
 
+impl OriginTls {
+    /// Whether there are files, which may be renewed.
+    pub const fn has_files(&self) -> bool {
+        self.authorities.is_some() || self.identity.is_some()
+    }
+}
+
 /// A name or an address that a certificate can carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsName(ServerName<'static>);
@@ -41,14 +50,34 @@ impl TlsName {
     }
 }
 
+/// How often the files are looked at for changes.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Makes TLS connections.
-#[derive(Clone)]
 pub(crate) struct Connector {
+    settings: OriginTls,
+    protocol: Protocol,
+    name: ServerName<'static>,
+    /// The files as they were before they were read.
+    first_stamps: Vec<Option<Stamp>>,
+    /// Replaced as a whole; connections that are there stay as they are.
+    used: RwLock<Arc<Used>>,
+}
+
+/// What new connections go by.
+struct Used {
+    files: Files,
     /// Offers HTTP/1.1 alone.
     http1: TlsConnector,
     /// Offers what the settings say.
     usual: TlsConnector,
-    name: ServerName<'static>,
+}
+
+/// What is in the operator's files.
+#[derive(Clone)]
+struct Files {
+    authorities: Option<Arc<RootCertStore>>,
+    identity: Option<Arc<Pair>>,
 }
 
 /// Why no TLS connection to the origin can ever be made.
@@ -79,33 +108,16 @@ impl Connector {
         host: &str,
         settings: &OriginTls,
         protocol: Protocol,
-    ) -> Result<Self, TlsSetupError> {
+    ) -> Result<Arc<Self>, TlsSetupError> {
+        let first_stamps = stamps(settings);
         let name = settings.name.clone().or_else(|| TlsName::parse(host));
         let TlsName(name) = name.ok_or_else(|| TlsSetupError::Name { host: host.to_owned() })?;
-        let builder = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()?;
-        let builder = match &settings.authorities {
-            _ if settings.unchecked => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Unchecked(tls::provider()))),
-            Some(path) => builder.with_root_certificates(tls::roots(path)?),
-            None => builder.with_root_certificates(system_roots()?),
-        };
-        let mut config = match &settings.identity {
-            None => builder.with_no_client_auth(),
-            Some(files) => {
-                let pair = SingleCertAndKey::from(Pair::load(files)?.certified);
-                builder.with_client_cert_resolver(Arc::new(pair))
-            }
-        };
-        config.alpn_protocols = match protocol {
-            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::Http2 => vec![b"h2".to_vec()],
-        };
-        let usual = TlsConnector::from(Arc::new(config.clone()));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { http1: TlsConnector::from(Arc::new(config)), usual, name })
+        let authorities = settings.authorities.as_ref().map(|path| tls::roots(path)).transpose()?;
+        let identity = settings.identity.as_ref().map(Pair::load).transpose()?;
+        let files =
+            Files { authorities: authorities.map(Arc::new), identity: identity.map(Arc::new) };
+        let used = RwLock::new(Arc::new(Used::new(settings, protocol, files)?));
+        Ok(Arc::new(Self { settings: settings.clone(), protocol, name, first_stamps, used }))
     }
 
     /// The name that the certificate is checked against.
@@ -118,9 +130,109 @@ impl Connector {
         stream: TcpStream,
         protocol: Protocol,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let connector = if protocol == Protocol::Http1 { &self.http1 } else { &self.usual };
+        let used = self.used();
+        let connector = if protocol == Protocol::Http1 { &used.http1 } else { &used.usual };
         connector.connect(self.name.clone(), stream).await
     }
+
+    fn used(&self) -> Arc<Used> {
+        Arc::clone(&self.used.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Used {
+    fn new(settings: &OriginTls, protocol: Protocol, files: Files) -> Result<Self, TlsSetupError> {
+        let builder = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()?;
+        let builder = match &files.authorities {
+            _ if settings.unchecked => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unchecked(tls::provider()))),
+            Some(authorities) => builder.with_root_certificates(Arc::clone(authorities)),
+            None => builder.with_root_certificates(system_roots()?),
+        };
+        let mut config = match &files.identity {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                let pair = SingleCertAndKey::from(Arc::clone(&pair.certified));
+                builder.with_client_cert_resolver(Arc::new(pair))
+            }
+        };
+        config.alpn_protocols = match protocol {
+            Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![b"h2".to_vec()],
+        };
+        let usual = TlsConnector::from(Arc::new(config.clone()));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { files, http1: TlsConnector::from(Arc::new(config)), usual })
+    }
+}
+
+impl Renewable for Connector {
+    fn side(&self) -> Side {
+        Side::Origin
+    }
+
+    fn look(&self) -> Duration {
+        LOOK
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        stamps(&self.settings)
+    }
+
+    fn first_stamps(&self) -> Vec<Option<Stamp>> {
+        self.first_stamps.clone()
+    }
+
+    fn reload(&self) -> Vec<Change> {
+        let mut files = self.used().files.clone();
+        let mut changes = Vec::new();
+        if let (Some(path), Some(old)) = (&self.settings.authorities, &mut files.authorities) {
+            match tls::roots(path) {
+                Ok(new) if new.roots == old.roots => {}
+                Ok(new) => {
+                    changes.push(Change::Authorities(path.clone()));
+                    *old = Arc::new(new);
+                }
+                Err(error) => changes.push(Change::Kept(error)),
+            }
+        }
+        if let (Some(pair), Some(old)) = (&self.settings.identity, &mut files.identity) {
+            match Pair::load(pair) {
+                Ok(new) if new.certified.cert == old.certified.cert => {}
+                Ok(new) => {
+                    changes.push(Change::Renewed(new.info(&pair.certificate)));
+                    *old = Arc::new(new);
+                }
+                Err(error) => changes.push(Change::Kept(error)),
+            }
+        }
+        if changes.iter().all(|change| matches!(change, Change::Kept(_))) {
+            return changes;
+        }
+        // A configuration of its own: no session goes on that was begun under the old one.
+        match Used::new(&self.settings, self.protocol, files) {
+            Ok(used) => *self.used.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(used),
+            Err(TlsSetupError::File(error)) => return vec![Change::Kept(error)],
+            Err(TlsSetupError::Settings(error)) => return vec![Change::Kept(error.into())],
+            // Neither is looked for again.
+            Err(TlsSetupError::NoRoots { .. } | TlsSetupError::Name { .. }) => return Vec::new(),
+        }
+        changes
+    }
+
+    fn infos(&self) -> Vec<CertificateInfo> {
+        let used = self.used();
+        let pair = self.settings.identity.as_ref().zip(used.files.identity.as_ref());
+        pair.map(|(files, pair)| pair.info(&files.certificate)).into_iter().collect()
+    }
+}
+
+fn stamps(settings: &OriginTls) -> Vec<Option<Stamp>> {
+    let pair = settings.identity.iter().flat_map(|files| [&files.certificate, &files.key]);
+    pair.chain(&settings.authorities).map(|path| Stamp::of(path)).collect()
 }
 
 fn system_roots() -> Result<RootCertStore, TlsSetupError> {

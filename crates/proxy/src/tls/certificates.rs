@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use policy::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
@@ -13,6 +14,7 @@ use super::pair::{self, Pair, PairError};
 use super::provider;
 use super::settings::{ClientAuth, TlsSettings};
 use super::stamp::Stamp;
+use super::watch::{Change, Renewable, Side};
 
 /// A certificate that is being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +25,6 @@ pub struct CertificateInfo {
     pub names: Vec<String>,
     /// When it ends.
     pub not_after: Timestamp,
-}
-
-/// What a look at the files has come to.
-#[derive(Debug)]
-pub(super) enum Change {
-    /// A certificate was read anew.
-    Renewed(CertificateInfo),
-    /// The list of authorities was read anew.
-    Authorities(PathBuf),
-    /// What was there before is kept.
-    Kept(PairError),
 }
 
 /// The certificates of one listener, shared by all workers.
@@ -78,30 +69,30 @@ impl Certificates {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 
-    /// What is being served, in the order of the settings.
-    pub(crate) fn infos(&self) -> Vec<CertificateInfo> {
-        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
-        let files = self.settings.pairs.iter();
-        files.zip(&served.pairs).map(|(files, pair)| pair.info(&files.certificate)).collect()
+    /// Whether the origin is told of more than the certificate that a client has shown.
+    pub(crate) const fn tells_chain(&self) -> bool {
+        self.settings.tells_chain
+    }
+}
+
+impl Renewable for Certificates {
+    fn side(&self) -> Side {
+        Side::Clients
     }
 
-    pub(super) const fn settings(&self) -> &TlsSettings {
-        &self.settings
+    fn look(&self) -> Duration {
+        self.settings.look
     }
 
-    /// The stamps of all files as they are now.
-    pub(super) fn stamps(&self) -> Vec<Option<Stamp>> {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
         stamps(&self.settings)
     }
 
-    /// The stamps of all files as they were at the start.
-    pub(super) fn first_stamps(&self) -> Vec<Option<Stamp>> {
+    fn first_stamps(&self) -> Vec<Option<Stamp>> {
         self.first_stamps.clone()
     }
 
-    /// Reads all files again. What is good is served from now on; in place of what is not, the old
-    /// stays. Connections that are there stay as they are.
-    pub(super) fn reload(&self) -> Vec<Change> {
+    fn reload(&self) -> Vec<Change> {
         let mut served = self.served.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut changes = Vec::new();
         for (files, pair) in self.settings.pairs.iter().zip(&mut served.pairs) {
@@ -137,6 +128,12 @@ impl Certificates {
             Err(error) => return vec![Change::Kept(error)],
         }
         changes
+    }
+
+    fn infos(&self) -> Vec<CertificateInfo> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let files = self.settings.pairs.iter();
+        files.zip(&served.pairs).map(|(files, pair)| pair.info(&files.certificate)).collect()
     }
 }
 

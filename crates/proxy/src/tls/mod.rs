@@ -17,6 +17,7 @@ pub(crate) use self::certificates::Certificates;
 pub(crate) use self::pair::{Pair, roots};
 pub use self::pair::{PairError, PairFiles};
 pub use self::settings::{ClientAuth, TlsSettings};
+pub(crate) use self::stamp::Stamp;
 
 /// The one provider of cryptography.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

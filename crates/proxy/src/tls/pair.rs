@@ -108,7 +108,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// What others want to know of it.
-    pub(super) fn info(&self, file: &Path) -> CertificateInfo {
+    pub(crate) fn info(&self, file: &Path) -> CertificateInfo {
         CertificateInfo {
             file: file.to_owned(),
             names: self.names.clone(),

@@ -13,6 +13,8 @@ pub struct TlsSettings {
     pub pairs: Vec<PairFiles>,
     /// Whether clients show a certificate too.
     pub clients: ClientAuth,
+    /// The origin is told of the certificates that lead to the authority of a client's too.
+    pub tells_chain: bool,
     /// How often the files are looked at for changes.
     pub look: Duration,
 }
@@ -37,7 +39,7 @@ pub enum ClientAuth {
 impl TlsSettings {
     /// With these certificates, and nothing asked of clients.
     pub const fn new(pairs: Vec<PairFiles>) -> Self {
-        Self { pairs, clients: ClientAuth::Off, look: Duration::from_secs(2) }
+        Self { pairs, clients: ClientAuth::Off, tells_chain: false, look: Duration::from_secs(2) }
     }
 }
 

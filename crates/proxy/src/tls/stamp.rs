@@ -7,7 +7,7 @@ use std::path::Path;
 /// Where a file's bytes lie and when they were written, symbolic links followed: whoever swaps a
 /// link changes it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -16,7 +16,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// `None` if there is no such file, or it may not be looked at.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let data = fs::metadata(path).ok()?;
         Some(Self {
             device: data.dev(),

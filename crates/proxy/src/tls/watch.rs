@@ -1,6 +1,7 @@
 //! Looks after certificates while they are served: reads their files again when they have changed,
 //! and warns before they end. It has a thread of its own, so that no request waits for a file.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::{io, thread};
 
 use policy::Timestamp;
 
-use super::certificates::{CertificateInfo, Certificates, Change};
+use super::certificates::CertificateInfo;
+use super::pair::PairError;
 use super::stamp::Stamp;
 use crate::clock::Clock;
 use crate::events::{Notice, Recorder, Trouble};
@@ -16,6 +18,41 @@ use crate::events::{Notice, Recorder, Trouble};
 /// From so many days before its end on a certificate is warned of.
 const WARNING_DAYS: i64 = 14;
 const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// Files that are read again when they have changed.
+pub(crate) trait Renewable: Send + Sync {
+    /// With whom they are used.
+    fn side(&self) -> Side;
+    /// How often they are looked at.
+    fn look(&self) -> Duration;
+    /// Their stamps as they are now.
+    fn stamps(&self) -> Vec<Option<Stamp>>;
+    /// Their stamps as they were at the start.
+    fn first_stamps(&self) -> Vec<Option<Stamp>>;
+    /// Reads all of them again. What is good is used from now on; in place of what is not, the old
+    /// stays. Connections that are there stay as they are.
+    fn reload(&self) -> Vec<Change>;
+    /// The certificates in use, in the order of the settings.
+    fn infos(&self) -> Vec<CertificateInfo>;
+}
+
+/// With whom TLS is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Clients,
+    Origin,
+}
+
+/// What a look at the files has come to.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A certificate was read anew.
+    Renewed(CertificateInfo),
+    /// The list of authorities was read anew.
+    Authorities(PathBuf),
+    /// What was there before is kept.
+    Kept(PairError),
+}
 
 /// Asks the watch to read everything again now. The watch ends with the last of these.
 #[derive(Clone)]
@@ -28,9 +65,9 @@ impl Bell {
     }
 }
 
-/// Starts the watch over the certificates of all listeners.
+/// Starts the watch over the files of all listeners and of the origin.
 pub(crate) fn start(
-    watched: Vec<Arc<Certificates>>,
+    watched: Vec<Arc<dyn Renewable>>,
     clock: Clock,
     recorder: Arc<dyn Recorder>,
 ) -> io::Result<Bell> {
@@ -58,7 +95,7 @@ struct Watch {
 }
 
 struct Watched {
-    certificates: Arc<Certificates>,
+    certificates: Arc<dyn Renewable>,
     /// The files as they were when they were last read.
     read: Vec<Option<Stamp>>,
     /// The files as they were at the last look.
@@ -66,7 +103,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(certificates: Arc<Certificates>) -> Self {
+    fn new(certificates: Arc<dyn Renewable>) -> Self {
         let stamps = certificates.first_stamps();
         Self { certificates, read: stamps.clone(), seen: stamps }
     }
@@ -87,7 +124,7 @@ impl Watched {
 
 impl Watch {
     fn run(mut self, rings: &Receiver<()>) {
-        let looks = self.watched.iter().map(|watched| watched.certificates.settings().look);
+        let looks = self.watched.iter().map(|watched| watched.certificates.look());
         let pause = looks.min().unwrap_or(Duration::MAX);
         loop {
             let at_once = match rings.recv_timeout(pause) {
@@ -96,8 +133,9 @@ impl Watch {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for watched in &mut self.watched {
+                let side = watched.certificates.side();
                 for change in watched.look(at_once) {
-                    tell(&*self.recorder, &change, self.clock.now());
+                    tell(&*self.recorder, side, &change, self.clock.now());
                 }
             }
             self.warn();
@@ -107,11 +145,20 @@ impl Watch {
     /// Says what is served.
     fn introduce(&mut self) {
         let now = self.clock.now();
-        for info in self.watched.iter().flat_map(|watched| watched.certificates.infos()) {
-            let message = format!("serving {}", describe(&info, now));
+        for (side, info) in self.infos() {
+            let message = format!("{} {}", side.shows(), describe(&info, now));
             self.recorder.notice(&Notice { code: "certificate-loaded", message: &message });
         }
         self.warn();
+    }
+
+    /// All certificates.
+    fn infos(&self) -> Vec<(Side, CertificateInfo)> {
+        let of = |watched: &Watched| {
+            let side = watched.certificates.side();
+            watched.certificates.infos().into_iter().map(move |info| (side, info))
+        };
+        self.watched.iter().flat_map(of).collect()
     }
 
     /// Warns of certificates that end soon, once a day.
@@ -121,35 +168,59 @@ impl Watch {
         if self.warned.is_some_and(|told| since(told) < DAY) {
             return;
         }
-        for info in self.watched.iter().flat_map(|watched| watched.certificates.infos()) {
+        for (side, info) in self.infos() {
             let left = info.not_after.as_millis().saturating_sub(now.as_millis());
             if left > WARNING_DAYS * DAY {
                 continue;
             }
             self.warned = Some(now);
             let (code, message) = if left <= 0 {
-                ("certificate-expired", "clients will refuse ")
+                ("certificate-expired", side.refuses())
             } else {
-                ("certificate-expires", "renew ")
+                ("certificate-expires", "renew")
             };
-            let message = format!("{message}{}", describe(&info, now));
+            let message = format!("{message} {}", describe(&info, now));
             self.recorder.trouble(&Trouble { code, message: &message, times: 1 });
         }
     }
 }
 
-fn tell(recorder: &dyn Recorder, change: &Change, now: Timestamp) {
+impl Side {
+    const fn shows(self) -> &'static str {
+        match self {
+            Self::Clients => "serving",
+            Self::Origin => "showing the origin",
+        }
+    }
+
+    const fn refuses(self) -> &'static str {
+        match self {
+            Self::Clients => "clients will refuse",
+            Self::Origin => "the origin will refuse",
+        }
+    }
+
+    /// What is checked by authorities.
+    const fn checked(self) -> &'static str {
+        match self {
+            Self::Clients => "client certificates are",
+            Self::Origin => "the origin's certificate is",
+        }
+    }
+}
+
+fn tell(recorder: &dyn Recorder, side: Side, change: &Change, now: Timestamp) {
     match change {
         Change::Renewed(info) => {
-            let message = format!("now serving {}", describe(info, now));
+            let message = format!("now {} {}", side.shows(), describe(info, now));
             recorder.notice(&Notice { code: "certificate-renewed", message: &message });
         }
         Change::Authorities(path) => {
-            let message = format!("client certificates are now checked by {}", path.display());
+            let message = format!("{} now checked by {}", side.checked(), path.display());
             recorder.notice(&Notice { code: "authorities-renewed", message: &message });
         }
         Change::Kept(error) => {
-            let message = format!("{error}; what was served before is kept");
+            let message = format!("{error}; what was there before is kept");
             let code = "certificate-kept";
             recorder.trouble(&Trouble { code, message: &message, times: 1 });
         }

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, HandshakeKind, SupportedProtocolVersion};
 use testkit::frames::{Frame, Frames, kind};
 use testkit::{Client, Origin};
 
-use super::{Answer, Authority, Files, Secured, TlsProxy, provider};
+use super::{Answer, Authority, Files, Secured, TlsProxy, authority, provider};
 use crate::{Proxy, ok};
 
 /// A proxy that asks for certificates, and who takes part.
@@ -23,11 +23,15 @@ struct Asking {
 
 impl Asking {
     fn new(origin: &Origin, word: &str) -> Self {
+        Self::with(origin, word, &[])
+    }
+
+    fn with(origin: &Origin, word: &str, more: &[&str]) -> Self {
         let (authority, clients) = (Authority::new(), Authority::new());
         let files = authority.issue("a", &["a.example"]);
         let file = clients.file().display().to_string();
         let args = ["--tls-client-ca", &file, "--tls-client-auth", word];
-        let proxy = TlsProxy::with(&origin.url(), &[&files], &args);
+        let proxy = TlsProxy::with(&origin.url(), &[&files], &[&args, more].concat());
         Self { proxy, authority, clients }
     }
 
@@ -67,7 +71,10 @@ impl Asking {
 
 /// The value of `Client-Cert` for a certificate, taken from its PEM form.
 fn field(files: &Files) -> String {
-    let pem = fs::read_to_string(&files.certificate).unwrap();
+    base64(&fs::read_to_string(&files.certificate).unwrap())
+}
+
+fn base64(pem: &str) -> String {
     let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     format!(":{lines}:")
 }
@@ -138,6 +145,40 @@ fn the_origin_is_told_of_the_certificate_and_by_nobody_else() {
     assert_eq!(client.response().status, 200);
     for name in ["Client-Cert", "Client-Cert-Chain", "client_cert"] {
         assert!(told(&origin, name).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_origin_is_told_of_the_whole_chain_if_that_is_wanted() {
+    //= https://www.rfc-editor.org/rfc/rfc9440#section-2.3
+    //= type=test
+    //# Client-Cert-Chain MUST NOT appear unless Client-Cert is also present, and it does not itself
+    //# include the end-entity certificate that is already present in Client-Cert.
+    let origin = Origin::answering(ok("Cache-Control: no-store\r\n", "hello"));
+    for (more, is_told) in [(&["--tls-client-chain"][..], true), (&[], false)] {
+        let asking = Asking::with(&origin, "optional", more);
+        // The client's authority is one that the trusted one has made.
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = authority("authority in between");
+        let middle = params.signed_by(&key, &asking.clients.issuer).unwrap();
+        let issuer = rcgen::Issuer::new(params, key);
+        let own = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["client".to_owned()]).unwrap();
+        let shown = params.signed_by(&own, &issuer).unwrap();
+        let at = |end: &str| asking.clients.directory.path().join(format!("deep.{end}"));
+        let files = Files { certificate: at("pem"), key: at("key") };
+        fs::write(&files.certificate, [shown.pem(), middle.pem()].concat()).unwrap();
+        fs::write(&files.key, own.serialize_pem()).unwrap();
+        let forged = "GET / HTTP/1.1\r\nHost: a.example\r\nClient-Cert-Chain: :Zm9yZ2Vk:\r\n\r\n";
+        let config = asking.showing(&files, rustls::ALL_VERSIONS);
+        assert_eq!(asking.proxy.connect("a.example", &config).request(forged).status(), 200);
+        assert_eq!(told(&origin, "Client-Cert"), [base64(&shown.pem())]);
+        let chain = is_told.then(|| base64(&middle.pem()));
+        assert_eq!(told(&origin, "Client-Cert-Chain"), Vec::from_iter(chain));
+        // Nothing of it for one who has shown nothing.
+        let config = asking.authority.client();
+        assert_eq!(asking.proxy.connect("a.example", &config).request(forged).status(), 200);
+        assert!(told(&origin, "Client-Cert-Chain").is_empty());
     }
 }
 

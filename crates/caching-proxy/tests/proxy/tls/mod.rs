@@ -38,9 +38,7 @@ struct Files {
 
 impl Authority {
     fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "authority of the tests");
+        let params = authority("authority of the tests");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let directory = TempDir::new().unwrap();
         fs::write(directory.path().join("authority.pem"), issuer.pem()).unwrap();
@@ -86,6 +84,14 @@ impl Authority {
     }
 }
 
+/// What makes a certificate one of an authority.
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params
+}
+
 fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
@@ -108,7 +114,7 @@ impl Files {
 /// A running proxy with a TLS port alone.
 struct TlsProxy {
     binary: Binary,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 fn launch(directory: &TempDir, origin: &str) -> Launch {
@@ -127,7 +133,7 @@ impl TlsProxy {
         let directory = TempDir::new().unwrap();
         let launch = launch(&directory, origin).args(args);
         let launch = certificates.iter().fold(launch, |launch, files| launch.args(files.args()));
-        Self { binary: launch.start(), _directory: directory }
+        Self { binary: launch.start(), directory }
     }
 
     fn port(&self) -> u16 {

@@ -1,5 +1,6 @@
 //! Origins behind TLS that are asked in another way than usual.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
@@ -134,6 +135,41 @@ fn a_certificate_is_shown_to_an_origin_that_asks_for_one() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(origin.shown(), [(None, 1)]);
     assert_eq!(origin.asked(&ca).0.status, 502);
+}
+
+#[test]
+fn files_for_the_origin_that_change_are_taken_up() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let origin = TlsOrigin::new(&authority.issue("o", &["127.0.0.1"]), Some(&clients));
+    let (file, stranger) = (authority.file(), Authority::new());
+    let (trusted, strange) = (fs::read(&file).unwrap(), fs::read(stranger.file()).unwrap());
+    let own = stranger.issue("proxy", &["proxy.example"]);
+    let args = ["--origin-ca", text(&file), "--origin-cert", text(&own.certificate)];
+    let (answer, mut proxy) =
+        origin.asked(&[&args[..], &["--origin-key", text(&own.key)]].concat());
+    // The origin does not know who made this one.
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(proxy.says("showing the origin the certificate for proxy.example"));
+    let good = clients.issue("proxy", &["proxy.example"]);
+    fs::copy(&good.certificate, &own.certificate).unwrap();
+    fs::copy(&good.key, &own.key).unwrap();
+    proxy.send_hangup();
+    assert!(proxy.says("now showing the origin the certificate for proxy.example"));
+    // What is stored says nothing of the origin.
+    let port = proxy.port();
+    let status = |path: &str| Client::connect(("127.0.0.1", port)).get(path).status;
+    assert_eq!(status("/1"), 200);
+    // Whom it trusts is taken up too, and a file that is no good is not.
+    fs::write(&file, "nothing").unwrap();
+    proxy.send_hangup();
+    assert!(proxy.says("has no certificate in PEM form; what was there before is kept"));
+    assert_eq!(status("/2"), 200);
+    fs::write(&file, strange).unwrap();
+    assert!(proxy.says("the origin's certificate is now checked by"));
+    assert_eq!(status("/3"), 502);
+    fs::write(&file, trusted).unwrap();
+    proxy.send_hangup();
+    assert!(testkit::eventually(|| status("/4") == 200));
 }
 
 #[test]

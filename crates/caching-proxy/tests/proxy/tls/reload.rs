@@ -1,6 +1,8 @@
 //! Certificates that change while they are served.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 
 use rcgen::CertificateParams;
 use testkit::Origin;
@@ -87,4 +89,43 @@ fn an_expired_certificate_is_served_and_complained_about() {
     let refused = super::Secured::connect(proxy.port(), "a.example", &authority.client());
     let error = refused.err().expect("an expired certificate").to_string();
     assert!(error.to_lowercase().contains("expired"), "{error}");
+}
+
+#[test]
+fn the_control_socket_tells_when_certificates_end() {
+    let authority = Authority::new();
+    let issue = |name: &str, year| {
+        let mut params = CertificateParams::new(owned(&[name])).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        authority.issue_with(name, &params)
+    };
+    let (served, shown) = (issue("a.example", 2040), issue("proxy.example", 2041));
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let args = [
+        ["--origin-ca".to_owned(), path(&authority.file())],
+        ["--origin-cert".to_owned(), path(&shown.certificate)],
+        ["--origin-key".to_owned(), path(&shown.key)],
+    ];
+    let args: Vec<_> = args.as_flattened().iter().map(String::as_str).collect();
+    let proxy = TlsProxy::with("https://127.0.0.1:1", &[&served], &args);
+    let socket = proxy.directory.path().join("cache/control.sock");
+    let mut socket = UnixStream::connect(socket).unwrap();
+    socket.write_all(b"{\"command\":\"stats\"}\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let expected = [
+        (&stats["tls"]["certificates"][0], "a.example", "2040-01-01T00:00:00", 2_208_988_800_u64),
+        (
+            &stats["tls"]["origin_certificate"],
+            "proxy.example",
+            "2041-01-01T00:00:00",
+            2_240_611_200,
+        ),
+    ];
+    for (told, name, end, seconds) in expected {
+        assert_eq!(told["names"][0], name, "{answer}");
+        assert!(told["not_after"].as_str().unwrap().starts_with(end), "{answer}");
+        assert_eq!(told["not_after_seconds"], seconds);
+    }
 }

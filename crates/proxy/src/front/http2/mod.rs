@@ -309,8 +309,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             receive::adopt(head, parts, scheme, self.peer.scheme, &self.worker.shared.limits);
         head.normalise();
         // After the client's own of that name are gone.
-        if let Some(certificate) = &self.peer.certificate {
-            head.fields.push(b"Client-Cert", certificate);
+        if let Some(shown) = &self.peer.shown {
+            shown.tell(&mut head.fields);
         }
         announced
     }

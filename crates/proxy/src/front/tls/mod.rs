@@ -21,6 +21,7 @@ use crate::head::Scheme;
 use crate::tls::Certificates;
 use crate::worker::Worker;
 
+pub(crate) use self::client_cert::Shown;
 pub use self::failure::HandshakeFailure;
 
 /// The first byte of a TLS connection: a record with a handshake.
@@ -52,14 +53,14 @@ pub(crate) async fn serve(
     let opened = Box::pin(timeout(limit, open(worker, certificates, stream, client))).await;
     match opened {
         Ok(Opened::Secure(mut stream)) => {
-            let certificate = stream.client_certificate().map(|shown| client_cert::field(&shown));
-            let peer = Peer { certificate, ..Peer::new(worker, client.ip(), Scheme::Https) };
+            let shown = stream.shown(certificates.tells_chain());
+            let peer = Peer { shown, ..Peer::new(worker, client.ip(), Scheme::Https) };
             let _ = http1::serve(worker, stream.split(), peer).await;
         }
         Ok(Opened::Http2(stream)) => {
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let certificate = shown.map(|shown| client_cert::field(shown));
-            let peer = Peer { certificate, ..Peer::new(worker, client.ip(), Scheme::Https) };
+            let shown = stream.get_ref().1.peer_certificates();
+            let shown = shown.and_then(|shown| Shown::of(shown, certificates.tells_chain()));
+            let peer = Peer { shown, ..Peer::new(worker, client.ip(), Scheme::Https) };
             // Boxed, so that connections by HTTP/1.1 stay small.
             Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }

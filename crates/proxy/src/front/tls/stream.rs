@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use rustls::ServerConnection;
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use super::client_cert::Shown;
 use crate::front::transport::{Incoming, Outgoing};
 
 /// What is taken at once to be encrypted, and what waits at most for a slow client.
@@ -51,10 +51,9 @@ impl TlsStream {
         Self { tcp, session: Session(Mutex::new(session)) }
     }
 
-    /// The certificate that the client has shown.
-    pub(super) fn client_certificate(&self) -> Option<CertificateDer<'static>> {
-        let session = self.session.lock();
-        session.peer_certificates()?.first().map(|shown| shown.clone().into_owned())
+    /// What the client has shown of itself.
+    pub(super) fn shown(&self, tells_chain: bool) -> Option<Shown> {
+        Shown::of(self.session.lock().peer_certificates()?, tells_chain)
     }
 
     pub(super) fn split(&mut self) -> (TlsReader<'_>, TlsWriter<'_>) {
