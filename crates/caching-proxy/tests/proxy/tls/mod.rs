@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use testkit::{Binary, Launch, PATIENCE};
 
 mod bodies;
+mod browser;
 mod clients;
 mod front;
 mod origin;
