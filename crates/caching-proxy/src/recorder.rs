@@ -39,6 +39,7 @@ impl Recorder for AccessLog {
             client: served.client,
             request_id: served.request_id.to_owned(),
             cut: served.cut,
+            tunnel: served.tunnel,
         })));
     }
 

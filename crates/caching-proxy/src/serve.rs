@@ -218,6 +218,8 @@ fn settings(serve: Serve, claim: Option<&Claim>, listen: Vec<Listen>) -> Setting
             first_byte_timeout: serve.first_byte_timeout,
             between_bytes_timeout: serve.between_bytes_timeout,
             origin_connections: serve.origin_connections,
+            tunnels: serve.tunnels.most,
+            tunnel_idle: serve.tunnels.idle,
             hops: serve.max_hops,
             query_content: usize::try_from(serve.query_content.0).unwrap_or(usize::MAX),
             ..Limits::default()
@@ -298,6 +300,7 @@ impl Steering {
             "refused": counts.refused,
             "cut": counts.cut,
             "connections": counts.connections,
+            "tunnels": { "begun": counts.tunnels, "open": self.handle.open_tunnels() },
             "bytes": counts.bytes,
             "tls": self.tls(&counts),
             "store": {

@@ -5,6 +5,7 @@ use crate::classify::Asked;
 use crate::directives::{ResponseDirectives, Scope};
 use crate::fields::Fields;
 use crate::lifetime::{self, Freshness, Source, is_heuristically_cacheable};
+use crate::live;
 use crate::method::Method;
 use crate::range::Part;
 use crate::reason::NotStored;
@@ -64,6 +65,10 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         return Err(NotStored::PartialContent);
     }
     check_directives(exchanged, &directives)?;
+    // Whatever lifetime it has, its own or that of a route.
+    if let Some(why) = live::not_stored(response) {
+        return Err(why);
+    }
     check_set_cookie(response, &directives, rules)?;
     let vary = Vary::of(response, exchanged.request)?;
     check_vary(&vary)?;

@@ -254,7 +254,7 @@ mod tests {
         for &pass in Pass::ALL {
             let expected = match pass {
                 Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => "method",
-                Pass::RequestContent | Pass::QueryContentTooLarge => "bypass",
+                Pass::RequestContent | Pass::QueryContentTooLarge | Pass::Upgrade => "bypass",
                 // Looked up before, in vain: what the look-up found tells more.
                 Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => "miss",
             };

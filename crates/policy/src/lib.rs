@@ -38,6 +38,7 @@ pub mod head_update;
 pub mod invalidate;
 pub mod key;
 pub mod lifetime;
+pub mod live;
 pub mod loops;
 pub mod method;
 pub mod no_vary_search;
@@ -61,6 +62,7 @@ mod targeted;
 pub mod terms;
 pub mod units;
 pub mod unshared;
+pub mod upgrade;
 pub mod validate;
 pub mod vary;
 mod wire;
@@ -84,6 +86,7 @@ pub use seen::{OriginName, Seen};
 pub use terms::Terms;
 pub use units::{Age, DeltaSeconds, Lifetime, Timestamp};
 pub use unshared::unshared;
+pub use upgrade::Offer;
 pub use vary::Vary;
 
 #[cfg(test)]

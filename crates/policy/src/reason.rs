@@ -67,6 +67,9 @@ reasons! {
         QueryContentTooLarge = "query-content-too-large", Some("RFC 10008 §2.7");
         /// A precondition that only the origin can evaluate.
         RequestPrecondition = "request-precondition", Some("RFC 9111 §4.3.2");
+        /// A request that offers to go on in another protocol: if the origin takes it up, what
+        /// follows is between it and this client.
+        Upgrade = "upgrade", Some("RFC 9110 §7.8");
     }
 }
 
@@ -75,7 +78,7 @@ impl Pass {
     /// tells more: see [`Refetch::fwd`].
     pub const fn fwd(self) -> Fwd {
         match self {
-            Pass::RequestContent | Pass::QueryContentTooLarge => Fwd::Bypass,
+            Pass::RequestContent | Pass::QueryContentTooLarge | Pass::Upgrade => Fwd::Bypass,
             Pass::HeadNotStored | Pass::RequestRange | Pass::RequestPrecondition => Fwd::Miss,
             Pass::MethodUnsafe | Pass::MethodNotCacheable | Pass::MethodUnknown => Fwd::Method,
         }
@@ -195,6 +198,10 @@ reasons! {
         VaryInvalid = "vary-invalid", Some("RFC 9110 §12.5.5");
         /// It sets a cookie, probably one user's.
         SetCookie = "set-cookie", None;
+        /// A stream of events (`text/event-stream`) is for the client that asked for it.
+        EventStream = "event-stream", None;
+        /// The origin wants it to reach its client while it is made (`X-Accel-Buffering: no`).
+        Unbuffered = "unbuffered", None;
         /// A server error without explicit freshness.
         ServerError = "server-error", None;
         /// Neither an explicit lifetime nor a status that may be given one.

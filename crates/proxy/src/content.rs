@@ -22,7 +22,7 @@ pub(crate) enum Piece {
 /// An informational response on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Informational {
-    /// 102 to 199; 100 is answered by the proxy itself, 101 is never asked for.
+    /// 102 to 199; 100 is answered by the proxy itself, 101 goes a way of its own (`switch`).
     pub(crate) status: u16,
     /// Its field lines.
     pub(crate) fields: Fields,

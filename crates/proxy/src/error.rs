@@ -71,6 +71,12 @@ pub(crate) enum FetchError {
         /// [`crate::Limits::origin_connections`].
         limit: usize,
     },
+    /// As many connections as are permitted have gone on in another protocol.
+    #[error("all {limit} tunnels to the origin are in use")]
+    NoTunnel {
+        /// [`crate::Limits::tunnels`].
+        limit: usize,
+    },
     /// Too many requests wait for this key already.
     #[error("{limit} requests wait for this resource already")]
     Crowded {
@@ -156,6 +162,7 @@ impl FetchError {
             }
             Self::TlsTimeout { .. } => Failure::TlsTimeout,
             Self::Busy { .. } => Failure::Busy,
+            Self::NoTunnel { .. } => Failure::NoTunnel,
             Self::Crowded { .. } => Failure::Crowded,
             Self::HeadTimeout { .. } => Failure::HeadTimeout,
             Self::BadHead(BadResponse::Head(bad)) => head(*bad),
@@ -195,7 +202,10 @@ impl FetchError {
             }
             _ => None,
         };
-        let stays_here = matches!(self, Self::Crowded { .. } | Self::Loop { .. } | Self::Internal);
+        let stays_here = matches!(
+            self,
+            Self::NoTunnel { .. } | Self::Crowded { .. } | Self::Loop { .. } | Self::Internal
+        );
         ProxyError {
             error: Some(failure.error_type()),
             received_status,
@@ -231,6 +241,7 @@ impl FetchError {
                 | Self::Tls { .. }
                 | Self::TlsTimeout { .. }
                 | Self::Busy { .. }
+                | Self::NoTunnel { .. }
                 | Self::Crowded { .. }
                 | Self::Loop { .. }
         )

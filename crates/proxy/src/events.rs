@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::front::tls::HandshakeFailure;
+use crate::front::tunnel::TunnelEnd;
 
 /// A request that was answered. Feeds the access log.
 #[derive(Debug)]
@@ -33,6 +34,18 @@ pub struct Served<'a> {
     pub took: Duration,
     /// The response could not be sent to its end.
     pub cut: bool,
+    /// What came of it, if the connection went on in another protocol. [`Served::bytes`] are those of
+    /// the tunnel then, and it ended when this is told.
+    pub tunnel: Option<Tunnelled>,
+}
+
+/// A tunnel that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnelled {
+    /// Bytes that came from the client.
+    pub received: u64,
+    /// How it ended.
+    pub end: TunnelEnd,
 }
 
 /// Something an operator should know.
@@ -77,6 +90,7 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) cut: AtomicU64,
     pub(crate) connections: AtomicU64,
+    pub(crate) tunnels: AtomicU64,
     pub(crate) handshakes: AtomicU64,
     pub(crate) handshake_failures: [AtomicU64; HandshakeFailure::ALL.len()],
     pub(crate) bytes: AtomicU64,
@@ -97,6 +111,8 @@ pub struct Counts {
     pub cut: u64,
     /// Client connections accepted.
     pub connections: u64,
+    /// Connections that went on in another protocol (RFC 9110 §7.8).
+    pub tunnels: u64,
     /// TLS handshakes with clients that were completed.
     pub handshakes: u64,
     /// Those that came to nothing, in the order of [`HandshakeFailure::ALL`].
@@ -119,6 +135,7 @@ impl Counts {
         self.refused += read(&counters.refused);
         self.cut += read(&counters.cut);
         self.connections += read(&counters.connections);
+        self.tunnels += read(&counters.tunnels);
         self.handshakes += read(&counters.handshakes);
         for (sum, counter) in self.handshake_failures.iter_mut().zip(&counters.handshake_failures) {
             *sum += read(counter);

@@ -67,6 +67,8 @@ failures! {
         TlsTimeout = "origin-tls-timeout", 504, "connection_timeout";
         /// All permitted connections to the origin are in use, and none became free in time.
         Busy = "origin-busy", 503, "connection_limit_reached";
+        /// As many connections as are permitted have gone on in another protocol, such as WebSocket.
+        NoTunnel = "tunnels-in-use", 503, "connection_limit_reached";
         /// Too many requests wait for this resource already.
         Crowded = "collapse-crowded", 503, "proxy_internal_response";
         /// The origin closed the connection before its response head was complete.
@@ -81,8 +83,8 @@ failures! {
         BadCoding = "origin-bad-coding", 502, "http_response_transfer_coding";
         /// What the origin sent is not an HTTP/1.1 response, or could be read in two ways.
         Malformed = "origin-malformed", 502, "http_protocol_error";
-        /// The origin answered with a status that nobody asked for: 101, or 206 or 304 to a request
-        /// without range or condition.
+        /// The origin answered with a status that nobody asked for: 206 or 304 to a request without
+        /// range or condition, or 101 where no switch was offered, or none to that protocol.
         Unasked = "origin-unasked-status", 502, "http_protocol_error";
         /// The origin sent more informational responses than are forwarded.
         EndlessInformational = "origin-endless-informational", 502, "http_protocol_error";

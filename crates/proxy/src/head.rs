@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http1::FieldSpan;
-use policy::{Fields, Method};
+use policy::{Fields, Method, Offer};
 
 use crate::untrusted;
 
@@ -73,6 +73,9 @@ pub(crate) struct RequestHead {
     pub(crate) fields: Fields,
     /// The client takes trailers (`TE: trailers`); the field itself is for one hop.
     pub(crate) takes_trailers: bool,
+    /// The protocols that the client would go on in; the field itself is for one hop. Only of a
+    /// request by HTTP/1.1 without content.
+    pub(crate) offer: Option<Offer>,
     /// What a QUERY asks, once its content has been read; that is done on a copy of the head.
     pub(crate) query: Option<Arc<Query>>,
 }
@@ -96,6 +99,7 @@ impl Default for RequestHead {
             target: Vec::new(),
             fields: Fields::new(),
             takes_trailers: false,
+            offer: None,
             query: None,
         }
     }
@@ -126,6 +130,14 @@ impl RequestHead {
             path => self.target.extend_from_slice(path),
         }
         load(&mut self.fields, buf.get(..head.len).unwrap_or(buf), spans);
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+        //# A client cannot begin using an upgraded protocol on the connection until it has completely
+        //# sent the request message (i.e., the client can't change the protocol it is sending in the
+        //# middle of a message).
+        // Where a request with content ends, and the other protocol begins, is known too late for
+        // those who may refuse it: its offer is not taken up, which a server MAY do.
+        let offers = head.upgrade && !head.framing.has_content();
+        self.offer = offers.then(|| Offer::of(&self.fields)).flatten();
     }
 
     /// Removes what only concerned this hop and what the proxy writes itself. Done once, before

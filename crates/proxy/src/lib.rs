@@ -26,6 +26,7 @@ mod worker;
 
 pub use self::entry::StoredHead;
 pub use self::front::tls::HandshakeFailure;
+pub use self::front::tunnel::TunnelEnd;
 pub use self::head::Scheme;
 pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError, Protocol};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use store::{Cleared, Fate, Key, OpenError, Stats, Store};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::entry::StoredHead;
@@ -31,6 +31,9 @@ use crate::worker::{self, Door, Shared, Worker};
 const UNCHECKED: &str = "the origin's certificate is NOT checked (--origin-insecure): whoever is on \
                          the way there can read every request, and have clients get whatever they \
                          like";
+
+/// How long those who are told to end at once have for it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +150,8 @@ pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running,
         invalidations: Invalidations::new(),
         recorder: Arc::clone(&recorder),
         troubles: Troubles::default(),
+        tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
+        open: Semaphore::new(0),
         draining: AtomicBool::new(false),
         limits,
     });
@@ -215,6 +220,11 @@ impl Running {
         self.handle.shared.draining.store(true, Ordering::Release);
         self.stops.iter().for_each(|stop| stop.notify_one());
         let drained = timeout(patience, self.alive.recv()).await;
+        if drained.is_err() {
+            // Tunnels end when they are told to.
+            self.handle.shared.open.close();
+            let _ = timeout(LAST_WORDS, self.alive.recv()).await;
+        }
         self.handle.shared.store.settle().await;
         if drained.is_err() {
             return Drained::Cut;
@@ -284,6 +294,11 @@ impl Handle {
     /// What the store holds and what happened to it.
     pub fn store_stats(&self) -> Stats {
         self.shared.store.stats()
+    }
+
+    /// Tunnels that are open.
+    pub fn open_tunnels(&self) -> usize {
+        self.shared.limits.tunnels.saturating_sub(self.shared.tunnels.available_permits())
     }
 
     /// Counts since the start, over all workers.

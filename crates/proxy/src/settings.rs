@@ -112,8 +112,13 @@ pub struct Limits {
     pub first_byte_timeout: Duration,
     /// How long the origin may pause within a body.
     pub between_bytes_timeout: Duration,
-    /// Connections to the origin at once, over all workers.
+    /// Connections to the origin at once, over all workers; tunnels are not among them.
     pub origin_connections: usize,
+    /// Connections that have gone on in another protocol (RFC 9110 §7.8), over all workers; if this is
+    /// 0, none ever does.
+    pub tunnels: usize,
+    /// How long nothing may come from either side of a tunnel.
+    pub tunnel_idle: Duration,
     /// Idle origin connections that one worker keeps.
     pub origin_idle: usize,
     /// How long an idle origin connection is kept.
@@ -218,6 +223,8 @@ impl Default for Limits {
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),
             origin_connections: 512,
+            tunnels: 10_000,
+            tunnel_idle: Duration::from_hours(1),
             origin_idle: 128,
             origin_idle_timeout: Duration::from_secs(30),
             origin_ping: Duration::from_secs(10),

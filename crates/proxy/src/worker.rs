@@ -12,7 +12,7 @@ use policy::reason::NotStored;
 use policy::{Rules, Timestamp};
 use store::{Key, Meta as _, Store};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
@@ -60,11 +60,21 @@ pub(crate) struct Shared {
     pub(crate) aliases: Aliases,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,
+    /// Places for connections that go on in another protocol.
+    pub(crate) tunnels: Arc<Semaphore>,
+    /// Closed when the time for the drain is over.
+    pub(crate) open: Semaphore,
     /// No new requests are wanted: connections end after the response they are at.
     pub(crate) draining: AtomicBool,
 }
 
 impl Shared {
+    /// Waits until what has not ended by itself is cut.
+    pub(crate) async fn cuts(&self) {
+        // There are no permits: this ends when the semaphore is closed.
+        let _ = self.open.acquire().await;
+    }
+
     /// Marks the beginning of a fetch.
     pub(crate) fn began(&self) -> Began {
         Began { keys: self.invalidations.moment(), labels: self.store.moment() }

@@ -1,6 +1,6 @@
 //! A scripted client: it writes bytes and reads responses.
 
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -187,7 +187,17 @@ impl Client {
 
     /// Ends the sending side; responses can still be read.
     pub fn finish(&mut self) {
-        let _ = self.wire.stream().shutdown(Shutdown::Write);
+        self.wire.finish();
+    }
+
+    /// Reads the next so many bytes, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Cut> {
+        self.wire.bytes(count)
+    }
+
+    /// Reads to the end of the connection.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Cut> {
+        self.wire.rest()
     }
 
     /// Closes with RST.

@@ -97,6 +97,28 @@ impl Conn {
         }
     }
 
+    /// Reads the next so many bytes behind the request, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Cut> {
+        self.wire.as_mut().map_or(Err(Cut::Closed), |wire| wire.bytes(count))
+    }
+
+    /// Reads to the end of what the peer sends.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Cut> {
+        self.wire.as_mut().map_or(Err(Cut::Closed), Wire::rest)
+    }
+
+    /// Whether bytes behind the request have been read already, but not been used.
+    pub fn has_unread(&self) -> bool {
+        self.wire.as_ref().is_some_and(Wire::has_unused)
+    }
+
+    /// Ends the sending side; more can still be read.
+    pub fn finish(&mut self) {
+        if let Some(wire) = self.wire.as_mut() {
+            wire.finish();
+        }
+    }
+
     /// True once the peer has closed or reset its side; waits at most `patience` for it.
     pub fn peer_closes_within(&mut self, patience: Duration) -> bool {
         let Some(wire) = self.wire.as_mut() else { return true };

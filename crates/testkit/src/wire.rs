@@ -118,6 +118,25 @@ impl Wire {
         }
     }
 
+    /// The next so many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Cut> {
+        while self.unused.len() < count {
+            self.need_more()?;
+        }
+        Ok(self.unused.drain(..count).collect())
+    }
+
+    /// All bytes up to the end of the stream.
+    pub(crate) fn rest(&mut self) -> Result<Vec<u8>, Cut> {
+        while self.more()? > 0 {}
+        Ok(std::mem::take(&mut self.unused))
+    }
+
+    /// Ends the sending side.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     pub(crate) fn has_unused(&self) -> bool {
         !self.unused.is_empty()
     }

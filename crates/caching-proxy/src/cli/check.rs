@@ -12,6 +12,7 @@ use proxy::{OriginUrl, Protocol};
 use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
+use super::tunnels;
 use super::{Command, Instances, Purge, Serve, clients, http2, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
@@ -20,8 +21,8 @@ const MIB: ByteSize = ByteSize(1 << 20);
 /// Each client that sends a QUERY may make the proxy hold so much.
 const LARGEST_QUERY: ByteSize = ByteSize(16 << 20);
 const LARGEST: ByteSize = ByteSize(1 << 50);
-const SHORTEST: Duration = Duration::from_millis(1);
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
 /// A value as given, with where it came from.
@@ -74,7 +75,7 @@ impl Given {
         Err(self.fault(why, format!("give {least} to {most}")))
     }
 
-    fn span(&self, least: Duration, most: Duration) -> Result<Span, Fault> {
+    pub(super) fn span(&self, least: Duration, most: Duration) -> Result<Span, Fault> {
         let span = Span::parse(self.text()?).map_err(|why| self.unlike_example(why))?;
         if (least..=most).contains(&span.0) {
             return Ok(span);
@@ -286,7 +287,9 @@ fn ends(raw: &mut Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let origin_tls = origin_tls::check(std::mem::take(&mut raw.origin_tls), &origin, texts)?;
     let clients = clients::check(std::mem::take(&mut raw.clients), texts)?;
     let http2 = http2::check(std::mem::take(&mut raw.http2), texts)?;
-    Ok(Serve { listen, tls, origin_tls, clients, http2, ..Serve::new(first, origin) })
+    let tunnels = tunnels::check(std::mem::take(&mut raw.tunnels), texts)?;
+    let usual = Serve::new(first, origin);
+    Ok(Serve { listen, tls, origin_tls, clients, http2, tunnels, ..usual })
 }
 
 /// One of the two, or neither. What was typed wins over a variable.

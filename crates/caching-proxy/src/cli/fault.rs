@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 44] = [
+const EXAMPLES: [(&str, &str); 46] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -46,6 +46,8 @@ const EXAMPLES: [(&str, &str); 44] = [
     ("--first-byte-timeout", "--first-byte-timeout 60s"),
     ("--between-bytes-timeout", "--between-bytes-timeout 30s"),
     ("--origin-connections", "--origin-connections 512"),
+    ("--tunnels", "--tunnels 10000"),
+    ("--tunnel-idle", "--tunnel-idle 1h"),
     ("--max-hops", "--max-hops 16"),
     ("--cache-status", "--cache-status normal"),
     ("--query-content", "--query-content 64KiB"),

@@ -10,6 +10,7 @@ mod purge;
 mod raw;
 mod targeted;
 mod tls;
+mod tunnels;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use environment::Lookup;
 
 pub(crate) use fault::Fault;
 pub(crate) use tls::{Certificates, Tls};
+pub(crate) use tunnels::Tunnels;
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub(crate) struct Serve {
     pub(crate) between_bytes_timeout: Duration,
     /// Connections to the origin at once.
     pub(crate) origin_connections: usize,
+    /// Connections that go on in another protocol.
+    pub(crate) tunnels: Tunnels,
     /// Proxies of this name that a request may have come through.
     pub(crate) max_hops: usize,
     /// How much Cache-Status tells.
@@ -123,6 +127,7 @@ impl Serve {
             first_byte_timeout: Duration::from_mins(1),
             between_bytes_timeout: Duration::from_secs(30),
             origin_connections: 512,
+            tunnels: Tunnels::default(),
             max_hops: 16,
             cache_status: CacheStatus::Normal,
             query_content: ByteSize(64 << 10),

@@ -9,6 +9,7 @@ use super::environment::variable_of;
 use super::http2::RawHttp2;
 use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
+use super::tunnels::RawTunnels;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,6 +107,8 @@ pub(crate) struct Raw {
     /// Connections to the origin at once [default: 512]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) origin_connections: Option<String>,
+    #[command(flatten)]
+    pub(crate) tunnels: RawTunnels,
     /// Proxies of this kind that a request may come through; more is a loop [default: 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_hops: Option<String>,

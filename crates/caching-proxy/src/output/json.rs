@@ -59,7 +59,7 @@ fn ready_body(ready: &Ready) -> Value {
 }
 
 fn request_body(served: &Served) -> Value {
-    json!({
+    let mut body = json!({
         "event": "request",
         "method": printable(&served.method),
         "host": printable(&served.host),
@@ -72,5 +72,10 @@ fn request_body(served: &Served) -> Value {
         "client": served.client.to_string(),
         "request_id": printable(served.request_id.as_bytes()),
         "cut": served.cut,
-    })
+    });
+    if let Some(tunnel) = served.tunnel {
+        body["received_bytes"] = tunnel.received.into();
+        body["end"] = tunnel.end.code().into();
+    }
+    body
 }

@@ -15,6 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proxy::events::Tunnelled;
+
 use crate::cli::environment::{Lookup, allows_colours};
 use crate::units::{ByteSize, Span};
 
@@ -249,6 +251,8 @@ pub(crate) struct Served {
     pub(crate) request_id: String,
     /// Whether the response could not be sent to its end.
     pub(crate) cut: bool,
+    /// What came of it if the connection went on in another protocol.
+    pub(crate) tunnel: Option<Tunnelled>,
 }
 
 impl Served {

@@ -77,9 +77,12 @@ fn request_line(served: &Served, paint: Paint) -> String {
         _ => status,
     };
     let verdict = paint.with(if served.hit { GREEN } else { YELLOW }, served.verdict());
-    let cut = if served.cut { paint.with(RED, " cut") } else { String::new() };
+    let end = served.tunnel.map(|tunnel| format!(" {}", tunnel.end.code()));
+    let cut = if served.cut { " cut" } else { "" };
+    let end = end.as_deref().unwrap_or(cut);
+    let end = if served.cut { paint.with(RED, end) } else { end.to_owned() };
     format!(
-        "{} {} {status} {verdict} {} {} {}{cut}",
+        "{} {} {status} {verdict} {} {} {}{end}",
         shortened(printable(&served.method), 32),
         shortened(printable(&served.target), LONGEST_PATH),
         paint.with(FAINT, served.reason),

@@ -18,6 +18,7 @@ fn served() -> Served {
         client: "127.0.0.1".parse().unwrap(),
         request_id: "r1".into(),
         cut: false,
+        tunnel: None,
     }
 }
 
@@ -80,6 +81,24 @@ impl Write for Sink {
 fn a_request_is_one_readable_line() {
     let line = readable(&Event::Request(Box::new(served())));
     assert_eq!(line, "GET /path 200 HIT fresh 1.0 KiB 0.1 ms");
+}
+
+#[test]
+fn a_tunnel_is_told_with_how_it_ended() {
+    use proxy::TunnelEnd;
+    use proxy::events::Tunnelled;
+    let tunnel = |end| Some(Tunnelled { received: 7, end });
+    let event = |end, cut| {
+        let served = Served { status: 101, hit: false, reason: "upgrade", ..served() };
+        Event::Request(Box::new(Served { tunnel: tunnel(end), cut, ..served }))
+    };
+    let closed = event(TunnelEnd::Closed, false);
+    let line = "GET /path 101 MISS upgrade 1.0 KiB 0.1 ms tunnel-closed";
+    assert_eq!(readable(&closed), line);
+    assert!(readable(&event(TunnelEnd::Idle, true)).ends_with(" 0.1 ms tunnel-idle"));
+    let told = parsed(&closed);
+    assert_eq!((&told["end"], &told["received_bytes"]), (&"tunnel-closed".into(), &7.into()));
+    assert_eq!(parsed(&Event::Request(Box::new(served())))["end"], Value::Null);
 }
 
 #[test]

@@ -309,3 +309,23 @@ fn what_a_certificate_was_shown_for_needs_a_word_to_be_shared() {
         }
     }
 }
+
+#[test]
+fn what_is_made_while_it_is_sent_is_for_its_client_alone_whatever_its_lifetime() {
+    let lifetimes =
+        ["", "cache-control: max-age=60", "cache-control: public, s-maxage=60\netag: \"a\""];
+    for lifetime in lifetimes {
+        let live = [
+            ("content-type: text/event-stream", NotStored::EventStream),
+            ("x-accel-buffering: no", NotStored::Unbuffered),
+        ];
+        for (head, why) in live {
+            let head = format!("{head}\n{lifetime}");
+            for rules in [Rules::default(), rfc9111()] {
+                let rules = Rules { default_ttl: Some(Duration::from_mins(1)), ..rules };
+                assert_eq!(store(200, &head, &rules).map(drop), Err(why), "{head}");
+            }
+        }
+    }
+    check(200, "content-type: text/event-stream\ncache-control: no-store", Err(NotStored::NoStore));
+}

@@ -57,6 +57,7 @@ fn unconnected() -> Vec<Row> {
             FetchError::TlsTimeout { host: host(), limit },
             "connection_timeout 504 origin-tls-timeout",
         ),
+        (FetchError::NoTunnel { limit: 1 }, "connection_limit_reached 503 tunnels-in-use"),
     ]
 }
 
@@ -149,6 +150,7 @@ fn an_alert_and_a_status_are_told_where_they_came() {
 #[test]
 fn only_what_went_forward_names_the_next_hop() {
     let stayed = [
+        FetchError::NoTunnel { limit: 1 },
         FetchError::Crowded { limit: 1 },
         FetchError::Loop { hops: 2, limit: 1 },
         FetchError::Internal,

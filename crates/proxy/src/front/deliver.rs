@@ -86,7 +86,8 @@ pub(crate) async fn deliver<W: Outgoing>(
     write_connection(&mut outbound.head, terms, keep);
     encode::end_of_head(&mut outbound.head);
     let source = match answer.content {
-        AnswerContent::None => {
+        // What is sent behind a 101 is no content (`tunnel`).
+        AnswerContent::None | AnswerContent::Switched(_) => {
             outbound.write(&[]).await?;
             return Ok(keep);
         }
@@ -120,6 +121,17 @@ pub(crate) async fn deliver<W: Outgoing>(
     };
     // Boxed, so that connections that only ever send from memory stay small.
     Box::pin(stream(outbound, source, framing)).await.map(|()| keep)
+}
+
+/// Writes the head of a 101, behind which the connection speaks `protocol`.
+pub(super) fn switching(out: &mut Vec<u8>, answer: &Answer, protocol: &[u8], told: &Told<'_>) {
+    write_head(out, answer, told);
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+    //# A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header
+    //# field (Section 7.6.1) to inform intermediaries not to forward this field.
+    encode::field(out, b"Connection", b"upgrade");
+    encode::field(out, b"Upgrade", protocol);
+    encode::end_of_head(out);
 }
 
 /// Sends an informational response.

@@ -20,14 +20,16 @@ use super::deliver::{self, Terms, Undelivered};
 use super::http2;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
+use super::tunnel::{self, Opening};
 use crate::clock::{self, ticks};
 use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
 use crate::ids::RequestId;
-use crate::request::answer::Report;
+use crate::request::answer::{AnswerContent, Report};
 use crate::request::record::{self, Delivered};
 use crate::request::redirect;
+use crate::request::upgrade::Tunnel;
 use crate::request::{self, Answer, Next, Request, Started};
 use crate::worker::Worker;
 
@@ -319,10 +321,32 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             let finish = pin!(request::finish(self.worker, request, next, None, interim));
             answer(self.worker, &mut self.outbound, request, received, finish, hints).await
         };
-        match answer {
-            Ok(answer) => self.deliver(request, answer, received).await,
-            Err(_) => Turn::Cut,
+        let Ok(Answer { head, age, content, length, report }) = answer else { return Turn::Cut };
+        match content {
+            AnswerContent::Switched(tunnel) => {
+                let content = AnswerContent::None;
+                let answer = Answer { head, age, content, length, report };
+                self.tunnel(request, answer, *tunnel, received).await
+            }
+            content => {
+                let answer = Answer { head, age, content, length, report };
+                self.deliver(request, answer, received).await
+            }
         }
+    }
+
+    /// What follows a 101 is not read as HTTP any more.
+    async fn tunnel(
+        &mut self,
+        request: &Request,
+        answer: Answer,
+        tunnel: Tunnel,
+        received: &Received,
+    ) -> Turn {
+        let opening = Opening { request, answer, began: received.began };
+        let client = (&mut self.inbound, &mut self.outbound);
+        let is_told = Box::pin(tunnel::serve(self.worker, client, opening, tunnel)).await;
+        if is_told { Turn::Linger } else { Turn::Reset }
     }
 
     /// A request with content: it is handed on while the response may already be on its way.

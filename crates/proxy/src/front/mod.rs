@@ -11,6 +11,7 @@ mod proxy_protocol;
 mod socket;
 pub(crate) mod tls;
 mod transport;
+pub(crate) mod tunnel;
 mod waits;
 
 use std::net::{IpAddr, SocketAddr};

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -63,9 +63,39 @@ impl<R: Incoming> Inbound<R> {
             })
             .await
     }
+
+    /// As [`Inbound::fill`], without a limit and into a buffer of the caller's.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        self.io.poll_read(cx, buf)
+    }
 }
 
 impl<W: Outgoing> Outbound<W> {
+    /// Writes some of `data`, and counts it.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(self.io.poll_write(cx, &[IoSlice::new(data)]))?;
+        self.written += written as u64;
+        Poll::Ready(Ok(written))
+    }
+
+    /// Hands to the system what was held back.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_flush(cx)
+    }
+
+    /// As [`Outbound::shut_down`], without a limit.
+    pub(crate) fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_shut_down(cx)
+    }
+
     pub(crate) fn new(io: W, limit: Duration) -> Self {
         Self { io, head: Vec::with_capacity(1024), waits: Waits::new(), limit, written: 0 }
     }

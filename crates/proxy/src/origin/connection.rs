@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -104,11 +105,7 @@ impl Connection {
     /// anything unasked. The system is asked: what it knows and has not announced yet would become
     /// the answer to somebody's request.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let stream = match &self.io {
-            Io::Tcp(stream) => stream,
-            Io::Tls(stream) => stream.get_ref().0,
-        };
-        let peeked = socket2::SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]);
+        let peeked = socket2::SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]);
         let silent = peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         silent && self.is_clean()
     }
@@ -116,10 +113,9 @@ impl Connection {
     /// Reads what is there into the buffer; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.buf.reserve(self.read_size);
-        let read = match &mut self.io {
-            Io::Tcp(stream) => pin!(stream.read_buf(&mut self.buf)).poll(cx),
-            Io::Tls(stream) => pin!(stream.read_buf(&mut self.buf)).poll(cx),
-        };
+        let mut buf = std::mem::take(&mut self.buf);
+        let read = self.poll_read(cx, &mut buf);
+        self.buf = buf;
         if let Poll::Ready(Ok(count)) = read {
             self.read_size = if count >= SMALL_READ { LARGE_READ } else { SMALL_READ };
         }
@@ -143,6 +139,38 @@ impl Connection {
         match &mut self.io {
             Io::Tcp(_) => Poll::Ready(Ok(())),
             Io::Tls(stream) => pin!(stream.flush()).poll(cx),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn poll_shut_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(stream) => pin!(stream.shutdown()).poll(cx),
+            Io::Tls(stream) => pin!(stream.shutdown()).poll(cx),
+        }
+    }
+
+    /// Reads what is there into a buffer of the caller's; 0 is the end of the stream.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(stream) => pin!(stream.read_buf(buf)).poll(cx),
+            Io::Tls(stream) => pin!(stream.read_buf(buf)).poll(cx),
+        }
+    }
+
+    /// Makes the coming close a reset, so that the origin sees that something is missing.
+    pub(crate) fn reset_on_close(&self) {
+        let _ = socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
         }
     }
 }

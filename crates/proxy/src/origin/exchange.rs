@@ -53,6 +53,8 @@ pub(crate) struct Http1Content {
     decoder: BodyDecoder,
     framing: Framing,
     persistent: bool,
+    /// How long the origin may pause.
+    pause: Duration,
     /// Held as long as the connection is in use.
     _slot: OwnedSemaphorePermit,
 }
@@ -115,7 +117,8 @@ async fn exchange_http1(
     made: Option<Connection>,
 ) -> Result<Response, FetchError> {
     let Request { method, head, content, informational, .. } = request;
-    let once = Once { origin, method: &method, informational: informational.as_ref() };
+    let informational = informational.as_ref();
+    let once = Once { origin, method: &method, informational, may_switch: false };
     //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
     //# A proxy MUST NOT automatically retry non-idempotent requests.
     let again = (method.is_idempotent() && content.is_none()).then(|| head.clone());
@@ -135,10 +138,12 @@ async fn exchange_http1(
 }
 
 /// One attempt.
-struct Once<'a> {
-    origin: &'a Arc<Origin>,
-    method: &'a Method,
-    informational: Option<&'a mpsc::Sender<Informational>>,
+pub(super) struct Once<'a> {
+    pub(super) origin: &'a Arc<Origin>,
+    pub(super) method: &'a Method,
+    pub(super) informational: Option<&'a mpsc::Sender<Informational>>,
+    /// The request offers to go on in another protocol: a 101 is an answer to it.
+    pub(super) may_switch: bool,
 }
 
 impl Once<'_> {
@@ -149,30 +154,53 @@ impl Once<'_> {
         content: Option<RequestContent>,
         slot: OwnedSemaphorePermit,
     ) -> Result<Response, FetchError> {
-        let limits = &self.origin.shared.limits;
         let mut upload = Upload::new(head, content);
+        let head = self.head(&mut connection, &mut upload).await?;
+        Ok(self.response(connection, upload, head, slot))
+    }
+
+    /// Sends the request until the head of its response is there, as it is and as the codec sees it.
+    pub(super) async fn head(
+        &self,
+        connection: &mut Connection,
+        upload: &mut Upload,
+    ) -> Result<(ResponseHead, http1::ResponseHead), FetchError> {
+        let limits = &self.origin.shared.limits;
         let mut spans = Vec::new();
         let mut informational = 0;
         let decoded = loop {
             let buf = &connection.buf;
             match http1::decode_response(buf, &limits.http1, self.answered(), &mut spans)? {
                 Progress::Partial => {
-                    self.fill(&mut connection, &mut upload, informational == 0).await?;
+                    self.fill(connection, upload, informational == 0).await?;
                 }
                 Progress::Complete(head) if head.status >= 200 => break head,
+                Progress::Complete(head) if head.status == 101 && self.may_switch => break head,
                 Progress::Complete(head) => {
                     informational += 1;
                     if informational > limits.informational {
                         let limit = limits.informational;
                         return Err(FetchError::EndlessInformational { limit });
                     }
-                    self.pass_on(&connection, &head, &spans)?;
+                    self.pass_on(connection, &head, &spans)?;
                     connection.buf.advance(head.len);
                 }
             }
         };
         let head = ResponseHead::adopt(&connection.buf, &decoded, &spans);
         connection.buf.advance(decoded.len);
+        Ok((head, decoded))
+    }
+
+    /// The response whose head this is, with its content to come.
+    pub(super) fn response(
+        &self,
+        connection: Connection,
+        upload: Upload,
+        (head, decoded): (ResponseHead, http1::ResponseHead),
+        slot: OwnedSemaphorePermit,
+    ) -> Response {
+        let limits = &self.origin.shared.limits;
         let content = ResponseContent::Http1(Http1Content {
             origin: Arc::clone(self.origin),
             connection: Some(connection),
@@ -180,9 +208,10 @@ impl Once<'_> {
             decoder: BodyDecoder::new(decoded.framing, &limits.http1),
             framing: decoded.framing,
             persistent: decoded.persistent,
+            pause: limits.between_bytes_timeout,
             _slot: slot,
         });
-        Ok(Response { head, content })
+        Response { head, content }
     }
 
     fn answered(&self) -> Answered {
@@ -286,6 +315,14 @@ impl ResponseContent {
         }
     }
 
+    /// Lets the origin pause so long from now on.
+    pub(crate) fn may_pause(&mut self, limit: Duration) {
+        match self {
+            Self::Http1(content) => content.pause = limit,
+            Self::Http2(content) => content.may_pause(limit),
+        }
+    }
+
     /// The announced length of the content; `None` if only its end will tell.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
@@ -340,7 +377,7 @@ impl Http1Content {
 
     async fn fill(&mut self) -> Result<(), FetchError> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let limit = self.origin.shared.limits.between_bytes_timeout;
+        let limit = self.pause;
         let read = send_and_fill(connection, &mut self.upload, limit).await?;
         match read.ok_or(FetchError::Stalled { limit })? {
             Ok(0) => {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http1::encode;
-use policy::Fields;
 use policy::forwarded::Way;
 use policy::loops::{self, Reach};
+use policy::{Fields, Offer};
 
 use super::Shared;
 use crate::error::FetchError;
@@ -30,12 +30,13 @@ pub(crate) enum OutgoingFraming {
     Chunked,
 }
 
-/// Writes the head of `request` with `fields` in place of its own.
+/// Writes the head of `request` with `fields` in place of its own, and what is offered to the origin.
 pub(crate) fn head(
     origin: &Shared,
     request: &RequestHead,
     fields: &Fields,
     framing: OutgoingFraming,
+    offer: Option<&Offer>,
     sender: Sender<'_>,
 ) -> Result<Bytes, FetchError> {
     refuse_loops(fields, origin.limits.hops)?;
@@ -63,6 +64,13 @@ pub(crate) fn head(
         OutgoingFraming::None => {}
         OutgoingFraming::Length(length) => encode::field_u64(&mut out, b"Content-Length", length),
         OutgoingFraming::Chunked => encode::field(&mut out, b"Transfer-Encoding", b"chunked"),
+    }
+    if let Some(offer) = offer {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+        //# A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header
+        //# field (Section 7.6.1) to inform intermediaries not to forward this field.
+        encode::field(&mut out, b"Connection", b"upgrade");
+        encode::field(&mut out, b"Upgrade", offer.as_bytes());
     }
     encode::end_of_head(&mut out);
     Ok(out.into())

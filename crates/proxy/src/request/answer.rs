@@ -9,6 +9,7 @@ use store::Reader;
 
 use super::Entry;
 use super::assembly::Assembly;
+use super::upgrade::Tunnel;
 use crate::entry::StoredHead;
 use crate::head::ResponseHead;
 use crate::origin::exchange::ResponseContent;
@@ -49,6 +50,8 @@ pub(crate) enum AnswerContent {
     Assembled(Box<Assembly>),
     /// The origin, for this client alone.
     Origin(Box<ResponseContent>),
+    /// None: behind the head the connection speaks another protocol. Only by HTTP/1.1.
+    Switched(Box<Tunnel>),
 }
 
 /// Why the response is what it is: for `X-Cache`, `Cache-Status`, logs and counters alike.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::parts::missing_range;
-use policy::{Fields, Method, Part, strong};
+use policy::{Fields, Method, Offer, Part, strong};
 use tokio::sync::mpsc;
 
 use super::{Entry, Request};
@@ -11,6 +11,7 @@ use crate::content::{Informational, RequestContent};
 use crate::error::FetchError;
 use crate::origin::exchange::{self, Response};
 use crate::origin::outgoing::{self, OutgoingFraming, Sender};
+use crate::origin::switch::{self, Switch};
 use crate::worker::Worker;
 
 /// Which conditions the origin is asked under.
@@ -89,22 +90,60 @@ pub(crate) async fn fetch(
     let mut fields = conditions.apply(request.head.fields.clone());
     policy::dialect::announce(&mut fields, &worker.shared.rules);
     let has_range = fields.contains("Range");
-    let told = worker.shared.clients.told;
-    let sender = Sender { way: &request.way, told, request_id: request.id.as_str() };
-    let mut head = outgoing::head(&worker.origin.shared, &request.head, &fields, framing, sender)?;
+    let sender = sender(worker, request);
+    let origin = &worker.origin.shared;
+    let mut head = outgoing::head(origin, &request.head, &fields, framing, None, sender)?;
     if let Some(query) = read {
         head = [&head[..], &query.content].concat().into();
     }
     let takes_trailers = request.head.takes_trailers;
     let outgoing = exchange::Request { method, head, content, informational, takes_trailers };
     let response = exchange::exchange(&worker.origin, outgoing).await?;
+    check_asked(&response, has_range)?;
+    Ok(response)
+}
+
+/// Sends a request that offers to go on in another protocol, and waits for what the origin makes of it.
+pub(crate) async fn switch(
+    worker: &Arc<Worker>,
+    request: &Request,
+    offer: &Offer,
+    informational: mpsc::Sender<Informational>,
+) -> Result<Switch, FetchError> {
+    let method = request.head.method.clone();
+    let mut fields = request.head.fields.clone();
+    policy::dialect::announce(&mut fields, &worker.shared.rules);
+    let has_range = fields.contains("Range");
+    let (origin, framing) = (&worker.origin.shared, framing(&method, None));
+    let (offered, sender) = (Some(offer), sender(worker, request));
+    let head = outgoing::head(origin, &request.head, &fields, framing, offered, sender)?;
+    let outgoing = exchange::Request {
+        method,
+        head,
+        content: None,
+        informational: Some(informational),
+        takes_trailers: request.head.takes_trailers,
+    };
+    let switch = switch::switch(&worker.origin, outgoing, offer).await?;
+    if let Switch::Declined(response) = &switch {
+        check_asked(response, has_range)?;
+    }
+    Ok(switch)
+}
+
+fn sender<'a>(worker: &Worker, request: &'a Request) -> Sender<'a> {
+    let told = worker.shared.clients.told;
+    Sender { way: &request.way, told, request_id: request.id.as_str() }
+}
+
+fn check_asked(response: &Response, has_range: bool) -> Result<(), FetchError> {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7
     //# The 206 (Partial Content) status code indicates that the server is successfully fulfilling a
     //# range request for the target resource
     if response.head.status == 206 && !has_range {
         return Err(FetchError::Unasked { status: 206 });
     }
-    Ok(response)
+    Ok(())
 }
 
 fn framing(method: &Method, content: Option<&RequestContent>) -> OutgoingFraming {

@@ -14,6 +14,7 @@ use super::reconcile::Times;
 use super::respond::Way;
 use super::{Entry, Request, Wanted, grouped, head_update, look_up, post, respond};
 use crate::content::{Informational, RequestContent};
+use crate::error::FetchError;
 use crate::origin::exchange::Response;
 use crate::worker::Worker;
 
@@ -63,14 +64,23 @@ pub(crate) async fn forward(
             }
             respond::from_origin(worker, request, response, why.code(), forwarded)
         }
-        Err(error) => {
-            if !error.may_have_reached_origin() {
-                unanswered.settle();
-            }
-            worker.failed(&error);
-            respond::failed(worker, request, &error, forwarded)
-        }
+        Err(error) => failed(worker, request, unanswered, &error, forwarded),
     }
+}
+
+/// The answer when the origin gave none.
+pub(super) fn failed(
+    worker: &Worker,
+    request: &Request,
+    unanswered: Unanswered<'_>,
+    error: &FetchError,
+    forwarded: Forwarded,
+) -> Answer {
+    if !error.may_have_reached_origin() {
+        unanswered.settle();
+    }
+    worker.failed(error);
+    respond::failed(worker, request, error, forwarded)
 }
 
 /// A HEAD is told what a GET would be told from now on.
@@ -88,7 +98,11 @@ fn updated_by_head(
 }
 
 /// Forgets what the response makes invalid; says when it forgot the target, if it did.
-async fn invalidate(worker: &Arc<Worker>, request: &Request, response: &Response) -> Option<Noted> {
+pub(super) async fn invalidate(
+    worker: &Arc<Worker>,
+    request: &Request,
+    response: &Response,
+) -> Option<Noted> {
     let head = &*request.head;
     let target = look_up::seen(worker, head);
     let status = response.head.status;
@@ -103,18 +117,18 @@ async fn invalidate(worker: &Arc<Worker>, request: &Request, response: &Response
 
 /// An unsafe request whose outcome is not known. Dropped in that state, because its client left or
 /// the origin broke off, it makes its target invalid: the origin may have done what was asked.
-struct Unanswered<'a> {
+pub(super) struct Unanswered<'a> {
     worker: &'a Worker,
     request: &'a Request,
     open: bool,
 }
 
 impl<'a> Unanswered<'a> {
-    fn of(worker: &'a Worker, request: &'a Request) -> Self {
+    pub(super) fn of(worker: &'a Worker, request: &'a Request) -> Self {
         Self { worker, request, open: !request.head.method.is_safe() }
     }
 
-    fn settle(mut self) {
+    pub(super) fn settle(mut self) {
         self.open = false;
     }
 }

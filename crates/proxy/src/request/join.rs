@@ -32,8 +32,10 @@ pub(crate) async fn obtain(
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
-    // A key whose responses could not be shared lately would make requests wait for nothing.
-    if shared.uncacheable.contains(wanted.flight()) {
+    // A key whose responses could not be shared lately would make requests wait for nothing, and a
+    // stream of events is shared with nobody.
+    let is_for_one = policy::live::asks_for_events(&request.head.fields);
+    if is_for_one || shared.uncacheable.contains(wanted.flight()) {
         return Ok(lead(worker, request, wanted, None, informational).await);
     }
     match shared.flights.join(wanted.flight(), request, shared.limits.collapse_waiters) {

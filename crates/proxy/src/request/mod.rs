@@ -16,7 +16,8 @@
 //! | record    | [`record`]       | counters and log                                          |
 //!
 //! Beside the way: [`select`] (one of several that match), [`other_variants`] (none that matches),
-//! [`head_update`] and [`post`] (what a passed request tells of stored responses).
+//! [`head_update`] and [`post`] (what a passed request tells of stored responses), [`upgrade`] (a
+//! request after which the connection may speak another protocol).
 //!
 //! [`start`] takes the steps that never wait: a request that a response in memory answers is done
 //! there. [`finish`] takes the others.
@@ -53,13 +54,14 @@ mod respond;
 mod reuse;
 mod screen;
 mod select;
+pub(crate) mod upgrade;
 
 use std::sync::Arc;
 
 use policy::forwarded::Way;
 use policy::reason::{Pass, Refetch};
 use policy::rules::CacheStatus;
-use policy::{Asked, Plan};
+use policy::{Asked, Offer, Plan};
 use store::Key;
 use tokio::sync::mpsc;
 
@@ -101,6 +103,8 @@ pub(crate) enum Started {
 pub(crate) enum Next {
     /// The origin's answer, for this request alone.
     Forward(Pass),
+    /// The same, which may be that the connection goes on in another protocol.
+    Upgrade(Offer),
     /// A response for this key, from wherever it comes first.
     Obtain(Wanted),
     /// The same, for a QUERY: its content comes first.
@@ -149,6 +153,9 @@ pub(crate) fn start(
     if let Some(answer) = last_hop::answer(worker, request) {
         return Ok(Started::Answered(answer));
     }
+    if let Some(offer) = upgrade::offer(worker, head) {
+        return Ok(Started::Waiting(Next::Upgrade(offer.clone())));
+    }
     let rules = &worker.shared.rules;
     let asked = match policy::classify(&head.method, &head.fields, has_content, rules) {
         Plan::Pass(why) => return Ok(Started::Waiting(Next::Forward(why))),
@@ -193,6 +200,9 @@ pub(crate) async fn finish(
         Next::Forward(why) => {
             let forward = forward::forward(worker, request, None, why, content, informational);
             return Ok(Box::pin(forward).await);
+        }
+        Next::Upgrade(offer) => {
+            return Ok(upgrade::upgrade(worker, request, &offer, informational).await);
         }
         Next::Obtain(wanted) => (request, wanted),
         Next::Query(asked) => match query::read(worker, request, asked, content).await {

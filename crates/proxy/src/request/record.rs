@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Request;
 use super::answer::{Report, Source};
-use crate::events::{Served, add};
+use crate::events::{Served, Tunnelled, add};
 use crate::worker::Worker;
 
 /// How a response was delivered.
@@ -22,6 +22,18 @@ pub(crate) fn record(
     request: &Request,
     report: &Report,
     delivered: Delivered,
+    began: Option<Instant>,
+) {
+    record_tunnel(worker, request, report, delivered, None, began);
+}
+
+/// The same of a request that led to a tunnel, when that has ended.
+pub(crate) fn record_tunnel(
+    worker: &Worker,
+    request: &Request,
+    report: &Report,
+    delivered: Delivered,
+    tunnel: Option<Tunnelled>,
     began: Option<Instant>,
 ) {
     let counters = &worker.counters;
@@ -50,5 +62,6 @@ pub(crate) fn record(
         bytes: delivered.bytes,
         took: began.elapsed(),
         cut: delivered.cut,
+        tunnel,
     });
 }

@@ -113,8 +113,13 @@ pub(crate) fn from_origin(
     code: &'static str,
     forwarded: Forwarded,
 ) -> Answer {
-    let Response { mut head, content } = response;
+    let Response { mut head, mut content } = response;
     policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
+    if policy::live::is_event_stream(&head.fields) {
+        // Nothing happens for a while: that is no stop in the middle of a content.
+        let limits = &worker.shared.limits;
+        content.may_pause(limits.tunnel_idle.max(limits.between_bytes_timeout));
+    }
     let length = announced_length(&request.head.method, &head, &content);
     let status = head.status;
     let content = match content.length() {

@@ -78,6 +78,7 @@ const TRICKS: &[&str] = &[
     "-1",
     "+",
     "Upgrade: h2c\r\nConnection: Upgrade\r\n",
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n",
     "Range: bytes=0-0\r\n",
     "If-None-Match: *\r\n",
     "Cache-Control: only-if-cached\r\n",

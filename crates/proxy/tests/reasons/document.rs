@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use policy::Reason;
 use policy::reason::{Hit, NotStored, Pass, Refetch, Refused};
-use proxy::HandshakeFailure;
 use proxy::failure::{Denial, Failure, Malformed};
+use proxy::{HandshakeFailure, TunnelEnd};
 
 /// The reasons that appear in one place.
 pub(crate) struct Group {
@@ -102,21 +102,36 @@ pub(crate) fn groups() -> Vec<Group> {
             about: "`Proxy-Status: …; error=…; details=…`, and no `Cache-Status`.",
             rows: own_rows(),
         },
-        Group {
-            title: "No request: the TLS handshake came to nothing",
-            about: "Only in the log, at most once a minute each, and in the counters of the control \
-                    socket.",
-            rows: HandshakeFailure::ALL
-                .iter()
-                .map(|why| Row {
-                    code: why.code(),
-                    meaning: why.meaning().to_owned(),
-                    section: None,
-                    with: if why.is_told() { "log, counter" } else { "counter" }.to_owned(),
-                })
-                .collect(),
-        },
+        tunnels(),
+        handshakes(),
     ]
+}
+
+fn tunnels() -> Group {
+    let row = |why: &TunnelEnd| {
+        let (code, meaning) = (why.code(), why.meaning().to_owned());
+        Row { code, meaning, section: None, with: "log".to_owned() }
+    };
+    Group {
+        title: "How a tunnel ended",
+        about: "What follows a 101 (`upgrade`). Only in the log, as `end`.",
+        rows: TunnelEnd::ALL.iter().map(row).collect(),
+    }
+}
+
+fn handshakes() -> Group {
+    let row = |why: &HandshakeFailure| Row {
+        code: why.code(),
+        meaning: why.meaning().to_owned(),
+        section: None,
+        with: if why.is_told() { "log, counter" } else { "counter" }.to_owned(),
+    };
+    Group {
+        title: "No request: the TLS handshake came to nothing",
+        about: "Only in the log, at most once a minute each, and in the counters of the control \
+                socket.",
+        rows: HandshakeFailure::ALL.iter().map(row).collect(),
+    }
 }
 
 fn group<R: Reason>(

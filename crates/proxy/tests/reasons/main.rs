@@ -83,6 +83,7 @@ fn every_reason_can_happen() {
     check(&both, "Refused", Refused::ALL);
     check(&proxy, "Failure", Failure::ALL);
     check(&proxy, "Denial", Denial::ALL);
+    check(&proxy, "TunnelEnd", &proxy::TunnelEnd::ALL);
     let store = shipped("store", "reason.rs");
     check(&store, "Refused", store::Refused::ALL);
     check(&store, "NotStored", store::NotStored::ALL);

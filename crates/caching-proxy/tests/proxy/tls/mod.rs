@@ -23,6 +23,7 @@ mod origin;
 mod redirect;
 mod reload;
 mod self_signed;
+mod websocket;
 
 /// An authority that tests trust, and a place for what it issues.
 struct Authority {

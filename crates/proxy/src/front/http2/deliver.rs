@@ -112,7 +112,8 @@ impl Stream {
 fn content(answer: Answer) -> Option<Content> {
     let at_hand = |pieces: SmallVec<[Bytes; 2]>| Content::AtHand(pieces.into_iter());
     Some(match (answer.content, answer.head) {
-        (AnswerContent::None, _) => return None,
+        // Nothing is ever switched to from HTTP/2.
+        (AnswerContent::None | AnswerContent::Switched(_), _) => return None,
         (AnswerContent::Text(text), _) => at_hand(std::iter::once(text).collect()),
         (AnswerContent::Pieces(pieces), _) => at_hand(pieces.into()),
         (AnswerContent::Memory, AnswerHead::Stored(entry)) => {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use h2::RecvStream;
 use http1::{BadBody, BadHead};
@@ -30,6 +31,8 @@ pub(crate) struct Content {
     /// asked for.
     taken: usize,
     state: State,
+    /// How long the origin may pause.
+    pause: Duration,
     /// Held as long as the stream is in use.
     _place: (Place, OwnedSemaphorePermit),
 }
@@ -50,7 +53,13 @@ impl Content {
         place: (Place, OwnedSemaphorePermit),
     ) -> Self {
         let (left, taken, state) = (length, 0, State::Data);
-        Self { origin, body, upload, length, left, taken, state, _place: place }
+        let pause = origin.shared.limits.between_bytes_timeout;
+        Self { origin, body, upload, length, left, taken, state, pause, _place: place }
+    }
+
+    /// Lets the origin pause so long from now on.
+    pub(crate) fn may_pause(&mut self, limit: Duration) {
+        self.pause = limit;
     }
 
     /// The announced length; `None` if only the end will tell.
@@ -60,7 +69,7 @@ impl Content {
 
     /// The next piece; `None` at the orderly end.
     pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
-        let limit = self.origin.shared.limits.between_bytes_timeout;
+        let limit = self.pause;
         loop {
             let before = self.upload.sent();
             match timeout(limit, poll_fn(|cx| self.poll(cx))).await {

@@ -1,0 +1,254 @@
+//! Responses that are sent while they are made: streams of events, what must not be buffered, long
+//! polling, and content whose length nobody knows.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::time::Duration;
+
+use policy::{Rules, Timestamp};
+use proxy::clock::Clock;
+use proxy::events::{Recorder, Served, Trouble};
+use proxy::{Limits, Listen, OriginUrl, Running, Settings};
+use testkit::{Client, Conn, Origin, PATIENCE, Received};
+
+/// Mon, 23 Nov 2026 12:00:00 GMT.
+const NOON: i64 = 1_795_435_200;
+
+struct Silent;
+
+impl Recorder for Silent {
+    fn wants_requests(&self) -> bool {
+        false
+    }
+    fn served(&self, _: &Served<'_>) {}
+    fn trouble(&self, _: &Trouble<'_>) {}
+}
+
+/// A proxy in this process, in memory only, which keeps what has no lifetime for five minutes.
+struct Site(Running);
+
+impl Site {
+    fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let settings = Settings {
+            listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
+            origin: OriginUrl::parse(&origin.url()).unwrap(),
+            origin_tls: proxy::OriginTls::default(),
+            workers: 1,
+            store: store::Options::default(),
+            rules: Rules { default_ttl: Some(Duration::from_mins(5)), ..Rules::default() },
+            clients: proxy::Clients::default(),
+            limits,
+            clock: Clock::set_to(Timestamp::from_secs(NOON)),
+        };
+        Self(proxy::start(settings, Arc::new(Silent)).unwrap())
+    }
+
+    fn before(origin: &Origin) -> Self {
+        Self::with(origin, |_| {})
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.0.local_addr())
+    }
+
+    /// A client that has asked for `/`, under these fields, and has the head of the answer.
+    fn asking(&self, fields: &str) -> (Client, testkit::Response) {
+        let mut client = self.client();
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        let head = client.head_to("GET").unwrap();
+        (client, head)
+    }
+}
+
+const EVENTS: &str = "Content-Type: text/event-stream\r\n";
+const UNBUFFERED: &str = "Content-Type: text/plain\r\nX-Accel-Buffering: no\r\n";
+
+fn head(fields: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n")
+}
+
+/// An origin that begins a chunked response, and goes on piece by piece as it is told to.
+fn told_to_go_on(fields: &'static str) -> (Origin, mpsc::Sender<&'static str>) {
+    let (go_on, pieces) = mpsc::channel::<&str>();
+    let pieces = Mutex::new(pieces);
+    let origin = Origin::start(move |_, conn| {
+        conn.send(head(fields));
+        for piece in pieces.lock().unwrap().iter() {
+            conn.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        }
+        conn.send("0\r\n\r\n");
+    });
+    (origin, go_on)
+}
+
+#[test]
+fn each_piece_reaches_the_client_before_the_next_is_made() {
+    for fields in
+        [EVENTS, UNBUFFERED, "Cache-Control: no-store\r\n", "Cache-Control: max-age=9\r\n"]
+    {
+        let (origin, go_on) = told_to_go_on(fields);
+        let site = Site::before(&origin);
+        // The head is there before any content is.
+        let (mut client, head) = site.asking("");
+        assert_eq!(head.field("Transfer-Encoding"), Some("chunked"));
+        for piece in ["data: 1\n\n", "d", "ata: 2\n\n"] {
+            go_on.send(piece).unwrap();
+            let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+            assert_eq!(client.bytes(chunk.len()).unwrap(), chunk.as_bytes(), "{fields}");
+        }
+        drop(go_on);
+        assert_eq!(client.bytes(5).unwrap(), b"0\r\n\r\n");
+    }
+}
+
+#[test]
+fn what_is_made_for_one_client_is_given_to_no_other() {
+    for (fields, why) in [(EVENTS, "event-stream"), (UNBUFFERED, "unbuffered")] {
+        for lifetime in ["", "Cache-Control: max-age=60\r\nETag: \"a\"\r\n"] {
+            let both = Arc::new(Barrier::new(2));
+            let origin = Origin::start(move |request, conn| {
+                conn.send(head(&format!("{fields}{lifetime}")));
+                // Neither ends before both are under way.
+                both.wait();
+                let name = request.field("X-Name").unwrap();
+                conn.send(format!("1\r\n{name}\r\n0\r\n\r\n"));
+            });
+            let site = Site::before(&origin);
+            let mut clients = ["a", "b"].map(|name| site.asking(&format!("X-Name: {name}\r\n")));
+            for ((client, head), name) in clients.iter_mut().zip(["a", "b"]) {
+                client.body_into(head, &mut |body| assert_eq!(body, name.as_bytes())).unwrap();
+                assert!(head.complete);
+                assert_eq!(head.field("X-Cache"), Some("MISS"));
+                let status = head.field("Cache-Status").unwrap();
+                let told = format!("fwd=uri-miss; fwd-status=200; detail={why}");
+                assert!(status.ends_with(&told), "{status}");
+            }
+            assert_eq!(origin.count(), 2);
+        }
+    }
+}
+
+#[test]
+fn others_on_the_way_learn_that_nothing_is_to_be_buffered() {
+    let origin = Origin::answering(format!("{}0\r\n\r\n", head(UNBUFFERED)));
+    let site = Site::before(&origin);
+    assert_eq!(site.client().get("/").field("X-Accel-Buffering"), Some("no"));
+}
+
+/// An origin whose content pauses for so long in its middle.
+fn pausing(fields: &'static str, millis: u64) -> Origin {
+    Origin::start(move |_, conn| {
+        conn.send(head(fields));
+        conn.send("1\r\na\r\n");
+        conn.pause(Duration::from_millis(millis));
+        conn.send("1\r\nb\r\n0\r\n\r\n");
+    })
+}
+
+fn patience(between: u64, idle: u64) -> impl FnOnce(&mut Limits) {
+    move |limits| {
+        limits.between_bytes_timeout = Duration::from_millis(between);
+        limits.tunnel_idle = Duration::from_millis(idle);
+    }
+}
+
+#[test]
+fn a_stream_of_events_may_be_silent_for_as_long_as_a_tunnel() {
+    for (fields, pause, limits, whole) in [
+        (EVENTS, 600, (200, 5_000), true),
+        (EVENTS, 2_000, (100, 300), false),
+        // It is never less patient than with other content.
+        (EVENTS, 300, (1_000, 100), true),
+        (UNBUFFERED, 2_000, (200, 5_000), false),
+    ] {
+        let origin = pausing(fields, pause);
+        let site = Site::with(&origin, patience(limits.0, limits.1));
+        let got = site.client().get("/");
+        assert_eq!(got.complete, whole, "{fields} {pause} {limits:?}");
+        assert_eq!(got.text(), if whole { "ab" } else { "a" });
+    }
+}
+
+/// An origin that answers a poll when all of them are there.
+fn poll(all: &Barrier, request: &Received, conn: &mut Conn) {
+    if request.field("X-Poll").is_some() {
+        all.wait();
+    }
+    let fields = "Cache-Control: no-cache\r\n";
+    conn.send(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\nx"));
+}
+
+#[test]
+fn polls_of_one_url_do_not_wait_for_each_other() {
+    let all = Barrier::new(5);
+    let origin = Origin::start(move |request, conn| poll(&all, request, conn));
+    let site = Site::before(&origin);
+    // The first answer says that waiting for one another does not help.
+    let mut first = site.client();
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(first.response().text(), "x");
+    let mut clients: Vec<_> = (0..5).map(|_| site.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Poll: 1\r\n\r\n");
+    }
+    for client in &mut clients {
+        let got = client.response();
+        assert_eq!(got.text(), "x");
+        assert!(got.first_byte < PATIENCE, "they come at once");
+    }
+}
+
+#[test]
+fn polls_of_different_urls_and_requests_for_events_never_wait_for_each_other() {
+    for same in [false, true] {
+        let all = Barrier::new(5);
+        let origin = Origin::start(move |request, conn| poll(&all, request, conn));
+        let site = Site::before(&origin);
+        let mut clients: Vec<_> = (0..5).map(|_| site.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let path = if same { "/".to_owned() } else { format!("/{number}") };
+            let accept = if same { "Accept: text/event-stream\r\n" } else { "" };
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nX-Poll: 1\r\n{accept}\r\n"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "x");
+        }
+    }
+}
+
+#[test]
+fn content_that_the_end_of_the_connection_ends_is_told_to_each_client_in_its_own_way() {
+    let (go_on, pieces) = mpsc::channel::<&str>();
+    let pieces = Mutex::new(pieces);
+    let origin = Origin::start(move |request, conn| {
+        let cached = request.target == "/kept";
+        let field =
+            if cached { "Cache-Control: max-age=60\r\n" } else { "Cache-Control: no-store\r\n" };
+        conn.send(format!("HTTP/1.0 200 OK\r\n{field}\r\n"));
+        conn.send("ab");
+        if request.target == "/piecewise" {
+            conn.send(pieces.lock().unwrap().recv().unwrap());
+        }
+        conn.close();
+    });
+    let site = Site::before(&origin);
+    let mut client = site.client();
+    client.send("GET /piecewise HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head_to("GET").unwrap().field("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(client.bytes(7).unwrap(), b"2\r\nab\r\n");
+    go_on.send("c").unwrap();
+    assert_eq!(client.bytes(11).unwrap(), b"1\r\nc\r\n0\r\n\r\n");
+    // The connection goes on.
+    assert_eq!(client.get("/kept").text(), "ab");
+    let kept = client.get("/kept");
+    assert_eq!((kept.field("X-Cache"), kept.field("Content-Length")), (Some("HIT"), Some("2")));
+    let mut old = site.client();
+    old.send("GET /other HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    let got = old.response();
+    assert_eq!((got.field("Transfer-Encoding"), got.field("Content-Length")), (None, None));
+    assert_eq!((got.field("Connection"), &*got.text()), (Some("close"), "ab"));
+}
