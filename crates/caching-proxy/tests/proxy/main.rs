@@ -22,6 +22,7 @@ mod demands;
 mod faults;
 mod forwarding;
 mod groups;
+mod handover;
 mod http2;
 mod https;
 mod interim;
@@ -40,6 +41,7 @@ mod restart;
 mod shutdown;
 mod status;
 mod strict;
+mod supervised;
 mod tls;
 mod updates;
 

@@ -210,17 +210,22 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                 }
             }
             let idle = self.inbound.buf.is_empty();
+            let draining = self.worker.is_draining();
             let limit = if idle {
-                limits.idle_timeout
+                self.worker.idle_patience()
             } else {
                 // From the first byte to the last, however they drip.
                 let began = *began.get_or_insert_with(ticks);
                 let spent = Duration::from_millis(ticks().saturating_sub(began));
                 limits.head_timeout.saturating_sub(spent)
             };
-            let interrupted = || idle && self.worker.is_draining();
+            // Once when draining begins, to wait less, and again when no more patience is left.
+            let worker = self.worker;
+            let interrupted =
+                || idle && (worker.lets_idle_go() || (!draining && worker.is_draining()));
             match self.inbound.fill(limit, interrupted).await {
                 Ok(Ok(count)) if count > 0 => {}
+                Ok(Err(error)) if is_interrupted(&error) && !worker.lets_idle_go() => {}
                 Ok(_) => return Ok(Receipt::End),
                 Err(_) if idle => return Ok(Receipt::End),
                 Err(_) => return Err(Refusal::HeadTimeout { limit: limits.head_timeout }),
@@ -407,6 +412,10 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             }
         }
     }
+}
+
+fn is_interrupted(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 /// A target in absolute form names its scheme itself.
