@@ -81,3 +81,15 @@ proptest! {
         harness::streams(&bytes);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_does_too_much_is_not_served_any_more(
+        ops in vec(prop_oneof![right(), Just(Op::Ping)], 200..400),
+        cut: u8,
+    ) {
+        harness::run(&ops, cut);
+    }
+}
