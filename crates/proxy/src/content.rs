@@ -8,7 +8,7 @@ use bytes::Bytes;
 use policy::Fields;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::ContentError;
+use crate::error::{ContentError, FetchError};
 
 /// A part of a message's content, in order.
 #[derive(Debug)]
@@ -26,6 +26,52 @@ pub(crate) struct Informational {
     pub(crate) status: u16,
     /// Its field lines.
     pub(crate) fields: Fields,
+}
+
+/// How much content may still come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    left: u64,
+    limit: u64,
+}
+
+/// More came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMuch {
+    limit: u64,
+}
+
+impl Allowance {
+    /// So many bytes, or any number.
+    pub(crate) fn new(limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX);
+        Self { left: limit, limit }
+    }
+
+    /// Whether content of this length would be too much.
+    pub(crate) const fn check(&self, length: u64) -> Result<(), TooMuch> {
+        if length > self.left { Err(TooMuch { limit: self.limit }) } else { Ok(()) }
+    }
+
+    /// Some of it has come.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooMuch> {
+        let bytes = bytes as u64;
+        self.check(bytes)?;
+        self.left -= bytes;
+        Ok(())
+    }
+}
+
+impl From<TooMuch> for ContentError {
+    fn from(TooMuch { limit }: TooMuch) -> Self {
+        Self::TooLarge { limit }
+    }
+}
+
+impl From<TooMuch> for FetchError {
+    fn from(TooMuch { limit }: TooMuch) -> Self {
+        Self::ContentTooLarge { limit }
+    }
 }
 
 /// The receiving end of a request's content. Nothing is read from the client before the first

@@ -13,6 +13,7 @@ use crate::failure::{Denial, Failure};
 use crate::front::http2::Malformed;
 use crate::origin::tls;
 use crate::proxy_status::ProxyError;
+use crate::seats::Full;
 
 /// Why the origin gave no usable response.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,12 @@ pub(crate) enum FetchError {
         /// [`crate::Limits::tunnels`].
         limit: usize,
     },
+    /// No file descriptor became free in time.
+    #[error("no file descriptor is left for a connection to the origin: {source}")]
+    NoDescriptor {
+        /// The system's complaint.
+        source: io::Error,
+    },
     /// Too many requests wait for this key already.
     #[error("{limit} requests wait for this resource already")]
     Crowded {
@@ -124,6 +131,12 @@ pub(crate) enum FetchError {
     /// The content's framing is malformed.
     #[error("the origin's content is malformed: {0}")]
     BadContent(#[from] BadBody),
+    /// There is more content than is taken.
+    #[error("the origin's content has more than {limit} bytes (--max-response-content)")]
+    ContentTooLarge {
+        /// [`crate::Limits::response_content`].
+        limit: u64,
+    },
     /// The content stalled.
     #[error("the origin sent nothing of the content for {limit:?}")]
     Stalled {
@@ -163,6 +176,7 @@ impl FetchError {
             Self::TlsTimeout { .. } => Failure::TlsTimeout,
             Self::Busy { .. } => Failure::Busy,
             Self::NoTunnel { .. } => Failure::NoTunnel,
+            Self::NoDescriptor { .. } => Failure::NoDescriptor,
             Self::Crowded { .. } => Failure::Crowded,
             Self::HeadTimeout { .. } => Failure::HeadTimeout,
             Self::BadHead(BadResponse::Head(bad)) => head(*bad),
@@ -172,6 +186,7 @@ impl FetchError {
             Self::Truncated { source } => tls::failure(source).unwrap_or(Failure::Truncated),
             Self::BadContent(BadBody::Trailers(bad)) => trailers(*bad),
             Self::BadContent(_) => Failure::BadContent,
+            Self::ContentTooLarge { .. } => Failure::ContentTooLarge,
             Self::Stalled { .. } => Failure::Stalled,
             Self::Loop { .. } => Failure::Loop,
             Self::Internal => Failure::Internal,
@@ -242,6 +257,7 @@ impl FetchError {
                 | Self::TlsTimeout { .. }
                 | Self::Busy { .. }
                 | Self::NoTunnel { .. }
+                | Self::NoDescriptor { .. }
                 | Self::Crowded { .. }
                 | Self::Loop { .. }
         )
@@ -299,6 +315,12 @@ pub(crate) enum ContentError {
         /// [`crate::Limits::body_timeout`].
         limit: Duration,
     },
+    /// There is more of it than is taken.
+    #[error("the client's content has more than {limit} bytes, which is all that is taken")]
+    TooLarge {
+        /// [`crate::Limits::request_content`].
+        limit: u64,
+    },
     /// The framing is malformed.
     #[error("the client's content is malformed: {0}")]
     Malformed(#[from] BadBody),
@@ -309,6 +331,7 @@ impl ContentError {
         match self {
             Self::Cut => Failure::ClientCut,
             Self::Stalled { .. } => Failure::ClientStalled,
+            Self::TooLarge { .. } => Failure::ClientContentTooLarge,
             Self::Malformed(BadBody::Trailers(
                 BadHead::TooLarge | BadHead::TooManyFields | BadHead::FieldTooLarge,
             )) => Failure::ClientTrailersTooLarge,
@@ -337,6 +360,15 @@ pub(crate) enum Refusal {
     HeadTimeout {
         /// [`crate::Limits::head_timeout`].
         limit: Duration,
+    },
+    /// There are as many connections as are permitted.
+    #[error("{0}; try again later")]
+    Full(Full),
+    /// The announced content is larger than is taken.
+    #[error("the content has more than {limit} bytes, which is all that is taken")]
+    ContentTooLarge {
+        /// [`crate::Limits::request_content`].
+        limit: u64,
     },
     /// HTTP came where TLS was expected.
     #[error("this port speaks HTTP inside TLS alone; ask for https:// in place of http://")]
@@ -370,6 +402,8 @@ impl Refusal {
         match self {
             Self::Malformed(bad) => bad.code(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.code(),
+            Self::Full(full) => full.denial().code(),
+            Self::ContentTooLarge { .. } => Denial::ContentTooLarge.code(),
             Self::PlainHttp => Denial::PlainHttp.code(),
             Self::Nowhere => Denial::Nowhere.code(),
             Self::Http2(bad) => bad.code(),
@@ -385,6 +419,8 @@ impl Refusal {
         match self {
             Self::Malformed(bad) => bad.status(),
             Self::HeadTimeout { .. } => Denial::HeadTimeout.status(),
+            Self::Full(full) => full.denial().status(),
+            Self::ContentTooLarge { .. } => Denial::ContentTooLarge.status(),
             Self::PlainHttp => Denial::PlainHttp.status(),
             Self::Nowhere => Denial::Nowhere.status(),
             Self::Http2(_) => 400,
@@ -399,6 +435,8 @@ impl Refusal {
     pub(crate) fn proxy_error(&self) -> ProxyError {
         let error = match self {
             Self::HeadTimeout { .. } => Denial::HeadTimeout.error_type(),
+            Self::Full(full) => full.denial().error_type(),
+            Self::ContentTooLarge { .. } => Denial::ContentTooLarge.error_type(),
             Self::PlainHttp => Denial::PlainHttp.error_type(),
             Self::Nowhere => Denial::Nowhere.error_type(),
             Self::Http2(_) => "http_request_error",

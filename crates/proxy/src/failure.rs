@@ -69,6 +69,8 @@ failures! {
         Busy = "origin-busy", 503, "connection_limit_reached";
         /// As many connections as are permitted have gone on in another protocol, such as WebSocket.
         NoTunnel = "tunnels-in-use", 503, "connection_limit_reached";
+        /// No file descriptor was left for a connection to the origin, and none became free in time.
+        NoDescriptor = "origin-no-descriptor", 503, "connection_limit_reached";
         /// Too many requests wait for this resource already.
         Crowded = "collapse-crowded", 503, "proxy_internal_response";
         /// The origin closed the connection before its response head was complete.
@@ -96,6 +98,8 @@ failures! {
         TrailersTooLarge = "origin-trailers-too-large", 502, "http_response_trailer_section_size";
         /// A trailer of the origin's content is longer than is taken.
         TrailerTooLarge = "origin-trailer-too-large", 502, "http_response_trailer_size";
+        /// The origin's content is larger than is taken (`--max-response-content`).
+        ContentTooLarge = "origin-content-too-large", 502, "http_response_body_size";
         /// The origin stopped in the middle of its content.
         Stalled = "origin-stalled", 504, "connection_read_timeout";
         /// The request has come by proxies of this name more often than is permitted.
@@ -104,6 +108,9 @@ failures! {
         ClientCut = "client-cut", 400, "http_request_error";
         /// The client stopped in the middle of its content.
         ClientStalled = "client-stalled", 408, "http_request_error";
+        /// The client sent more content than is taken (`--max-request-content`), without having
+        /// announced it.
+        ClientContentTooLarge = "client-content-too-large", 413, "http_request_error";
         /// The client's content is malformed.
         ClientBadContent = "client-bad-content", 400, "http_request_error";
         /// The trailers of the client's content are larger than is taken.
@@ -118,6 +125,14 @@ failures! {
     Denial {
         /// The request head did not arrive in time.
         HeadTimeout = "head-timeout", 408, "http_request_error";
+        /// As many connections of clients are open as are permitted, and none of them is idle.
+        ConnectionsFull = "connections-full", 503, "proxy_internal_response";
+        /// So few file descriptors are left that none is for another client.
+        DescriptorsFull = "descriptors-full", 503, "proxy_internal_response";
+        /// This client has as many connections as it may (`--max-connections-per-client`).
+        ClientFull = "client-connections-full", 503, "proxy_internal_response";
+        /// The request announces more content than is taken (`--max-request-content`).
+        ContentTooLarge = "content-too-large", 413, "http_request_error";
         /// The client spoke HTTP without TLS to a port for TLS.
         PlainHttp = "plain-http", 400, "http_request_error";
         /// The target names another scheme than that of the connection it came by.
@@ -139,7 +154,7 @@ mod tests {
     use super::*;
 
     /// The types of RFC 9209 §2.3 that are used, with their recommended status codes.
-    const TYPES: [(&str, u16); 21] = [
+    const TYPES: [(&str, u16); 22] = [
         ("dns_timeout", 504),
         ("dns_error", 502),
         ("destination_ip_unroutable", 502),
@@ -156,6 +171,7 @@ mod tests {
         ("http_response_header_size", 502),
         ("http_response_trailer_section_size", 502),
         ("http_response_trailer_size", 502),
+        ("http_response_body_size", 502),
         ("http_response_transfer_coding", 502),
         ("http_protocol_error", 502),
         ("proxy_loop_detected", 502),

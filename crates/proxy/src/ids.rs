@@ -52,17 +52,21 @@ impl Ids {
         given.filter(sound).map_or_else(|| self.make(), |id| RequestId(SmallVec::from_slice(id)))
     }
 
-    /// A number that is mixed so that neighbours look nothing alike (the finaliser of `SplitMix64`).
     fn make(&self) -> RequestId {
-        // Only the worker's own thread makes ids.
+        let mixed = self.chance();
+        let digit = |shift: u32| b"0123456789abcdef"[(mixed >> shift) as usize & 15];
+        RequestId((0..16).map(|place| digit(60 - 4 * place)).collect())
+    }
+
+    /// A number that is mixed so that neighbours look nothing alike (the finaliser of `SplitMix64`).
+    pub(crate) fn chance(&self) -> u64 {
+        // Only the worker's own thread makes them.
         let count = self.next.load(Ordering::Relaxed);
         self.next.store(count.wrapping_add(1), Ordering::Relaxed);
         let mut mixed = self.seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        let digit = |shift: u32| b"0123456789abcdef"[(mixed >> shift) as usize & 15];
-        RequestId((0..16).map(|place| digit(60 - 4 * place)).collect())
+        mixed ^ (mixed >> 31)
     }
 }
 

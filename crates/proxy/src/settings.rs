@@ -68,17 +68,6 @@ pub struct Listen {
     pub speaks: Speaks,
 }
 
-/// The kind of what is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// HTTP.
-    Http,
-    /// HTTP inside TLS.
-    Https,
-    /// HTTP, to be sent on to HTTPS.
-    Redirect,
-}
-
 impl Listen {
     /// Plain HTTP.
     pub const fn plain(address: SocketAddr) -> Self {
@@ -96,17 +85,6 @@ pub enum Speaks {
     /// HTTP, to tell every client to come by HTTPS: to this port, or to that of the first listener
     /// with TLS before it.
     Redirect(Option<u16>),
-}
-
-impl Speaks {
-    /// Its kind.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Http => Kind::Http,
-            Self::Https(_) => Kind::Https,
-            Self::Redirect(_) => Kind::Redirect,
-        }
-    }
 }
 
 /// The bounds on every wait and every queue, by the names used in documents and errors.
@@ -166,8 +144,36 @@ pub struct Limits {
     /// Bytes of the content of a QUERY that are read to look for its response; with more, or if this
     /// is 0, it is only passed on.
     pub query_content: usize,
-    /// Requests on one client connection by HTTP/1.1.
+    /// Requests on one client connection by HTTP/1.1, up to a tenth more or less.
     pub requests_per_connection: u64,
+    /// How long a client connection may last, up to a tenth more or less: it ends after the response
+    /// that it is at.
+    pub connection_age: Duration,
+    /// The bounds on the number of client connections.
+    pub connections: ConnectionLimits,
+    /// Bytes of content of a request; more is refused. `None`: as many as it likes.
+    pub request_content: Option<u64>,
+    /// Bytes of content of a response from the origin; more is cut off. `None`: as many as it likes.
+    pub response_content: Option<u64>,
+}
+
+/// The bounds on the number of client connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Connections at once, over all listeners and workers.
+    pub total: usize,
+    /// Connections at once of one listener, over all workers.
+    pub listener: usize,
+    /// Connections at once of one client: of an address, or of a network of 64 bits in IPv6. `None`:
+    /// as many as it likes.
+    pub client: Option<usize>,
+    /// How long an idle connection is kept where more than 80 % of the connections, or of the file
+    /// descriptors, are in use.
+    pub crowded_idle: Duration,
+    /// How long a connection has to be idle before it makes way for another one.
+    pub spared_idle: Duration,
+    /// How long a connection that is one too many may take to ask, and so to be told.
+    pub refusal_timeout: Duration,
 }
 
 /// The bounds on one HTTP/2 connection of a client. Whoever goes beyond one that protects the proxy
@@ -179,6 +185,8 @@ pub struct Http2Limits {
     pub requests: u64,
     /// Requests at once.
     pub streams: u32,
+    /// The same on a connection that is made while nearly all that are permitted are in use.
+    pub crowded_streams: u32,
     /// Bytes of a header list, each field counted as its name, its value and 32 bytes more.
     pub header_list: u32,
     /// Fields of a request; those of its name and value are bounded as in HTTP/1.1.
@@ -208,11 +216,25 @@ pub struct Http2Limits {
     pub connection_stall: Duration,
 }
 
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            total: usize::MAX,
+            listener: usize::MAX,
+            client: None,
+            crowded_idle: Duration::from_secs(5),
+            spared_idle: Duration::from_secs(1),
+            refusal_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
 impl Default for Http2Limits {
     fn default() -> Self {
         Self {
             requests: 1_000_000,
             streams: 100,
+            crowded_streams: 20,
             header_list: 32 << 10,
             fields: 128,
             cookie_crumbs: 256,
@@ -260,6 +282,10 @@ impl Default for Limits {
             hops: 16,
             query_content: 64 << 10,
             requests_per_connection: 10_000,
+            connection_age: Duration::from_hours(1),
+            connections: ConnectionLimits::default(),
+            request_content: None,
+            response_content: None,
         }
     }
 }

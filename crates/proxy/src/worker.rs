@@ -3,41 +3,41 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use std::{io, thread};
 
 use policy::reason::NotStored;
 use policy::{Rules, Timestamp};
-use store::{Cleared, Key, Meta as _, Store};
+use store::{Key, Meta as _, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
-use crate::draining::Draining;
+use crate::descriptors;
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::error::FetchError;
 use crate::events::{Counters, Recorder, add};
-use crate::front::{self, Front, listener};
+use crate::front::{self, Front};
 use crate::ids::Ids;
 use crate::origin::Origin;
 use crate::request::aliases::Aliases;
-use crate::request::doubts::Doubts;
 use crate::request::flights::Flights;
 use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::key_memory::KeyMemory;
 use crate::request::part_fill::PartFills;
+use crate::seats::{Seat, Seats};
 use crate::settings::{Clients, Limits};
 use crate::store_watch;
-use crate::succession::Succession;
 use crate::trouble::Troubles;
 
-/// How long accepting pauses when the system has no file descriptors left.
+/// How long accepting pauses, at a time, when hardly any file descriptors are left...
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection is looked at, when no patience is left, for what has arrived already.
-const LAST_LOOK: Duration = Duration::from_millis(50);
+/// ...and how often, before the one who waits is told.
+const ACCEPT_PAUSES: usize = 10;
 /// How often a worker closes origin connections that were idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// Keys of which only parts are stored, which cannot be combined with what the origin adds.
     pub(crate) uncombinable: KeyMemory,
     /// Keys whose resource an unsafe request may still change: nothing is stored for them.
-    pub(crate) doubtful: Doubts,
+    pub(crate) doubtful: KeyMemory,
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
     /// Parts that are being stored.
@@ -68,8 +68,9 @@ pub(crate) struct Shared {
     pub(crate) tunnels: Arc<Semaphore>,
     /// Closed when the time for the drain is over.
     pub(crate) open: Semaphore,
-    pub(crate) succession: Succession,
-    pub(crate) draining: Draining,
+    pub(crate) seats: Arc<Seats>,
+    /// No new requests are wanted: connections end after the response they are at.
+    pub(crate) draining: AtomicBool,
 }
 
 impl Shared {
@@ -103,7 +104,7 @@ impl Shared {
     /// Makes whatever is stored or on its way for the URL of a primary key invalid: what answers a
     /// GET, what answers any QUERY, and what answers in their place.
     pub(crate) fn forget(&self, key: &Key) -> Noted {
-        self.forget_until(key, self.clock.now(), false)
+        self.forget_until(key, self.clock.now())
     }
 
     /// As [`Shared::forget`], and lets nothing be stored until the origin has had its time: it may
@@ -114,39 +115,19 @@ impl Shared {
         let patience = self.limits.first_byte_timeout.as_millis();
         let patience = i64::try_from(patience).unwrap_or(i64::MAX);
         let until = self.clock.now().as_millis().saturating_add(patience);
-        self.forget_until(key, Timestamp::from_millis(until), true);
+        self.forget_until(key, Timestamp::from_millis(until));
     }
 
     /// What is made until then answers for no other URL afterwards.
-    fn forget_until(&self, key: &Key, until: Timestamp, doubtful: bool) -> Noted {
+    fn forget_until(&self, key: &Key, until: Timestamp) -> Noted {
         let query = query_key(key);
-        let mut all = vec![key.clone()];
         for aliased in [key, &query] {
-            all.extend(self.aliases.invalidate(aliased, until));
+            for alias in self.aliases.invalidate(aliased, until) {
+                self.forget_alone(&alias);
+            }
         }
-        for alias in all.iter().skip(1).chain([&query]) {
-            self.forget_alone(alias);
-        }
-        let noted = self.forget_alone(key);
-        // Whoever has to know that it has heard of this waits for what is told later.
-        drop(self.succession.tell_heir(&all, &[], doubtful));
-        self.succession.tell_predecessor();
-        noted
-    }
-
-    /// Forgets every stored response, and what is on its way.
-    pub(crate) fn forget_all(&self) -> Cleared {
-        self.invalidations.add_all();
-        self.flights.detach_all();
-        self.aliases.clear();
-        self.store.clear()
-    }
-
-    /// Where another process has taken over, what it has forgotten is not true here either.
-    pub(crate) fn catch_up(&self) {
-        if self.succession.has_heir_forgotten() {
-            self.forget_all();
-        }
+        self.forget_alone(&query);
+        self.forget_alone(key)
     }
 
     fn forget_alone(&self, key: &Key) -> Noted {
@@ -182,23 +163,12 @@ impl Worker {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.shared.draining.has_begun()
+        self.shared.draining.load(Ordering::Relaxed)
     }
 
-    /// How long a connection may wait for its next request.
-    pub(crate) fn idle_patience(&self) -> Duration {
-        let draining = self.shared.draining.patience();
-        draining.map_or(self.shared.limits.idle_timeout, |patience| patience + LAST_LOOK)
-    }
-
-    /// True if connections without a request are not wanted any more.
-    pub(crate) fn lets_idle_go(&self) -> bool {
-        self.shared.draining.patience().is_some_and(|patience| patience.is_zero())
-    }
-
-    /// Waits until connections without a request are not wanted any more.
+    /// Waits until draining begins.
     pub(crate) async fn drains(&self) {
-        while !self.lets_idle_go() {
+        while !self.is_draining() {
             self.wake_idle.notified().await;
         }
     }
@@ -228,6 +198,8 @@ impl Worker {
 
 /// A listener of one worker.
 pub(crate) struct Door<L> {
+    /// The same for all sockets that share its port.
+    pub(crate) number: usize,
     pub(crate) listener: L,
     pub(crate) front: Front,
 }
@@ -244,8 +216,8 @@ pub(crate) fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let doors: io::Result<Vec<_>> = {
         let _inside = runtime.enter();
-        let open = |Door { listener, front }| {
-            Ok(Door { listener: tokio::net::TcpListener::from_std(listener)?, front })
+        let open = |Door { number, listener, front }| {
+            Ok(Door { number, listener: tokio::net::TcpListener::from_std(listener)?, front })
         };
         doors.into_iter().map(open).collect()
     };
@@ -256,6 +228,7 @@ pub(crate) fn spawn(
                 () = accept(&worker, &doors, &alive) => {}
                 () = sweep(&worker) => {}
                 () = store_watch::watch(&worker.shared), if number == 0 => {}
+                () = worker.shared.seats.watch(), if number == 0 => {}
                 () = stop.notified() => {}
             }
             for door in doors {
@@ -272,9 +245,7 @@ pub(crate) fn spawn(
 async fn finish(worker: &Arc<Worker>) {
     // Each connection and each fetch holds the worker; this function holds one more.
     while Arc::strong_count(worker) > 1 {
-        if worker.lets_idle_go() {
-            worker.wake_idle.notify_waiters();
-        }
+        worker.wake_idle.notify_waiters();
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -283,17 +254,16 @@ async fn finish(worker: &Arc<Worker>) {
 /// would reset them.
 fn take_waiting(
     worker: &Arc<Worker>,
-    Door { listener, front }: Door<tokio::net::TcpListener>,
+    Door { number, listener, front }: Door<tokio::net::TcpListener>,
     alive: &mpsc::Sender<()>,
 ) {
     let Ok(listener) = listener.into_std() else { return };
-    // Where another process listens to the same socket there may be more at any time.
-    for _ in 0..listener::BACKLOG {
-        let Ok((stream, client)) = listener.accept() else { return };
+    while let Ok((stream, client)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {
-            welcome(worker, &front, (stream, client), alive);
+            let seat = worker.shared.seats.enter(number, descriptors::number(&stream));
+            welcome(worker, &front, (stream, client), seat, alive);
         }
     }
 }
@@ -305,38 +275,66 @@ async fn accept(
 ) {
     // Each time another one is asked first, so that a crowd at one door does not block the others.
     for turn in (0..doors.len()).cycle() {
-        let (front, accepted) = poll_fn(|cx| {
+        let (door, accepted) = poll_fn(|cx| {
             let (before, from) = doors.split_at(turn);
             for door in from.iter().chain(before) {
                 if let Poll::Ready(accepted) = door.listener.poll_accept(cx) {
-                    return Poll::Ready((&door.front, accepted));
+                    return Poll::Ready((door, accepted));
                 }
             }
             Poll::Pending
         })
         .await;
         match accepted {
-            Ok(accepted) => welcome(worker, front, accepted, alive),
+            Ok(accepted) => {
+                let lowest = wait_for_descriptors(worker, &accepted.0).await;
+                let seat = worker.shared.seats.enter(door.number, lowest);
+                welcome(worker, &door.front, accepted, seat, alive);
+            }
             Err(error) => {
+                let shared = &worker.shared;
                 let message = format!("accepting a connection: {error}");
-                let recorder = &*worker.shared.recorder;
-                worker.shared.troubles.tell(recorder, "accept-failed", &message);
+                shared.troubles.tell(&*shared.recorder, "accept-failed", &message);
+                if descriptors::is_shortage(&error) {
+                    worker.origin.let_go();
+                    shared.seats.make_room();
+                }
+                // Whatever it is, it may be so again at once.
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
+/// Where file descriptors run out, the one who has come waits here for a while, and those behind in
+/// the queue of the system. Returns the lowest descriptor that is free.
+async fn wait_for_descriptors(worker: &Worker, stream: &TcpStream) -> u64 {
+    let seats = &worker.shared.seats;
+    let mut lowest = descriptors::number(stream);
+    for _ in 0..ACCEPT_PAUSES {
+        if !seats.is_short(lowest) {
+            break;
+        }
+        worker.origin.let_go();
+        seats.make_room();
+        sleep(ACCEPT_PAUSE).await;
+        lowest = descriptors::lowest_free(stream);
+    }
+    lowest
+}
+
 fn welcome(
     worker: &Arc<Worker>,
     front: &Front,
     (stream, client): (TcpStream, SocketAddr),
+    seat: Option<Seat>,
     alive: &mpsc::Sender<()>,
 ) {
     add(&worker.counters.connections, 1);
+    let Some(seat) = seat else { return };
     // Failure means that the peer is gone, which reading will tell.
     let _ = stream.set_nodelay(true);
-    front::admit(Arc::clone(worker), front, stream, client, alive.clone());
+    front::admit(Arc::clone(worker), front, stream, client, seat, alive.clone());
 }
 
 async fn sweep(worker: &Worker) {

@@ -387,7 +387,9 @@ fn who_waits_too_long_for_another_goes_alone_and_a_crowd_has_a_limit() {
     let mut third = site.client();
     third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let refused = third.response();
-    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    assert_eq!(refused.status, 503);
+    let after: u64 = refused.field("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=5).contains(&after), "{after}");
     assert!(refused.field("Cache-Status").unwrap().contains("detail=collapse-crowded"));
     let alone = waiting.response();
     assert_eq!(alone.status, 200);

@@ -177,6 +177,15 @@ impl Client {
         !self.wire.has_unused() && matches!(self.wire.more(), Ok(0) | Err(Cut::Reset(_)))
     }
 
+    /// True when some of a response is there to be read.
+    pub fn has_answer(&mut self) -> bool {
+        let stream = self.wire.stream();
+        stream.set_nonblocking(true).expect("a socket need not block");
+        let is_there = stream.peek(&mut [0]).is_ok_and(|count| count > 0);
+        stream.set_nonblocking(false).expect("a socket can block");
+        self.wire.has_unused() || is_there
+    }
+
     /// True when the server keeps the connection open, and silent, for this long.
     pub fn stays_open(&mut self, time: Duration) -> bool {
         self.wire.stream().set_read_timeout(Some(time)).expect("a read timeout can be set");

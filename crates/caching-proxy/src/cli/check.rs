@@ -13,7 +13,8 @@ use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
 use super::tunnels;
-use super::{Command, Instances, Purge, Serve, clients, http2, origin_tls, purge, targeted, tls};
+use super::{Command, Instances, Purge, Serve};
+use super::{clients, http2, limits, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -243,7 +244,6 @@ fn serve(mut raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         )?,
         log: log.map(|given| given.level()).transpose()?,
         workers: workers.map(|given| given.integer(1, 1024)).transpose()?.map(|n| n as usize),
-        take_over: texts.flag("--take-over", raw.take_over)?.is_some(),
         drain: span("--drain", raw.drain, usual.drain, Duration::ZERO, DAY)?,
         profile,
         set_cookie: set_cookie.map_or(Ok(usual.set_cookie), |given| given.set_cookie(profile))?,
@@ -289,8 +289,9 @@ fn ends(raw: &mut Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let clients = clients::check(std::mem::take(&mut raw.clients), texts)?;
     let http2 = http2::check(std::mem::take(&mut raw.http2), texts)?;
     let tunnels = tunnels::check(std::mem::take(&mut raw.tunnels), texts)?;
+    let bounds = limits::check(std::mem::take(&mut raw.limits), texts)?;
     let usual = Serve::new(first, origin);
-    Ok(Serve { listen, tls, origin_tls, clients, http2, tunnels, ..usual })
+    Ok(Serve { listen, tls, origin_tls, clients, http2, bounds, tunnels, ..usual })
 }
 
 /// One of the two, or neither. What was typed wins over a variable.

@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 46] = [
+const EXAMPLES: [(&str, &str); 54] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -31,6 +31,14 @@ const EXAMPLES: [(&str, &str); 46] = [
     ("--http2-streams", "--http2-streams 100"),
     ("--http2-header-list", "--http2-header-list 32KiB"),
     ("--http2-resets", "--http2-resets 100"),
+    ("--max-connections", "--max-connections 10000"),
+    ("--max-connections-per-client", "--max-connections-per-client 100"),
+    ("--max-request-content", "--max-request-content 10MiB"),
+    ("--max-response-content", "--max-response-content 1GiB"),
+    ("--client-head-timeout", "--client-head-timeout 10s"),
+    ("--client-body-timeout", "--client-body-timeout 30s"),
+    ("--write-timeout", "--write-timeout 30s"),
+    ("--idle-timeout", "--idle-timeout 75s"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),

@@ -5,6 +5,7 @@ mod clients;
 pub(crate) mod environment;
 mod fault;
 mod http2;
+mod limits;
 mod origin_tls;
 mod purge;
 mod raw;
@@ -26,6 +27,7 @@ use crate::units::{ByteSize, Span};
 use environment::Lookup;
 
 pub(crate) use fault::Fault;
+pub(crate) use limits::Bounds;
 pub(crate) use tls::{Certificates, Tls};
 pub(crate) use tunnels::Tunnels;
 
@@ -64,6 +66,8 @@ pub(crate) struct Serve {
     pub(crate) clients: Clients,
     /// What a client may do by HTTP/2.
     pub(crate) http2: Http2Limits,
+    /// What clients may do, and how slowly.
+    pub(crate) bounds: Bounds,
     /// `--cache-dir`, used as given.
     pub(crate) directory: Option<PathBuf>,
     /// The lifetime of responses that bring none; zero for none.
@@ -78,8 +82,6 @@ pub(crate) struct Serve {
     pub(crate) workers: Option<usize>,
     /// How long requests under way may take to end.
     pub(crate) drain: Duration,
-    /// An instance that runs already is replaced.
-    pub(crate) take_over: bool,
     /// Which set of choices.
     pub(crate) profile: Profile,
     /// What becomes of responses with Set-Cookie.
@@ -115,6 +117,7 @@ impl Serve {
             origin_tls: OriginTls::default(),
             clients: Clients::default(),
             http2: Http2Limits::default(),
+            bounds: Bounds::default(),
             directory: None,
             ttl: Span(Duration::from_mins(5)),
             memory: ByteSize(256 << 20),
@@ -122,7 +125,6 @@ impl Serve {
             log: None,
             workers: None,
             drain: Duration::from_secs(25),
-            take_over: false,
             profile: Profile::Safe,
             set_cookie: SetCookie::Refuse,
             targeted: policy::Rules::default().targeted,

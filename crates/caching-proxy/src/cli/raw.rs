@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use super::clients::RawClients;
 use super::environment::variable_of;
 use super::http2::RawHttp2;
+use super::limits::RawLimits;
 use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
 use super::tunnels::RawTunnels;
@@ -56,6 +57,8 @@ pub(crate) struct Raw {
     pub(crate) clients: RawClients,
     #[command(flatten)]
     pub(crate) http2: RawHttp2,
+    #[command(flatten)]
+    pub(crate) limits: RawLimits,
     /// Keep the cache in this directory [default: one of its own in ~/.cache/caching-proxy]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<OsString>,
@@ -84,10 +87,6 @@ pub(crate) struct Raw {
     /// How long requests under way may take to end when the proxy is stopped [default: 25s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) drain: Option<String>,
-    /// Take over from the instance that runs with the same cache directory, without refusing a
-    /// connection; if none runs, just start
-    #[arg(long)]
-    pub(crate) take_over: bool,
     /// safe, or rfc9111 for every choice exactly as the RFC has it [default: safe]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

@@ -25,9 +25,6 @@ fn body(event: &Event) -> Value {
         Event::Draining { signal, limit } => {
             json!({ "event": "draining", "signal": signal, "limit_seconds": limit.as_secs_f64() })
         }
-        Event::Replaced { pid, limit } => {
-            json!({ "event": "replaced", "by": pid, "limit_seconds": limit.as_secs_f64() })
-        }
         Event::Stopped => json!({ "event": "stopped" }),
         Event::Cleared { entries, bytes } => {
             json!({ "event": "cleared", "entries": entries, "bytes": bytes })
@@ -58,6 +55,7 @@ fn ready_body(ready: &Ready) -> Value {
         "disk": ready.disk.map(|size| size.to_string()),
         "cache_ttl": ready.ttl.to_string(),
         "workers": ready.workers,
+        "max_connections": ready.connections,
     })
 }
 

@@ -102,13 +102,6 @@ pub(crate) enum Event {
         /// How long they get.
         limit: Duration,
     },
-    /// Another process has taken over, and requests under way are given time to end.
-    Replaced {
-        /// Its number.
-        pid: u32,
-        /// How long they get.
-        limit: Duration,
-    },
     /// Everything has ended.
     Stopped,
     /// The store was emptied through the control socket.
@@ -178,6 +171,8 @@ pub(crate) struct Ready {
     pub(crate) ttl: Span,
     /// Threads that serve requests.
     pub(crate) workers: usize,
+    /// Connections of clients at once, for each address; `None` if there is no limit.
+    pub(crate) connections: Option<usize>,
 }
 
 impl Ready {

@@ -32,10 +32,6 @@ pub(super) fn line(event: &Event, colours: bool) -> String {
         Event::Draining { signal, limit } => {
             format!("{signal}: waiting up to {} for requests to end", Span(*limit))
         }
-        Event::Replaced { pid, limit } => {
-            let limit = Span(*limit);
-            format!("process {pid} has taken over: waiting up to {limit} for requests to end")
-        }
         Event::Stopped => "stopped".to_owned(),
         Event::Cleared { entries, bytes } => {
             format!("cache cleared: {}, {}", responses(*entries), rough_bytes(*bytes))
@@ -65,10 +61,12 @@ fn ready_line(ready: &Ready, paint: Paint) -> String {
     let disk = ready.disk.map_or("no disk".to_owned(), |size| format!("{size} on disk"));
     let place = ready.directory.as_ref().filter(|_| ready.disk.is_some());
     let place = place.map_or(String::new(), |path| format!(" in {}", path.display()));
+    let most =
+        ready.connections.map_or(String::new(), |most| format!("at most {most} connections, "));
     let ttl = if ready.ttl.0.is_zero() { "none".to_owned() } else { ready.ttl.to_string() };
     format!(
         "caching-proxy ready on {url} for {}, cache {} in memory, {disk}{place}, \
-         lifetime where the origin gives none: {ttl}",
+         {most}lifetime where the origin gives none: {ttl}",
         ready.origin, ready.memory
     )
 }

@@ -31,6 +31,7 @@ fn ready() -> Ready {
         disk: Some(ByteSize(1 << 30)),
         ttl: Span(Duration::from_mins(5)),
         workers: 2,
+        connections: Some(819),
     }
 }
 
@@ -116,6 +117,7 @@ fn the_ready_line_says_url_origin_directory_sizes_and_lifetime() {
         "http://127.0.0.1:8000,",
         "256MiB in memory",
         "1GiB on disk in /cache/x",
+        "at most 819 connections",
         ": 5m",
     ];
     for part in parts {

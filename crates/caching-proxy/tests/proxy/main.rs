@@ -8,6 +8,7 @@
     reason = "a test ends where it fails"
 )]
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,12 +18,13 @@ mod caching;
 mod clients;
 mod collapsing;
 mod conformity;
+mod contents;
 mod control;
+mod crowds;
 mod demands;
 mod faults;
 mod forwarding;
 mod groups;
-mod handover;
 mod http2;
 mod https;
 mod interim;
@@ -41,7 +43,6 @@ mod restart;
 mod shutdown;
 mod status;
 mod strict;
-mod supervised;
 mod tls;
 mod updates;
 
@@ -116,6 +117,24 @@ impl Proxy {
     fn request(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
         self.client().request(method, path, fields)
     }
+}
+
+/// What `name` counts, as a running proxy tells it: `requests`, or `client_connections.open`.
+fn count(proxy: &Proxy, name: &str) -> u64 {
+    let socket = proxy.directory.path().join("cache/control.sock");
+    let mut socket = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    socket.write_all(b"{\"command\":\"stats\"}\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let at = format!("/{}", name.replace('.', "/"));
+    answer.pointer(&at).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Whether a client is told to come back soon.
+fn retry_after(response: &Response) -> bool {
+    let seconds = response.field("Retry-After").and_then(|seconds| seconds.parse().ok());
+    seconds.is_some_and(|seconds: u64| (1..=5).contains(&seconds))
 }
 
 /// A response with a length.

@@ -58,6 +58,10 @@ fn unconnected() -> Vec<Row> {
             "connection_timeout 504 origin-tls-timeout",
         ),
         (FetchError::NoTunnel { limit: 1 }, "connection_limit_reached 503 tunnels-in-use"),
+        (
+            FetchError::NoDescriptor { source: os(24) },
+            "connection_limit_reached 503 origin-no-descriptor",
+        ),
     ]
 }
 
@@ -106,11 +110,19 @@ fn unanswered() -> Vec<Row> {
             "http_response_trailer_size 502 origin-trailer-too-large",
         ),
         (BadBody::Trailers(BadHead::NoColon).into(), "http_protocol_error 502 origin-malformed"),
+        (
+            FetchError::ContentTooLarge { limit: 1 },
+            "http_response_body_size 502 origin-content-too-large",
+        ),
         (FetchError::Stalled { limit }, "connection_read_timeout 504 origin-stalled"),
         (FetchError::Loop { hops: 17, limit: 16 }, "proxy_loop_detected 502 loop"),
         (FetchError::Internal, "proxy_internal_error 500 internal-error"),
         (ContentError::Cut.into(), "http_request_error 400 client-cut"),
         (ContentError::Stalled { limit }.into(), "http_request_error 408 client-stalled"),
+        (
+            ContentError::TooLarge { limit: 1 }.into(),
+            "http_request_error 413 client-content-too-large",
+        ),
         (
             ContentError::Malformed(BadBody::ChunkEnd).into(),
             "http_request_error 400 client-bad-content",
@@ -176,6 +188,14 @@ fn a_refusal_is_the_clients_fault_or_the_proxys_own_answer() {
         (bad(BadHead::CodingUnknown), "proxy_internal_response", "unknown-transfer-coding"),
         (BadRequest::VersionUnsupported.into(), "proxy_internal_response", "unsupported-version"),
         (Refusal::HeadTimeout { limit: limit() }, "http_request_error", "head-timeout"),
+        (Refusal::Full(Full::Connections), "proxy_internal_response", "connections-full"),
+        (Refusal::Full(Full::Descriptors), "proxy_internal_response", "descriptors-full"),
+        (
+            Refusal::Full(Full::Client { limit: 1 }),
+            "proxy_internal_response",
+            "client-connections-full",
+        ),
+        (Refusal::ContentTooLarge { limit: 1 }, "http_request_error", "content-too-large"),
         (Refusal::Connect, "proxy_internal_response", "connect-refused"),
         (Refusal::TraceContent, "http_request_error", "trace-with-content"),
         (Refusal::OnlyIfCached, "proxy_internal_response", "only-if-cached"),

@@ -4,9 +4,10 @@ use http1::{BodyDecoder, BodyEvent, Framing};
 use policy::Fields;
 use tokio::sync::mpsc;
 
+use super::pace::Pace;
 use super::socket::Inbound;
 use super::transport::Incoming;
-use crate::content::{ContentSender, Informational, Piece, Unwanted};
+use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
 use crate::head;
 use crate::settings::Limits;
@@ -28,12 +29,22 @@ pub(crate) enum Consumed {
 pub(crate) struct Intake<'c, R> {
     inbound: &'c mut Inbound<R>,
     decoder: BodyDecoder,
+    allowance: Allowance,
+    pace: Pace,
     limits: &'c Limits,
 }
 
 impl<'c, R: Incoming> Intake<'c, R> {
     pub(crate) fn new(inbound: &'c mut Inbound<R>, framing: Framing, limits: &'c Limits) -> Self {
-        Self { inbound, decoder: BodyDecoder::new(framing, &limits.http1), limits }
+        let decoder = BodyDecoder::new(framing, &limits.http1);
+        let length = decoder.remaining();
+        Self {
+            inbound,
+            decoder,
+            allowance: Allowance::new(limits.request_content),
+            pace: Pace::new(limits.body_timeout, length),
+            limits,
+        }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client
@@ -67,7 +78,10 @@ impl<'c, R: Incoming> Intake<'c, R> {
     ) -> Result<Result<(), Unwanted>, ContentError> {
         loop {
             let sent = match self.decoder.decode(&mut self.inbound.buf)? {
-                BodyEvent::Data(data) => sender.send(Piece::Data(data)).await,
+                BodyEvent::Data(data) => {
+                    self.allowance.take(data.len())?;
+                    sender.send(Piece::Data(data)).await
+                }
                 BodyEvent::Trailers(trailers) => {
                     let mut fields = Fields::new();
                     head::load(&mut fields, &trailers.block, &trailers.fields);
@@ -86,11 +100,13 @@ impl<'c, R: Incoming> Intake<'c, R> {
     }
 
     async fn fill(&mut self) -> Result<(), ContentError> {
-        let limit = self.limits.body_timeout;
-        match self.inbound.fill(limit, || false).await {
-            Ok(Ok(count)) if count > 0 => Ok(()),
+        match self.inbound.fill(self.pace.wait(), || false).await {
+            Ok(Ok(count)) if count > 0 => {
+                self.pace.came(count);
+                Ok(())
+            }
             Ok(_) => Err(ContentError::Cut),
-            Err(_) => Err(ContentError::Stalled { limit }),
+            Err(_) => Err(ContentError::Stalled { limit: self.limits.body_timeout }),
         }
     }
 

@@ -18,6 +18,7 @@ use super::Peer;
 use super::content::{Consumed, Intake};
 use super::deliver::{self, Terms, Undelivered};
 use super::http2;
+use super::lifetime::Lifetime;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::tunnel::{self, Opening};
@@ -77,6 +78,16 @@ struct Received {
     began: Option<Instant>,
 }
 
+impl Received {
+    /// The length of the content, if it was announced.
+    const fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        }
+    }
+}
+
 struct Client<'a, R, W> {
     worker: &'a Arc<Worker>,
     peer: Peer,
@@ -88,6 +99,7 @@ struct Client<'a, R, W> {
     spans: Vec<FieldSpan>,
     key: Vec<u8>,
     served: u64,
+    lifetime: Lifetime,
 }
 
 /// Serves a connection until it ends; or until it turns out to speak HTTP/2, and says what has been
@@ -128,15 +140,18 @@ pub(crate) async fn refuse<R: Incoming, W: Outgoing>(
 
 impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     fn new(worker: &'a Arc<Worker>, (reader, writer): (R, W), peer: Peer) -> Self {
+        let limits = &worker.shared.limits;
+        let (requests, age) = (limits.requests_per_connection, limits.connection_age);
         Self {
             worker,
             peer,
             inbound: Inbound::new(reader),
-            outbound: Outbound::new(writer, worker.shared.limits.write_timeout),
+            outbound: Outbound::new(writer, limits.write_timeout),
             head: Arc::default(),
             spans: Vec::with_capacity(32),
             key: Vec::with_capacity(128),
             served: 0,
+            lifetime: Lifetime::new(requests, age, worker.ids.chance()),
         }
     }
 
@@ -165,11 +180,13 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
-        let started = match self.peer.sent_to {
-            None => request::start(self.worker, &request, has_content, &mut self.key),
-            Some(port) => {
+        let started = match (self.peer.refused, self.peer.sent_to) {
+            (Some(full), _) => Err(Refusal::Full(full)),
+            (None, Some(port)) => {
                 redirect::answer(self.worker, &request, has_content, port).map(Started::Answered)
             }
+            (None, None) => request::screen_length(self.worker, received.length())
+                .and_then(|()| request::start(self.worker, &request, has_content, &mut self.key)),
         };
         let started = started.unwrap_or_else(|refusal| {
             let method = &request.head.method;
@@ -189,6 +206,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     /// Step 1: a request head off the wire.
     async fn receive(&mut self) -> Result<Receipt, Refusal> {
         let limits = &self.worker.shared.limits;
+        let (idle_timeout, head_timeout) = self.patience();
         let mut began = None;
         loop {
             //= https://www.rfc-editor.org/rfc/rfc9113#section-3.3
@@ -210,27 +228,34 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                 }
             }
             let idle = self.inbound.buf.is_empty();
-            let draining = self.worker.is_draining();
             let limit = if idle {
-                self.worker.idle_patience()
+                self.peer.guest.rest();
+                idle_timeout
             } else {
                 // From the first byte to the last, however they drip.
                 let began = *began.get_or_insert_with(ticks);
                 let spent = Duration::from_millis(ticks().saturating_sub(began));
-                limits.head_timeout.saturating_sub(spent)
+                head_timeout.saturating_sub(spent)
             };
-            // Once when draining begins, to wait less, and again when no more patience is left.
-            let worker = self.worker;
-            let interrupted =
-                || idle && (worker.lets_idle_go() || (!draining && worker.is_draining()));
+            let (worker, guest) = (self.worker, &self.peer.guest);
+            let interrupted = || idle && (worker.is_draining() || guest.is_sent_away());
             match self.inbound.fill(limit, interrupted).await {
-                Ok(Ok(count)) if count > 0 => {}
-                Ok(Err(error)) if is_interrupted(&error) && !worker.lets_idle_go() => {}
+                Ok(Ok(count)) if count > 0 => guest.work(),
                 Ok(_) => return Ok(Receipt::End),
                 Err(_) if idle => return Ok(Receipt::End),
-                Err(_) => return Err(Refusal::HeadTimeout { limit: limits.head_timeout }),
+                Err(_) => return Err(Refusal::HeadTimeout { limit: head_timeout }),
             }
         }
+    }
+
+    /// How long a request is waited for, and for the end of its head once it has begun.
+    fn patience(&self) -> (Duration, Duration) {
+        let limits = &self.worker.shared.limits;
+        if self.peer.refused.is_some() {
+            let limit = limits.connections.refusal_timeout;
+            return (limit, limit);
+        }
+        (limits.idle_timeout, limits.head_timeout)
     }
 
     fn received(&mut self, head: &http1::RequestHead) -> Result<Received, Refusal> {
@@ -279,6 +304,9 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         let way = self.peer.alone();
         let request =
             Request { head: Arc::clone(&self.head), way: Arc::clone(&way), id: id.clone() };
+        // Whoever is one too many is told that, whatever it says.
+        let full = self.peer.refused.map(Refusal::Full);
+        let refusal = full.as_ref().unwrap_or(refusal);
         let answer = request::refusal(self.worker, &request.head.method, refusal);
         let received = Received {
             version: Version::Http11,
@@ -298,8 +326,9 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     }
 
     fn terms(&self, received: &Received) -> Terms {
-        let limits = &self.worker.shared.limits;
-        let closing = self.served >= limits.requests_per_connection || self.worker.is_draining();
+        let is_sent_away = self.peer.refused.is_some() || self.peer.guest.is_sent_away();
+        let is_over = self.lifetime.is_over(self.served) || self.worker.is_draining();
+        let closing = is_over || is_sent_away;
         Terms { version: received.version, persistent: received.persistent, closing }
     }
 
@@ -358,11 +387,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     async fn exchange(&mut self, request: &Request, next: Next, received: &Received) -> Turn {
         let terms = self.terms(received);
         let limits = &self.worker.shared.limits;
-        let length = match received.framing {
-            Framing::Length(length) => Some(length),
-            _ => None,
-        };
-        let (sender, content) = RequestContent::channel(length);
+        let (sender, content) = RequestContent::channel(received.length());
         let (interim, hints) = mpsc::channel(limits.informational);
         let to_continue = received.expects_continue.then(|| interim.clone());
         let whole = AtomicBool::new(false);
@@ -412,10 +437,6 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             }
         }
     }
-}
-
-fn is_interrupted(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Interrupted
 }
 
 /// A target in absolute form names its scheme itself.

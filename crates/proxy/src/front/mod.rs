@@ -6,7 +6,9 @@ mod content;
 pub(crate) mod deliver;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod lifetime;
 pub(crate) mod listener;
+pub(crate) mod pace;
 mod proxy_protocol;
 mod socket;
 pub(crate) mod tls;
@@ -14,8 +16,10 @@ mod transport;
 pub(crate) mod tunnel;
 mod waits;
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 
 use policy::Fields;
 use policy::forwarded::Way;
@@ -23,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::head::Scheme;
+use crate::seats::{Full, Guest, Seat};
 use crate::tls::Certificates;
 use crate::worker::Worker;
 
@@ -40,14 +45,33 @@ pub(crate) struct Peer {
     pub(crate) shown: Option<tls::Shown>,
     /// It is only sent on to HTTPS, at this port.
     pub(crate) sent_to: Option<u16>,
+    /// It is one too many, and only told so.
+    pub(crate) refused: Option<Full>,
+    /// Its connection, as others see it.
+    pub(crate) guest: Arc<Guest>,
+}
+
+/// A connection that has come in, with the right to be there.
+pub(crate) struct Visitor {
+    /// Who has made it, or for whom.
+    pub(crate) client: SocketAddr,
+    seat: Seat,
 }
 
 impl Peer {
     /// A client that is served.
-    pub(crate) fn new(worker: &Worker, address: IpAddr, scheme: Scheme) -> Self {
-        let trusted = worker.shared.clients.trust.includes(address);
-        let way = Arc::new(Way::direct(address));
-        Self { address, scheme, way, trusted, shown: None, sent_to: None }
+    pub(crate) fn new(worker: &Worker, visitor: &Visitor, scheme: Scheme) -> Self {
+        let address = visitor.client.ip();
+        Self {
+            address,
+            scheme,
+            way: Arc::new(Way::direct(address)),
+            trusted: worker.shared.clients.trust.includes(address),
+            shown: None,
+            sent_to: None,
+            refused: visitor.seat.refused,
+            guest: Arc::clone(&visitor.seat.guest),
+        }
     }
 
     /// The way of what is the peer's own.
@@ -88,6 +112,7 @@ pub(crate) fn admit(
     front: &Front,
     mut stream: TcpStream,
     client: SocketAddr,
+    seat: Seat,
     alive: mpsc::Sender<()>,
 ) {
     let sent_to = match front {
@@ -96,8 +121,8 @@ pub(crate) fn admit(
     };
     match front {
         Front::Plain | Front::Redirect(_) => drop(tokio::spawn(async move {
-            if let Some(client) = announced::client(&worker, &mut stream, client).await {
-                let peer = Peer { sent_to, ..Peer::new(&worker, client.ip(), Scheme::Http) };
+            if let Some(visitor) = visitor(&worker, &mut stream, client, seat).await {
+                let peer = Peer { sent_to, ..Peer::new(&worker, &visitor, Scheme::Http) };
                 if let Some(ahead) = http1::serve(&worker, stream.split(), peer.clone()).await {
                     // Boxed, so that connections that never speak it stay small.
                     Box::pin(http2::serve(&worker, stream, peer, ahead)).await;
@@ -108,11 +133,30 @@ pub(crate) fn admit(
         Front::Tls(certificates) => {
             let certificates = Arc::clone(certificates);
             drop(tokio::spawn(async move {
-                if let Some(client) = announced::client(&worker, &mut stream, client).await {
-                    tls::serve(&worker, &certificates, stream, client).await;
+                if let Some(visitor) = visitor(&worker, &mut stream, client, seat).await {
+                    tls::serve(&worker, &certificates, stream, &visitor).await;
                 }
                 drop(alive);
             }));
         }
     }
+}
+
+/// Finds out whose connection it is. `None` if nothing more is to be heard from it.
+async fn visitor(
+    worker: &Worker,
+    stream: &mut TcpStream,
+    client: SocketAddr,
+    mut seat: Seat,
+) -> Option<Visitor> {
+    poll_fn(|cx| {
+        seat.guest.is_served_by(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let client = announced::client(worker, stream, client).await?;
+    // A proxy in front has the connections of all its clients.
+    let is_one = !worker.shared.clients.trust.includes(client.ip());
+    let stays = !is_one || seat.belongs_to(client.ip());
+    stays.then_some(Visitor { client, seat })
 }

@@ -210,11 +210,17 @@ impl<W: Outgoing> Outbound<W> {
 
     /// Counts the bytes that the system took.
     fn took(&mut self, sent: Result<io::Result<usize>, TooLong>) -> io::Result<usize> {
-        match sent.map_err(|TooLong| io::ErrorKind::TimedOut)?? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            count => {
+        match sent {
+            Ok(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(sent) => {
+                let count = sent?;
                 self.written += count as u64;
                 Ok(count)
+            }
+            Err(TooLong) => {
+                // What the system holds for it, which may be megabytes, is not offered for longer.
+                self.reset_on_close();
+                Err(io::ErrorKind::TimedOut.into())
             }
         }
     }

@@ -10,18 +10,22 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 
 use super::tls::TlsStream;
 use super::url::Protocol;
 use super::{Origin, http2};
 use crate::clock::ticks;
+use crate::descriptors;
 use crate::error::FetchError;
 
 /// How much is read at once while little is expected, and once a body turns out to be large.
 const SMALL_READ: usize = 8 << 10;
 const LARGE_READ: usize = 64 << 10;
+
+/// How long those who make room for a connection are given, at a time.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Connection {
     io: Io,
@@ -176,13 +180,39 @@ impl Connection {
 }
 
 async fn connect(origin: &Origin, address: SocketAddr) -> Result<TcpStream, FetchError> {
-    let limit = origin.shared.limits.connect_timeout;
-    let stream = timeout(limit, TcpStream::connect(address))
-        .await
-        .map_err(|_| FetchError::ConnectTimeout { address, limit })?
-        .map_err(|source| FetchError::Connect { address, source })?;
+    let stream = reach(origin, address).await?;
     stream.set_nodelay(true).map_err(|source| FetchError::Connect { address, source })?;
     Ok(stream)
+}
+
+/// Where no file descriptor is left, connections that only wait make room, and it waits for that as
+/// long as it would wait for its turn.
+async fn reach(origin: &Origin, address: SocketAddr) -> Result<TcpStream, FetchError> {
+    let limits = &origin.shared.limits;
+    let (limit, began) = (limits.connect_timeout, ticks());
+    loop {
+        let reached = timeout(limit, connect_unless_short(origin, address)).await;
+        match reached.map_err(|_| FetchError::ConnectTimeout { address, limit })? {
+            Err(error) if descriptors::is_shortage(&error) => {
+                let waited = Duration::from_millis(ticks().saturating_sub(began));
+                if waited >= limits.origin_queue {
+                    return Err(FetchError::NoDescriptor { source: error });
+                }
+                origin.let_go();
+                origin.shared.seats.make_room();
+                sleep(SHORTAGE_PAUSE).await;
+            }
+            reached => return reached.map_err(|source| FetchError::Connect { address, source }),
+        }
+    }
+}
+
+async fn connect_unless_short(origin: &Origin, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if origin.shared.seats.is_nearly_out(descriptors::number(&socket)) {
+        return Err(rustix::io::Errno::MFILE.into());
+    }
+    socket.connect(address).await
 }
 
 async fn secure(

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::connection::Opened;
 use super::upload::Upload;
 use super::{Origin, http2};
-use crate::content::{Informational, Piece, RequestContent};
+use crate::content::{Allowance, Informational, Piece, RequestContent};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
 
@@ -51,6 +51,7 @@ pub(crate) struct Http1Content {
     connection: Option<Connection>,
     upload: Upload,
     decoder: BodyDecoder,
+    allowance: Allowance,
     framing: Framing,
     persistent: bool,
     /// How long the origin may pause.
@@ -187,6 +188,9 @@ impl Once<'_> {
                 }
             }
         };
+        if let Framing::Length(length) = decoded.framing {
+            Allowance::new(limits.response_content).check(length)?;
+        }
         let head = ResponseHead::adopt(&connection.buf, &decoded, &spans);
         connection.buf.advance(decoded.len);
         Ok((head, decoded))
@@ -206,6 +210,7 @@ impl Once<'_> {
             connection: Some(connection),
             upload,
             decoder: BodyDecoder::new(decoded.framing, &limits.http1),
+            allowance: Allowance::new(limits.response_content),
             framing: decoded.framing,
             persistent: decoded.persistent,
             pause: limits.between_bytes_timeout,
@@ -348,7 +353,10 @@ impl Http1Content {
         let Some(connection) = &mut self.connection else { return Ok(Arrived::Next(None)) };
         match self.decoder.decode(&mut connection.buf)? {
             BodyEvent::NeedMore => Ok(Arrived::Waiting),
-            BodyEvent::Data(data) => Ok(Arrived::Next(Some(Piece::Data(data)))),
+            BodyEvent::Data(data) => {
+                self.allowance.take(data.len())?;
+                Ok(Arrived::Next(Some(Piece::Data(data))))
+            }
             BodyEvent::Trailers(trailers) => {
                 let mut fields = Fields::new();
                 head::load(&mut fields, &trailers.block, &trailers.fields);

@@ -24,6 +24,7 @@ use self::resolve::Resolver;
 use self::tls::{Connector, OriginTls, TlsSetupError};
 use crate::clock::ticks;
 use crate::error::FetchError;
+use crate::seats::Seats;
 use crate::settings::Limits;
 
 /// What all workers share about an origin.
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     /// The whole URL, as it stands in cache keys.
     pub(crate) name: String,
     pub(crate) limits: Limits,
+    pub(crate) seats: Arc<Seats>,
     resolver: Arc<Resolver>,
     /// How TLS is spoken there, if it is.
     pub(crate) tls: Option<Arc<Connector>>,
@@ -44,6 +46,7 @@ impl Shared {
         url: OriginUrl,
         tls: &OriginTls,
         limits: Limits,
+        seats: Arc<Seats>,
     ) -> Result<Arc<Self>, TlsSetupError> {
         let tls = match url.scheme() {
             crate::head::Scheme::Http => None,
@@ -57,6 +60,7 @@ impl Shared {
             tls,
             url,
             limits,
+            seats,
         }))
     }
 }
@@ -163,6 +167,11 @@ impl Origin {
         if idle.len() < self.shared.limits.origin_idle {
             idle.push(connection);
         }
+    }
+
+    /// Closes the idle connections, for want of descriptors.
+    pub(crate) fn let_go(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Closes connections that have been idle for too long; called now and then by the worker.

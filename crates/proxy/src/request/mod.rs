@@ -25,7 +25,6 @@
 pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod assembly;
-pub(crate) mod doubts;
 mod errand;
 mod fetch;
 mod fill;
@@ -69,6 +68,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::answer::{Answer, Report};
 pub(crate) use self::fill::trailers;
 pub(crate) use self::respond::refusal;
+pub(crate) use self::screen::screen_length;
 
 use self::query::Read;
 use self::reuse::{Choice, Usable};
@@ -150,7 +150,6 @@ pub(crate) fn start(
     key: &mut Vec<u8>,
 ) -> Result<Started, Refusal> {
     let head = &*request.head;
-    worker.shared.catch_up();
     screen::screen(head, has_content)?;
     if let Some(answer) = last_hop::answer(worker, request) {
         return Ok(Started::Answered(answer));
@@ -209,8 +208,6 @@ pub(crate) async fn finish(
         Next::Obtain(wanted) => (request, wanted),
         Next::Query(asked) => match query::read(worker, request, asked, content).await {
             Read::Whole(request, wanted) => {
-                // The content may have taken a while.
-                worker.shared.catch_up();
                 with_content = request;
                 (&with_content, wanted)
             }

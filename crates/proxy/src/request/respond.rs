@@ -15,6 +15,9 @@ use crate::head::{self, ResponseHead};
 use crate::origin::exchange::{Response, ResponseContent};
 use crate::worker::Worker;
 
+/// Who is turned away because there is too much to do is told to come back within so many seconds.
+const RETRY_WITHIN: u64 = 5;
+
 /// An answer from a stored response that may be used as it is.
 pub(crate) fn from_store(request: &Request, asked: &Asked, usable: &Usable) -> Answer {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-4
@@ -215,7 +218,9 @@ pub(super) fn text(
     head.fields.push(b"Content-Type", b"text/plain; charset=utf-8");
     head.fields.push(b"Cache-Control", b"no-store");
     if status == 503 {
-        head.fields.push(b"Retry-After", b"1");
+        // Those who were sent away together do not come back together.
+        let seconds = 1 + worker.ids.chance() % RETRY_WITHIN;
+        head.fields.push(b"Retry-After", itoa::Buffer::new().format(seconds).as_bytes());
     }
     let text = Bytes::copy_from_slice(text.as_bytes());
     let length = Some(text.len() as u64);

@@ -202,7 +202,7 @@ fn failure(code: &'static str, meaning: &str, status: u16, error: &str) -> Row {
 }
 
 /// Where the error types are defined.
-const SECTIONS: [(&str, &str); 22] = [
+const SECTIONS: [(&str, &str); 23] = [
     ("dns_timeout", "RFC 9209 §2.3.1"),
     ("dns_error", "RFC 9209 §2.3.2"),
     ("destination_ip_unroutable", "RFC 9209 §2.3.6"),
@@ -218,6 +218,7 @@ const SECTIONS: [(&str, &str); 22] = [
     ("http_response_incomplete", "RFC 9209 §2.3.18"),
     ("http_response_header_section_size", "RFC 9209 §2.3.19"),
     ("http_response_header_size", "RFC 9209 §2.3.20"),
+    ("http_response_body_size", "RFC 9209 §2.3.21"),
     ("http_response_trailer_section_size", "RFC 9209 §2.3.22"),
     ("http_response_trailer_size", "RFC 9209 §2.3.23"),
     ("http_response_transfer_coding", "RFC 9209 §2.3.24"),

@@ -10,7 +10,6 @@ mod events;
 mod faults;
 mod following;
 mod freshened;
-mod frozen;
 mod health;
 mod kept;
 mod model;

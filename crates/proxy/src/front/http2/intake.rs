@@ -7,8 +7,9 @@ use policy::Fields;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::content::{ContentSender, Informational, Piece, Unwanted};
+use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
+use crate::front::pace::Pace;
 use crate::http2_fields;
 use crate::settings::Limits;
 use crate::untrusted;
@@ -20,12 +21,16 @@ pub(super) struct Intake<'l> {
     left: Option<u64>,
     /// Bytes that wait to be taken; the client may send as many once they are.
     waiting: usize,
+    allowance: Allowance,
+    pace: Pace,
     limits: &'l Limits,
 }
 
 impl<'l> Intake<'l> {
     pub(super) fn new(body: RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
-        Self { body, left: length, waiting: 0, limits }
+        let allowance = Allowance::new(limits.request_content);
+        let pace = Pace::new(limits.body_timeout, length);
+        Self { body, left: length, waiting: 0, allowance, pace, limits }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
@@ -79,12 +84,14 @@ impl<'l> Intake<'l> {
     /// The next piece; `None` before the trailers or the end.
     async fn data(&mut self) -> Result<Option<bytes::Bytes>, ContentError> {
         let limit = self.limits.body_timeout;
-        let data = timeout(limit, self.body.data()).await;
+        let data = timeout(self.pace.wait(), self.body.data()).await;
         let data = data.map_err(|_| ContentError::Stalled { limit })?;
         let Some(data) = data.transpose().map_err(|_| ContentError::Cut)? else { return Ok(None) };
+        self.pace.came(data.len());
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(data.len() as u64).ok_or(ContentError::Cut)?;
         }
+        self.allowance.take(data.len())?;
         Ok(Some(data))
     }
 

@@ -38,6 +38,7 @@ use self::receive::{Announced, Unfit};
 use self::turns::Turns;
 use self::wire::{Wire, lock};
 use super::Peer;
+use super::lifetime::Lifetime;
 use super::waits::Waits;
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
@@ -69,7 +70,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let meter = Meter::new(&limits.http2);
     let (wire, socket) = Wire::new(stream, ahead, meter, Arc::clone(&turns));
     let mut waits = Waits::new();
-    let mut handshake = pin!(builder(limits).handshake(wire));
+    let is_crowded = worker.shared.seats.is_crowded();
+    let mut handshake = pin!(builder(limits, is_crowded).handshake(wire));
     let codec = waits.within(limits.head_timeout, |cx| {
         let codec = handshake.as_mut().poll(cx);
         // A socket that is broken shows when it is read from.
@@ -88,17 +90,19 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         key: Vec::with_capacity(128),
         text: Vec::with_capacity(1024),
         served: 0,
+        lifetime: Lifetime::new(limits.http2.requests, limits.connection_age, worker.ids.chance()),
         is_closed: false,
     };
     connection.run(&mut waits).await;
 }
 
 /// Every bound that the codec has.
-fn builder(limits: &Limits) -> server::Builder {
+fn builder(limits: &Limits, is_crowded: bool) -> server::Builder {
     let http2 = &limits.http2;
+    let streams = if is_crowded { http2.crowded_streams } else { http2.streams };
     let mut builder = server::Builder::new();
     builder
-        .max_concurrent_streams(http2.streams)
+        .max_concurrent_streams(streams)
         .max_header_list_size(http2.header_list)
         .max_frame_size(16 << 10)
         .initial_window_size(http2.stream_window)
@@ -138,6 +142,7 @@ struct Connection<'a, S> {
     key: Vec<u8>,
     text: Vec<u8>,
     served: u64,
+    lifetime: Lifetime,
     /// It was closed for what the client did.
     is_closed: bool,
 }
@@ -145,6 +150,7 @@ struct Connection<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(mut self, waits: &mut Waits) {
         while self.mode != Mode::Over {
+            self.tell_guest();
             let limit = self.patience();
             match waits.within(limit, |cx| self.poll(cx)).await {
                 Ok(mode) => self.mode = mode,
@@ -161,10 +167,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 
+    /// Whether it could make way for others.
+    fn tell_guest(&self) {
+        match self.mode {
+            Mode::Idle => self.peer.guest.rest(),
+            _ => self.peer.guest.work(),
+        }
+    }
+
     /// How long nothing need be looked at.
     fn patience(&self) -> Duration {
+        let limits = &self.worker.shared.limits;
         match self.mode {
-            Mode::Idle => self.worker.shared.limits.idle_timeout,
+            Mode::Idle if self.peer.refused.is_some() => limits.connections.refusal_timeout,
+            Mode::Idle => limits.idle_timeout,
             Mode::Busy | Mode::Leaving { busy: true } => LOOK,
             Mode::Leaving { busy: false } | Mode::Closing | Mode::Over => LEAVE,
         }
@@ -220,9 +236,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.close(abuse);
             return true;
         }
-        let limits = &self.worker.shared.limits;
-        let is_old = self.served >= limits.http2.requests;
-        if (is_old || self.worker.is_draining()) && !matches!(self.mode, Mode::Leaving { .. }) {
+        let is_told = self.peer.refused.is_some() && self.served > 0;
+        let is_sent_away = is_told || self.peer.guest.is_sent_away();
+        let is_over = self.lifetime.is_over(self.served) || self.worker.is_draining();
+        if (is_over || is_sent_away) && !matches!(self.mode, Mode::Leaving { .. }) {
             self.leave();
             return true;
         }
@@ -291,7 +308,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Err(Unfit::Refused(refusal)) => return self.answer(stream, Err(refusal), body, None),
         };
         let has_content = !body.is_end_stream() && announced.length != Some(0);
-        let started = request::start(self.worker, &stream.request, has_content, &mut self.key);
+        let started = match self.peer.refused {
+            Some(full) => Err(Refusal::Full(full)),
+            None => request::screen_length(self.worker, announced.length).and_then(|()| {
+                request::start(self.worker, &stream.request, has_content, &mut self.key)
+            }),
+        };
         self.answer(stream, started, body, has_content.then_some(announced));
     }
 

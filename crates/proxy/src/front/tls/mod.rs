@@ -4,7 +4,6 @@ mod client_cert;
 mod failure;
 mod stream;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, server};
 
 use self::stream::TlsStream;
-use super::{Peer, http1, http2};
+use super::{Peer, Visitor, http1, http2};
 use crate::error::Refusal;
 use crate::events::add;
 use crate::head::Scheme;
@@ -46,30 +45,30 @@ pub(crate) async fn serve(
     worker: &Arc<Worker>,
     certificates: &Certificates,
     stream: TcpStream,
-    client: SocketAddr,
+    visitor: &Visitor,
 ) {
     let limit = worker.shared.limits.handshake_timeout;
     // Boxed: what a handshake needs is not kept for the life of the connection.
-    let opened = Box::pin(timeout(limit, open(worker, certificates, stream, client))).await;
+    let opened = Box::pin(timeout(limit, open(worker, certificates, stream, visitor))).await;
     match opened {
         Ok(Opened::Secure(mut stream)) => {
             let shown = stream.shown(certificates.tells_chain());
-            let peer = Peer { shown, ..Peer::new(worker, client.ip(), Scheme::Https) };
+            let peer = Peer { shown, ..Peer::new(worker, visitor, Scheme::Https) };
             let _ = http1::serve(worker, stream.split(), peer).await;
         }
         Ok(Opened::Http2(stream)) => {
             let shown = stream.get_ref().1.peer_certificates();
             let shown = shown.and_then(|shown| Shown::of(shown, certificates.tells_chain()));
-            let peer = Peer { shown, ..Peer::new(worker, client.ip(), Scheme::Https) };
+            let peer = Peer { shown, ..Peer::new(worker, visitor, Scheme::Https) };
             // Boxed, so that connections by HTTP/1.1 stay small.
             Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }
         Ok(Opened::Plain(mut stream)) => {
-            let peer = Peer::new(worker, client.ip(), Scheme::Http);
+            let peer = Peer::new(worker, visitor, Scheme::Http);
             http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp).await;
         }
         Ok(Opened::Over) => {}
-        Err(_) => failed(worker, HandshakeFailure::Timeout, client, &late(limit)),
+        Err(_) => failed(worker, HandshakeFailure::Timeout, visitor, &late(limit)),
     }
 }
 
@@ -81,7 +80,7 @@ async fn open(
     worker: &Worker,
     certificates: &Certificates,
     stream: TcpStream,
-    client: SocketAddr,
+    visitor: &Visitor,
 ) -> Opened {
     let mut first = [0];
     let peeked = tokio::select! {
@@ -93,15 +92,15 @@ async fn open(
     match (peeked, first) {
         (Ok(1..), [HANDSHAKE]) => {}
         (Ok(1..), [b'A'..=b'Z' | b'\r' | b'\n']) => {
-            failed(worker, HandshakeFailure::PlainHttp, client, "");
+            failed(worker, HandshakeFailure::PlainHttp, visitor, "");
             return Opened::Plain(stream);
         }
         (Ok(1..), _) => {
-            failed(worker, HandshakeFailure::Malformed, client, "what it sent is no TLS");
+            failed(worker, HandshakeFailure::Malformed, visitor, "what it sent is no TLS");
             return Opened::Over;
         }
         _ => {
-            failed(worker, HandshakeFailure::Closed, client, "");
+            failed(worker, HandshakeFailure::Closed, visitor, "");
             return Opened::Over;
         }
     }
@@ -115,19 +114,19 @@ async fn open(
             Opened::Secure(Box::new(TlsStream::new(tcp, session)))
         }
         Err(error) => {
-            failed(worker, HandshakeFailure::of(&error), client, &error.to_string());
+            failed(worker, HandshakeFailure::of(&error), visitor, &error.to_string());
             Opened::Over
         }
     }
 }
 
 /// Counts a handshake that came to nothing, and tells of it now and then.
-fn failed(worker: &Worker, why: HandshakeFailure, client: SocketAddr, details: &str) {
+fn failed(worker: &Worker, why: HandshakeFailure, visitor: &Visitor, details: &str) {
     if let Some(counter) = worker.counters.handshake_failures.get(why as usize) {
         add(counter, 1);
     }
     if why.is_told() {
-        let message = format!("TLS handshake with {}: {details}", client.ip());
+        let message = format!("TLS handshake with {}: {details}", visitor.client.ip());
         worker.shared.troubles.tell_rarely(&*worker.shared.recorder, why.code(), &message);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::Place;
 use super::upload::Upload;
-use crate::content::Piece;
+use crate::content::{Allowance, Piece};
 use crate::error::FetchError;
 use crate::http2_fields;
 use crate::origin::Origin;
@@ -27,6 +27,7 @@ pub(crate) struct Content {
     length: Option<u64>,
     /// Bytes that were announced and have not come yet.
     left: Option<u64>,
+    allowance: Allowance,
     /// Bytes that were handed out, and for which the origin may send others when the next are
     /// asked for.
     taken: usize,
@@ -49,12 +50,12 @@ impl Content {
         origin: Arc<Origin>,
         body: RecvStream,
         upload: Upload,
-        length: Option<u64>,
+        (length, allowance): (Option<u64>, Allowance),
         place: (Place, OwnedSemaphorePermit),
     ) -> Self {
         let (left, taken, state) = (length, 0, State::Data);
         let pause = origin.shared.limits.between_bytes_timeout;
-        Self { origin, body, upload, length, left, taken, state, pause, _place: place }
+        Self { origin, body, upload, length, left, allowance, taken, state, pause, _place: place }
     }
 
     /// Lets the origin pause so long from now on.
@@ -133,7 +134,7 @@ impl Content {
             let more = || FetchError::Truncated { source: io::ErrorKind::InvalidData.into() };
             *left = left.checked_sub(bytes as u64).ok_or_else(more)?;
         }
-        Ok(())
+        Ok(self.allowance.take(bytes)?)
     }
 }
 

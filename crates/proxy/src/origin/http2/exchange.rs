@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Place;
 use super::content::Content;
 use super::upload::Upload;
-use crate::content::Informational;
+use crate::content::{Allowance, Informational};
 use crate::error::FetchError;
 use crate::head::{ResponseHead, Version};
 use crate::http2_fields;
@@ -54,6 +54,8 @@ pub(in crate::origin) async fn exchange(
     let length = length(&parts.headers)?;
     let bodiless = method == policy::Method::Head || matches!(status, 204 | 304);
     let length = if body.is_end_stream() || bodiless { Some(0) } else { length };
+    let allowance = Allowance::new(origin.shared.limits.response_content);
+    allowance.check(length.unwrap_or_default())?;
     let head = ResponseHead {
         version: Version::Http2,
         status,
@@ -61,7 +63,7 @@ pub(in crate::origin) async fn exchange(
         fields: http2_fields::list(&parts.headers),
     };
     let origin = Arc::clone(origin);
-    let content = Content::new(origin, body, upload, length, (place, slot));
+    let content = Content::new(origin, body, upload, (length, allowance), (place, slot));
     Ok(Response { head, content: ResponseContent::Http2(Box::new(content)) })
 }
 

@@ -1,0 +1,260 @@
+//! More connections than there may be, or than there are file descriptors.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Instant;
+
+use testkit::{Client, Launch, Origin, Response};
+
+use crate::{Proxy, cache, count, millis, ok, retry_after, seconds};
+
+/// Half a request: whoever has sent it is busy.
+const HALF: &str = "GET / HTTP/1.1\r\nHo";
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn page() -> Origin {
+    Origin::answering(ok("Cache-Control: max-age=60\r\n", "x"))
+}
+
+fn busy(proxy: &Proxy, count: usize) -> Vec<Client> {
+    let begin = |_| {
+        let mut client = proxy.client();
+        client.send(HALF);
+        client
+    };
+    (0..count).map(begin).collect()
+}
+
+fn open(proxy: &Proxy) -> u64 {
+    count(proxy, "client_connections.open")
+}
+
+/// It is told that there are too many, and its connection is closed.
+fn check_refused(mut client: Client, code: &str) {
+    client.send(GET);
+    let answer = client.response();
+    assert_eq!(answer.status, 503);
+    assert!(retry_after(&answer), "{}", answer.raw_head);
+    let told = answer.field("Proxy-Status").unwrap();
+    assert!(told.ends_with(&format!("; details=\"{code}\"")), "{told}");
+    assert_eq!(answer.field("Connection"), Some("close"));
+    assert!(client.at_eof());
+}
+
+fn is_served(answer: &Response) -> bool {
+    answer.status == 200 && answer.text() == "x"
+}
+
+fn gets_in(proxy: &Proxy) -> bool {
+    let mut client = proxy.client();
+    client.send(GET);
+    client.try_response().is_ok_and(|answer| is_served(&answer))
+}
+
+#[test]
+fn a_listener_has_as_many_connections_as_it_may_and_not_one_more() {
+    let origin = page();
+    let proxy = Proxy::with(&origin, &["--max-connections", "3"]);
+    let mut three = busy(&proxy, 3);
+    assert!(testkit::eventually(|| open(&proxy) == 3));
+    check_refused(proxy.client(), "connections-full");
+    assert_eq!(count(&proxy, "client_connections.refused"), 1);
+    // Those who are there are served, and who leaves makes room.
+    three[0].send("st: a\r\n\r\n");
+    assert!(is_served(&three[0].response()));
+    drop(three.pop());
+    assert!(testkit::eventually(|| open(&proxy) == 2));
+    assert!(is_served(&proxy.get("/")));
+}
+
+#[test]
+fn a_connection_that_has_been_idle_for_the_longest_makes_way() {
+    let origin = page();
+    let proxy = Proxy::with(&origin, &["--max-connections", "3"]);
+    let [mut first, mut second, mut third] = [0; 3].map(|_| proxy.client());
+    for client in [&mut first, &mut second, &mut third] {
+        assert!(is_served(&client.get("/")));
+    }
+    sleep(millis(600));
+    assert!(is_served(&first.get("/")));
+    sleep(millis(600));
+    // The second has been idle for longer than the first, and the third is busy.
+    third.send(HALF);
+    sleep(millis(50));
+    let mut fourth = proxy.client();
+    assert!(is_served(&fourth.get("/")));
+    assert!(second.at_eof());
+    assert!(is_served(&first.get("/")) && is_served(&fourth.get("/")));
+    assert_eq!(count(&proxy, "client_connections.made_way"), 1);
+}
+
+#[test]
+fn a_client_has_as_many_connections_as_it_may_and_others_are_not_concerned() {
+    let origin = page();
+    let args = ["--max-connections-per-client", "2", "--proxy-protocol"];
+    let proxy = Proxy::with(&origin, &args);
+    let from = |address: &str, text: &str| {
+        let mut client = proxy.client();
+        client.send(format!("PROXY TCP4 {address} 192.0.2.9 1 2\r\n{text}"));
+        client
+    };
+    let mut two = [from("192.0.2.1", HALF), from("192.0.2.1", HALF)];
+    assert!(testkit::eventually(|| open(&proxy) == 2));
+    check_refused(from("192.0.2.1", ""), "client-connections-full");
+    let mut other = from("192.0.2.2", "");
+    assert!(is_served(&other.get("/")));
+    two[0].send("st: a\r\nConnection: close\r\n\r\n");
+    assert!(is_served(&two[0].response()) && two[0].at_eof());
+    assert!(testkit::eventually(|| open(&proxy) == 2));
+    let mut third = from("192.0.2.1", "");
+    assert!(is_served(&third.get("/")));
+}
+
+#[test]
+fn without_a_proxy_the_address_of_the_peer_counts_and_a_trusted_proxy_is_no_client() {
+    let origin = page();
+    for (args, is_counted) in [
+        (&["--max-connections-per-client", "1"][..], true),
+        (&["--max-connections-per-client", "1", "--trusted-proxy", "127.0.0.1"], false),
+    ] {
+        let proxy = Proxy::with(&origin, args);
+        let _one = busy(&proxy, 1);
+        assert!(testkit::eventually(|| open(&proxy) == 1));
+        if is_counted {
+            check_refused(proxy.client(), "client-connections-full");
+        } else {
+            assert!(is_served(&proxy.get("/")));
+        }
+    }
+}
+
+#[test]
+fn what_there_is_room_for_is_said_at_the_start() {
+    let origin = page();
+    let mut proxy = limited(&origin, 200, &["--max-connections", "500"]);
+    let said = proxy.binary().stderr();
+    assert!(said.contains(r#""max_connections":136"#), "{said}");
+    assert!(proxy.binary().says("open files and memory allow 136 connections"));
+}
+
+/// A proxy that may have so many files open.
+fn limited(origin: &Origin, files: u32, args: &[&str]) -> Proxy {
+    let mut proxy = Proxy::with(origin, args);
+    proxy.terminate();
+    let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+    let launch = Launch::new("/bin/sh").args(["-c", &limit, env!("CARGO_BIN_EXE_caching-proxy")]);
+    let launch = launch.args(["--port", "0", "--origin", &proxy.origin, "--cache-dir"]);
+    let launch = launch.arg(proxy.directory.path().join("cache")).args(args);
+    proxy.binary = Some(launch.start());
+    proxy
+}
+
+/// The time of processors that it has taken, in milliseconds.
+fn busy_millis(proxy: &mut Proxy) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", proxy.binary().pid())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
+    // In ticks of ten milliseconds, as all systems have them that run this.
+    (ticks(11) + ticks(12)) * 10
+}
+
+fn open_files(proxy: &mut Proxy) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", proxy.binary().pid())).unwrap().count()
+}
+
+/// Takes less than a twentieth of a processor while one client asks for something now and then.
+fn check_at_rest(proxy: &mut Proxy, there: &mut Client) {
+    let before = busy_millis(proxy);
+    for _ in 0..20 {
+        assert_eq!(cache(&there.get("/")), "HIT");
+        sleep(millis(100));
+    }
+    let busy = busy_millis(proxy) - before;
+    assert!(busy < 100, "{busy} ms of 2000");
+}
+
+#[test]
+fn more_clients_than_descriptors_leave_those_who_are_there_alone() {
+    testkit::raise_file_limit();
+    let origin = page();
+    let args = ["--workers", "2", "--client-head-timeout", "60s"];
+    let mut proxy = limited(&origin, 128, &args);
+    let mut there = proxy.client();
+    assert!(is_served(&there.get("/")));
+    let mut crowd: Vec<_> = busy(&proxy, 300);
+    for number in 0..20 {
+        assert_eq!(cache(&there.get("/")), "HIT");
+        assert!(is_served(&there.get(&format!("/{number}"))));
+        sleep(millis(50));
+    }
+    // Those who were one too many have been told, or left where they came from.
+    assert!(open_files(&mut proxy) <= 128 - 50, "{}", open_files(&mut proxy));
+    check_at_rest(&mut proxy, &mut there);
+    assert!(count(&proxy, "client_connections.refused") > 0);
+    assert!(count(&proxy, "client_connections.open") < 64);
+    crowd.clear();
+    let left = Instant::now();
+    assert!(testkit::eventually(|| gets_in(&proxy)));
+    assert!(left.elapsed() < seconds(1), "{:?}", left.elapsed());
+    assert!(is_served(&there.get("/")));
+}
+
+#[test]
+fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
+    testkit::raise_file_limit();
+    let go = Arc::new(AtomicBool::new(false));
+    let held = Arc::clone(&go);
+    let origin = Origin::start(move |request, conn| {
+        while request.target.starts_with("/held") && !held.load(Ordering::Acquire) {
+            conn.pause(millis(20));
+        }
+        conn.send(ok("Cache-Control: max-age=60\r\n", "x"));
+    });
+    let args = ["--workers", "1", "--client-head-timeout", "60s", "--first-byte-timeout", "60s"];
+    let mut proxy = limited(&origin, 400, &args);
+    let mut there = proxy.client();
+    assert!(is_served(&there.get("/")));
+    let mut crowd: Vec<_> = (0..280).map(|_| proxy.client()).collect();
+    for (number, client) in crowd.iter_mut().enumerate() {
+        client.send(format!("GET /held/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    // The last ones are for files and the control socket.
+    let used = 400 - 16;
+    assert!(testkit::eventually(|| open_files(&mut proxy) >= used), "{}", open_files(&mut proxy));
+    // Those for whom there is no way to the origin are told after a second; all stay.
+    let failed = || count(&proxy, "origin_failures");
+    while failed() < 100 {
+        // One that asks again and again is not idle.
+        assert_eq!(cache(&there.get("/")), "HIT");
+        sleep(millis(50));
+    }
+    (0..8).for_each(|_| {
+        assert_eq!(cache(&there.get("/")), "HIT");
+        sleep(millis(50));
+    });
+    let mut told: Vec<_> = crowd.iter_mut().filter_map(|c| c.has_answer().then_some(c)).collect();
+    for client in &mut told {
+        let answer = client.response();
+        assert_eq!(answer.status, 503, "{}", answer.raw_head);
+        assert!(retry_after(&answer) && answer.raw_head.contains("origin-no-descriptor"));
+        client.send(HALF);
+    }
+    let told = told.len();
+    assert!(told > 100, "{told}");
+    // Nobody else gets in; whoever is there is served, and nothing spins.
+    let mut waiting: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    for client in &mut waiting {
+        client.send(GET);
+    }
+    check_at_rest(&mut proxy, &mut there);
+    let told = waiting.iter_mut().filter_map(|client| client.has_answer().then_some(())).count();
+    assert!(told <= 5, "{told}");
+    go.store(true, Ordering::Release);
+    crowd.clear();
+    let left = Instant::now();
+    let served = waiting.iter_mut().filter_map(|c| is_served(&c.response()).then_some(())).count();
+    assert!(served >= 15, "{served}");
+    assert!(left.elapsed() < seconds(1), "{:?}", left.elapsed());
+}

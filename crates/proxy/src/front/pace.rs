@@ -1,0 +1,82 @@
+//! How slowly content may come.
+//!
+//! A client that sends something now and then would keep a connection to the origin for as long as it
+//! likes. Where the length of the content is known there is no reason for that. Where it is not, the
+//! content may be a conversation that goes on for hours, and any word counts.
+
+use std::time::Duration;
+
+use crate::clock::ticks;
+
+/// Bytes that have to come of an announced content while it is waited for as long as is permitted.
+const LEAST: usize = 1 << 10;
+
+/// Patience with one content.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    limit: Duration,
+    least: usize,
+    /// Bytes that have come since the patience was fresh...
+    come: usize,
+    /// ...and how long they were waited for.
+    waited: Duration,
+    began: u64,
+}
+
+impl Pace {
+    /// Patience for so long with content of this length.
+    pub(crate) fn new(limit: Duration, length: Option<u64>) -> Self {
+        let least = if length.is_some() { LEAST } else { 1 };
+        Self { limit, least, come: 0, waited: Duration::ZERO, began: 0 }
+    }
+
+    /// The wait for more begins: says how long it may take.
+    pub(crate) fn wait(&mut self) -> Duration {
+        self.began = ticks();
+        self.limit.saturating_sub(self.waited)
+    }
+
+    /// It has ended with so many bytes.
+    pub(crate) fn came(&mut self, bytes: usize) {
+        self.waited += Duration::from_millis(ticks().saturating_sub(self.began));
+        self.come += bytes;
+        if self.come >= self.least {
+            (self.come, self.waited) = (0, Duration::ZERO);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Waits of so many seconds for so many bytes each; says what is left of the patience.
+    fn after(length: Option<u64>, waits: &[(u64, usize)]) -> u64 {
+        let mut pace = Pace::new(LIMIT, length);
+        for (seconds, bytes) in waits {
+            pace.wait();
+            pace.began -= seconds * 1000;
+            pace.came(*bytes);
+        }
+        pace.wait().as_millis().div_ceil(1000) as u64
+    }
+
+    #[test]
+    fn announced_content_has_to_come_at_a_pace_and_any_word_of_a_conversation_counts() {
+        for (length, waits, left) in [
+            (None, &[][..], 30),
+            (None, &[(29, 1)], 30),
+            (Some(5000), &[(29, 1)], 1),
+            (Some(5000), &[(10, 1), (10, 1)], 10),
+            (Some(5000), &[(10, 1), (25, 1)], 0),
+            (Some(5000), &[(29, 1024)], 30),
+            (Some(5000), &[(29, 1023)], 1),
+            (Some(5000), &[(10, 600), (10, 424)], 30),
+            (Some(5000), &[(10, 600), (10, 423)], 10),
+        ] {
+            assert_eq!(after(length, waits), left, "{length:?} {waits:?}");
+        }
+    }
+}
