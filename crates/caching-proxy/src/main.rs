@@ -2,6 +2,7 @@
 //!
 //! Exit code 0: done, or stopped by a signal in order. 1: a fault at run time. 2: bad input.
 
+mod activation;
 mod capacity;
 mod clear;
 mod cli;
@@ -15,6 +16,9 @@ mod self_signed;
 mod serve;
 mod signals;
 mod state;
+mod steering;
+mod succession;
+mod supervisor;
 mod units;
 
 use std::error::Error;
@@ -24,6 +28,7 @@ use std::process::ExitCode;
 
 use cli::Command;
 use cli::environment::{base_directory, process};
+use proxy::Inherited;
 use proxy::clock::Clock;
 
 const FAULT: u8 = 1;
@@ -31,24 +36,28 @@ const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let command = match cli::read(&args, &process) {
+    let sockets = match activation::take(&process) {
+        Ok(sockets) => sockets,
+        Err(error) => return fail(BAD_INPUT, &chain(&error)),
+    };
+    let command = match cli::read(&args, &activation::with_addresses(&process, &sockets)) {
         Ok(command) => command,
         Err(fault) => return fail(BAD_INPUT, &fault.to_string()),
     };
-    match run(command) {
+    match run(command, sockets) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAULT, &chain(&*error)),
     }
 }
 
-fn run(command: Command) -> Result<(), Box<dyn Error>> {
+fn run(command: Command, sockets: Vec<Inherited>) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Print(text) => {
             // A reader that has seen enough, as in `--help | head`, is no fault.
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
-        Command::Serve(serve) => Ok(serve::run(*serve, &process)?),
+        Command::Serve(serve) => Ok(serve::run(*serve, sockets, &process)?),
         Command::Clear(what) => Ok(clear::run(&what, base_directory(&process), &mut io::stdout())?),
         Command::Purge(purge) => {
             Ok(purge::run(&purge, base_directory(&process), &mut io::stdout())?)

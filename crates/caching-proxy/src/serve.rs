@@ -2,28 +2,29 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 use std::{io, thread};
 
 use policy::Rules;
 use proxy::clock::Clock;
-use proxy::events::Counts;
-use proxy::purge::Purge;
 use proxy::{
-    CertificateInfo, ConnectionLimits, HandshakeFailure, Limits, Listen, OriginUrl, Running,
+    ConnectionLimits, Inherited, Kind, Legacy, Limits, Listen, OriginUrl, Prepared, Running,
     Settings, StartError, TlsSettings,
 };
-use serde_json::{Value, json};
 use store::DiskOptions;
 
 use crate::cli::environment::{Lookup, base_directory};
-use crate::cli::{Certificates, Serve, Tls};
-use crate::control::{BindError, Commands, Request, Server};
-use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer, rfc3339};
+use crate::cli::{Certificates, Serve};
+use crate::control::{self, BindError, Server};
+use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer};
 use crate::recorder::AccessLog;
 use crate::self_signed::{self, SelfSignedError};
-use crate::signals;
+use crate::signals::{self, Ending, Signal};
 use crate::state::{self, Claim, InstanceName, StateError};
+use crate::steering::Steering;
+use crate::succession::{Elder, Predecessor, Succession, TakeOverError};
+use crate::supervisor::Supervisor;
 use crate::units::{ByteSize, Span};
 use crate::{capacity, clock_millis, demo, files};
 
@@ -49,6 +50,14 @@ pub(crate) enum ServeError {
     /// There is no certificate of its own.
     #[error("for --tls-self-signed: {0}")]
     SelfSigned(#[from] SelfSignedError),
+    /// A socket that was passed on speaks HTTPS, and nothing says how.
+    #[error(
+        "nothing says how to speak HTTPS on {0}; give a certificate and its key with --tls-cert FILE --tls-key FILE"
+    )]
+    NoCertificate(std::net::SocketAddr),
+    /// The instance that runs cannot be replaced.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] BindError),
@@ -69,10 +78,20 @@ impl From<StartError> for ServeError {
     }
 }
 
-/// Serves the origin that was asked for.
-pub(crate) fn run(serve: Serve, environment: Lookup<'_>) -> Result<(), ServeError> {
-    let claim = claim(&serve, environment)?;
-    until_signalled(serve, Some(&claim), environment, |_| None)
+/// The instance directory, and the process that has it, if this one is to take over.
+struct Home {
+    claim: Claim,
+    predecessor: Option<Predecessor>,
+}
+
+/// Serves the origin that was asked for, on these `sockets` where they are of the right address.
+pub(crate) fn run(
+    serve: Serve,
+    sockets: Vec<Inherited>,
+    environment: Lookup<'_>,
+) -> Result<(), ServeError> {
+    let place = claim(&serve, environment)?;
+    until_ended(serve, Some(place), sockets, environment, |_| None)
 }
 
 /// Serves the built-in origin from memory alone: nothing is left behind.
@@ -82,62 +101,162 @@ pub(crate) fn run_demo(port: u16, environment: Lookup<'_>) -> Result<(), ServeEr
     let origin = origin.map_err(io::Error::other)?;
     let listen = (std::net::Ipv4Addr::LOCALHOST, port).into();
     let serve = Serve { memory: ByteSize(64 << 20), disk: None, ..Serve::new(listen, origin) };
-    until_signalled(serve, None, environment, |ready| Some(demo::hints(&ready.url())))
+    until_ended(serve, None, Vec::new(), environment, |ready| Some(demo::hints(&ready.url())))
 }
 
-fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Claim, StateError> {
-    if let Some(directory) = &serve.directory {
-        return Claim::take(directory);
+fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Home, ServeError> {
+    let name = InstanceName::new(&serve.origin, serve.first);
+    let base = || base_directory(environment).ok_or(StateError::NoHome);
+    let claimed = match &serve.directory {
+        Some(directory) => Claim::take(directory),
+        // The instance of this name, and no other, is the one that is replaced.
+        None if serve.take_over => Claim::take(&base()?.join(name.to_string())),
+        None => state::claim_below(&base()?, &name),
+    };
+    match claimed {
+        Err(StateError::InUse { directory, .. }) if serve.take_over => {
+            let predecessor = Some(Predecessor::in_directory(&directory)?);
+            Ok(Home { claim: Claim::to_come(directory), predecessor })
+        }
+        claimed => Ok(Home { claim: claimed?, predecessor: None }),
     }
-    let base = base_directory(environment).ok_or(StateError::NoHome)?;
-    state::claim_below(&base, &InstanceName::new(&serve.origin, serve.first))
 }
 
-fn until_signalled(
+fn until_ended(
     serve: Serve,
-    claim: Option<&Claim>,
+    mut home: Option<Home>,
+    sockets: Vec<Inherited>,
     environment: Lookup<'_>,
     hint: impl FnOnce(&Ready) -> Option<String>,
 ) -> Result<(), ServeError> {
-    let signals = signals::watch()?;
+    let (ending, endings) = signals::watch()?;
     let room = capacity::connections(files::raise_limit());
+    let supervisor = Supervisor::of(environment);
     let (log, writer) = open_log(&serve, environment)?;
     let drain = serve.drain;
-    let listen = listeners(&serve, claim)?;
+    let claim = home.as_ref().map(|home| &home.claim);
+    let listen = listeners(&serve, claim, &sockets)?;
     let connections = connections(&serve, room);
     let mut ready = ready(&serve, claim, &listen, &connections);
     let shortage = shortage(&serve, &connections);
-    let has_files = serve.tls.as_ref().is_some_and(Tls::has_files) || serve.origin_tls.has_files();
     let settings = settings(serve, claim, listen, connections);
-    let running = proxy::start(settings, Arc::new(AccessLog::new(log.clone())))?;
+    let recorder = Arc::new(AccessLog::new(log.clone()));
+    let mut inherited = home.as_mut().map(Home::take_listeners).unwrap_or_default();
+    inherited.extend(sockets);
+    let prepared = proxy::prepare(settings, recorder, &mut inherited)?;
+    // What nobody asks for any more is for the older process to close.
+    drop(inherited);
+    let started = start(prepared, home.as_mut(), &ending, &log)?;
+    let Started { running, control, succession } = started;
     for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
         place.address = *address;
     }
-    if has_files {
-        signals::on_hangup({
-            let handle = running.handle();
-            move || handle.reload_certificates()
-        })?;
-    }
-    let commands = Arc::new(Steering { handle: running.handle(), log: log.clone() });
-    let control = claim.map(|claim| Server::start(claim, commands)).transpose()?;
+    on_hangup(&running, &supervisor)?;
+    let replaces = home.as_mut().and_then(|place| place.predecessor.take());
+    supervisor.ready(&ready.url(), replaces.is_some());
     let hint = hint(&ready).map(Event::Hint);
     log.say_surely(Event::Ready(Box::new(ready)));
+    if let Some(predecessor) = replaces {
+        let message = format!("took over from process {}", predecessor.pid);
+        log.say(Event::Notice { code: "took-over", message });
+    }
     if let Some(shortage) = shortage {
         log.say_surely(shortage);
     }
     if let Some(hint) = hint {
         log.say_surely(hint);
     }
-    // The sender lives as long as the process: this waits for a signal, and for nothing else.
-    if let Ok(signal) = signals.recv() {
-        log.say(Event::Draining { signal: signal.name(), limit: drain });
+    let ended = wait_for_end(&endings, &succession);
+    match ended {
+        Ending::Signal(signal) => {
+            supervisor.stopping();
+            log.say(Event::Draining { signal: signal.name(), limit: drain });
+            stop(running, drain)?;
+            drop(control);
+        }
+        Ending::Replaced(pid) => {
+            drop(home);
+            if let Some(control) = control {
+                control.disown();
+            }
+            log.say(Event::Replaced { pid, limit: drain });
+            hand_over(running, drain, endings)?;
+        }
     }
-    stop(running, drain)?;
-    drop(control);
     log.say_surely(Event::Stopped);
     writer.finish();
     Ok(())
+}
+
+impl Home {
+    fn take_listeners(&mut self) -> Vec<Inherited> {
+        let predecessor = self.predecessor.as_mut();
+        predecessor.map(|other| std::mem::take(&mut other.listeners)).unwrap_or_default()
+    }
+}
+
+/// What runs.
+struct Started {
+    running: Running,
+    control: Option<Server>,
+    succession: Arc<Succession>,
+}
+
+/// Opens the store and serves; takes over first where another process has the store.
+fn start(
+    prepared: Prepared,
+    home: Option<&mut Home>,
+    ending: &Sender<Ending>,
+    log: &Log,
+) -> Result<Started, ServeError> {
+    let succession = Arc::new(Succession::default());
+    let Some(home) = home else {
+        let running = prepared.open(Legacy::default())?.run()?;
+        return Ok(Started { running, control: None, succession });
+    };
+    let mut legacy = Legacy::default();
+    if let Some(predecessor) = &mut home.predecessor {
+        let lock;
+        (legacy, lock) = predecessor.take()?;
+        home.claim.inherit(lock)?;
+    }
+    let claim = &home.claim;
+    let opened = prepared.open(legacy)?;
+    let (handle, directory) = (opened.handle(), claim.directory().to_owned());
+    let lock = claim.lock_copy()?;
+    let elder = Elder::new(handle, Arc::clone(&succession), directory, lock, log.clone());
+    let commands = Arc::new(Steering { elder, log: log.clone(), ending: ending.clone() });
+    let control = if let Some(predecessor) = &home.predecessor {
+        control::step_aside(claim.directory())?;
+        let control = Server::start(claim, commands)?;
+        // Both accept connections for a moment, and what is accepted is served.
+        predecessor.relieve();
+        control::forget_former(claim.directory());
+        control
+    } else {
+        Server::start(claim, commands)?
+    };
+    Ok(Started { running: opened.run()?, control: Some(control), succession })
+}
+
+/// SIGHUP never ends the process, whether there are files to be read again or not.
+fn on_hangup(running: &Running, supervisor: &Supervisor) -> io::Result<()> {
+    let (handle, supervisor) = (running.handle(), supervisor.clone());
+    signals::on_hangup(move || supervisor.reload(|| handle.reload_certificates()))
+}
+
+/// Waits for a signal, or until another process has taken over.
+fn wait_for_end(endings: &Receiver<Ending>, succession: &Succession) -> Ending {
+    // The senders live as long as the process.
+    let mut last = Ending::Signal(Signal::Terminate);
+    while let Ok(ending) = endings.recv() {
+        last = ending;
+        // Another process may be about to take over: then there is nothing to be stopped here.
+        if matches!(ending, Ending::Replaced(_)) || !succession.is_given() {
+            break;
+        }
+    }
+    last
 }
 
 fn open_log(serve: &Serve, environment: Lookup<'_>) -> io::Result<(Log, Writer)> {
@@ -149,6 +268,20 @@ fn open_log(serve: &Serve, environment: Lookup<'_>) -> io::Result<(Log, Writer)>
 fn stop(running: Running, drain: Duration) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(running.stop(drain));
+    Ok(())
+}
+
+/// The same once another process serves. A signal says that there is a hurry.
+fn hand_over(running: Running, drain: Duration, endings: Receiver<Ending>) -> io::Result<()> {
+    let handle = running.handle();
+    let named = thread::Builder::new().name("hurry".to_owned());
+    named.spawn(move || {
+        if endings.recv().is_ok() {
+            handle.hurry();
+        }
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(running.hand_over(drain));
     Ok(())
 }
 
@@ -206,7 +339,31 @@ const fn place(listen: &Listen) -> Place {
     Place { speaks, address: listen.address }
 }
 
-fn listeners(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeError> {
+/// What was asked for, and each of the `sockets` that was not.
+fn listeners(
+    serve: &Serve,
+    claim: Option<&Claim>,
+    sockets: &[Inherited],
+) -> Result<Vec<Listen>, ServeError> {
+    let mut listen = asked_for(serve, claim)?;
+    for Inherited { address, kind, .. } in sockets {
+        if listen.iter().any(|known| known.address == *address) {
+            continue;
+        }
+        let speaks = match kind {
+            Kind::Http => Some(proxy::Speaks::Http),
+            Kind::Redirect => Some(proxy::Speaks::Redirect(None)),
+            Kind::Https => {
+                listen.iter().find(|l| l.speaks.kind() == *kind).map(|l| l.speaks.clone())
+            }
+        };
+        let speaks = speaks.ok_or(ServeError::NoCertificate(*address))?;
+        listen.push(Listen { address: *address, speaks });
+    }
+    Ok(listen)
+}
+
+fn asked_for(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeError> {
     let mut listen: Vec<_> = serve.listen.map(Listen::plain).into_iter().collect();
     let Some(tls) = &serve.tls else { return Ok(listen) };
     let pairs = match (&tls.certificates, claim) {
@@ -272,116 +429,5 @@ fn settings(
         clock: Clock::System,
         origin: serve.origin,
         origin_tls: serve.origin_tls,
-    }
-}
-
-/// A certificate as it is told of.
-fn told(certificate: &CertificateInfo) -> Value {
-    json!({
-        "file": certificate.file.display().to_string(),
-        "names": certificate.names,
-        "not_after": rfc3339(certificate.not_after.as_millis()),
-        "not_after_seconds": certificate.not_after.as_millis() / 1000,
-    })
-}
-
-/// What the control socket steers.
-struct Steering {
-    handle: proxy::Handle,
-    log: Log,
-}
-
-impl Commands for Steering {
-    fn answer(&self, request: Request) -> Value {
-        match request {
-            Request::Clear => self.clear(),
-            Request::Stats => self.stats(),
-            Request::Purge { what, soft } => self.purge(&what, soft),
-        }
-    }
-}
-
-impl Steering {
-    fn clear(&self) -> Value {
-        let store::Cleared { entries, bytes } = self.handle.clear();
-        // Memory has forgotten already; the answer waits for the files.
-        if let Err(error) = self.handle.settle() {
-            return json!({ "error": format!("cannot wait for the disk: {error}") });
-        }
-        self.log.say(Event::Cleared { entries, bytes });
-        json!({ "entries": entries, "bytes": bytes })
-    }
-
-    fn purge(&self, what: &Purge, soft: bool) -> Value {
-        if let Err(error) = self.handle.purge(what, soft) {
-            return json!({ "error": format!("cannot wait for the disk: {error}") });
-        }
-        let what = what.to_string();
-        self.log.say(Event::Purged { what: what.clone(), soft });
-        json!({ "purged": what, "soft": soft })
-    }
-
-    /// What happened in TLS, and what is served there.
-    fn tls(&self, counts: &Counts) -> Value {
-        let failures = HandshakeFailure::ALL.iter().zip(counts.handshake_failures);
-        let failures = failures.map(|(why, count)| (why.code().to_owned(), json!(count)));
-        json!({
-            "handshakes": counts.handshakes,
-            "failures": Value::Object(failures.collect()),
-            "certificates": self.handle.certificates().iter().map(told).collect::<Vec<_>>(),
-            "origin_certificate": self.handle.origin_certificate().as_ref().map(told),
-        })
-    }
-
-    fn connections(&self) -> Value {
-        let proxy::ConnectionCounts { open, refused, dropped, made_way } =
-            self.handle.connections();
-        json!({ "open": open, "refused": refused, "dropped": dropped, "made_way": made_way })
-    }
-
-    fn stats(&self) -> Value {
-        let (counts, store) = (self.handle.counts(), self.handle.store_stats());
-        let damaged =
-            store.damaged.iter().map(|(why, count)| (why.code().to_owned(), json!(count)));
-        json!({
-            "requests": counts.requests,
-            "hits": counts.hits,
-            "origin_failures": counts.origin_failures,
-            "refused": counts.refused,
-            "cut": counts.cut,
-            "connections": counts.connections,
-            "tunnels": { "begun": counts.tunnels, "open": self.handle.open_tunnels() },
-            "client_connections": self.connections(),
-            "bytes": counts.bytes,
-            "tls": self.tls(&counts),
-            "store": {
-                "memory_entries": store.memory_entries,
-                "memory_bytes": store.memory_bytes,
-                "kept_bytes": store.kept_bytes,
-                "disk_entries": store.disk_entries,
-                "disk_bytes": store.disk_bytes,
-                "segment_bytes": store.segment_bytes,
-                "index_bytes": store.index_bytes,
-                "segments_to_recover": store.segments_to_recover,
-                "log_stored_bytes": store.log_stored_bytes,
-                "log_copied_bytes": store.log_copied_bytes,
-                "log_written_bytes": store.log_written_bytes,
-                "in_flight_bytes": store.in_flight_bytes,
-                "queued_bytes": store.queued_bytes,
-                "memory_evictions": store.memory_evictions,
-                "disk_evictions": store.disk_evictions,
-                "disk_write_failures": store.disk_write_failures,
-                "disk_read_errors": store.disk_read_errors,
-                "disk_left_alone": store.disk_left_alone,
-                "disk_timeouts": store.disk_timeouts,
-                "queue_full_skips": store.queue_full_skips,
-                "resting_skips": store.resting_skips,
-                "passed_along": store.passed_along,
-                "events": store.events,
-                "event_write_failures": store.event_write_failures,
-                "event_logs_lost": store.event_logs_lost,
-                "damaged": Value::Object(damaged.collect()),
-            },
-        })
     }
 }

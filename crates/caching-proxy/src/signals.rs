@@ -1,9 +1,9 @@
 //! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once. SIGHUP has
-//! certificates read again.
+//! certificates read again, and does no harm where there are none.
 
 use std::io;
 use std::process;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -35,17 +35,27 @@ impl Signal {
     }
 }
 
+/// Why the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was told to.
+    Signal(Signal),
+    /// The process with this number has taken over.
+    Replaced(u32),
+}
+
 /// Watches for signals from now on. The channel gives the first; a second ends the process.
-pub(crate) fn watch() -> io::Result<Receiver<Signal>> {
+pub(crate) fn watch() -> io::Result<(Sender<Ending>, Receiver<Ending>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let interrupts = signal(SignalKind::interrupt())?;
     let terminations = signal(SignalKind::terminate())?;
     drop(entered);
-    let (first, seen) = sync_channel(1);
+    let (endings, seen) = channel();
+    let first = endings.clone();
     let named = thread::Builder::new().name("signals".to_owned());
     named.spawn(move || runtime.block_on(relay(interrupts, terminations, first)))?;
-    Ok(seen)
+    Ok((endings, seen))
 }
 
 /// Calls `reload` at each SIGHUP, which otherwise ends the program.
@@ -65,8 +75,8 @@ pub(crate) fn on_hangup(reload: impl Fn() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-async fn relay(mut interrupts: Stream, mut terminations: Stream, first: SyncSender<Signal>) {
-    let _ = first.send(next(&mut interrupts, &mut terminations).await);
+async fn relay(mut interrupts: Stream, mut terminations: Stream, first: Sender<Ending>) {
+    let _ = first.send(Ending::Signal(next(&mut interrupts, &mut terminations).await));
     let second = next(&mut interrupts, &mut terminations).await;
     process::exit(second.exit_code());
 }

@@ -5,11 +5,14 @@
 pub mod clock;
 mod content;
 mod descriptors;
+mod draining;
+mod entrance;
 mod entry;
 mod error;
 pub mod events;
 pub mod failure;
 mod front;
+mod handle;
 mod head;
 mod http2_fields;
 mod ids;
@@ -21,20 +24,24 @@ mod seats;
 mod server;
 mod settings;
 mod store_watch;
+mod succession;
 mod tls;
 mod trouble;
 mod untrusted;
 mod worker;
 
+pub use self::entrance::Inherited;
 pub use self::entry::StoredHead;
 pub use self::front::tls::HandshakeFailure;
 pub use self::front::tunnel::TunnelEnd;
+pub use self::handle::Handle;
 pub use self::head::Scheme;
 pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError, Protocol};
 pub use self::seats::ConnectionCounts;
-pub use self::server::{Drained, Handle, Running, StartError, start};
+pub use self::server::{Drained, Opened, Prepared, Running, StartError, prepare, start};
 pub use self::settings::{
-    Clients, ConnectionLimits, Http2Limits, Limits, Listen, Settings, Speaks, Told,
+    Clients, ConnectionLimits, Http2Limits, Kind, Limits, Listen, Settings, Speaks, Told,
 };
+pub use self::succession::{Forgotten, Heir, Legacy};
 pub use self::tls::{CertificateInfo, ClientAuth, PairError, PairFiles, TlsSettings};

@@ -3,28 +3,30 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use store::{Cleared, Fate, Key, OpenError, Stats, Store};
+use store::{Key, OpenError, Store};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 
+use crate::clock::Clock;
+use crate::draining::Draining;
+use crate::entrance::{Entrance, Inherited};
 use crate::entry::StoredHead;
-use crate::events::{Counters, Counts, Recorder, Trouble};
-use crate::front::{Front, listener};
-use crate::head::Scheme;
+use crate::events::{Counters, Recorder, Trouble};
+use crate::handle::Handle;
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
-use crate::purge::{About, Purge};
 use crate::request::aliases::Aliases;
+use crate::request::doubts::Doubts;
 use crate::request::flights::Flights;
 use crate::request::invalidations::Invalidations;
 use crate::request::key_memory::KeyMemory;
-use crate::seats::{ConnectionCounts, Seats};
-use crate::settings::{Listen, Settings, Speaks};
-use crate::tls::watch::{self, Bell, Renewable};
-use crate::tls::{CertificateInfo, Certificates, PairError};
+use crate::seats::Seats;
+use crate::settings::{Clients, Limits, Settings};
+use crate::succession::{Legacy, Succession};
+use crate::tls::PairError;
+use crate::tls::watch;
 use crate::trouble::Troubles;
 use crate::worker::{self, Door, Shared, Worker};
 
@@ -35,6 +37,10 @@ const UNCHECKED: &str = "the origin's certificate is NOT checked (--origin-insec
 
 /// How long those who are told to end at once have for it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long those who have a connection may ask once more of a process that has been replaced. It is
+/// longer than the pauses of a client that is busy.
+const ONCE_MORE: Duration = Duration::from_secs(5);
 
 /// Why a proxy did not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,16 +75,6 @@ pub struct Running {
     alive: mpsc::Receiver<()>,
 }
 
-/// Steers a running proxy from any thread.
-#[derive(Clone)]
-pub struct Handle {
-    shared: Arc<Shared>,
-    origin: Arc<origin::Shared>,
-    counters: Arc<[Arc<Counters>]>,
-    certificates: Arc<[Arc<Certificates>]>,
-    bell: Bell,
-}
-
 /// How a stop went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -88,116 +84,144 @@ pub enum Drained {
     Cut,
 }
 
-/// Where clients come in.
-struct Entrance {
-    addresses: Vec<SocketAddr>,
-    /// Each with a listener for each worker.
-    doors: Vec<Door<Vec<TcpListener>>>,
-    certificates: Vec<Arc<Certificates>>,
+/// A proxy that has all it needs, except for its store.
+pub struct Prepared {
+    settings: Rest,
+    entrance: Entrance,
+    origin: Arc<origin::Shared>,
+    recorder: Arc<dyn Recorder>,
 }
 
-impl Entrance {
-    fn open(listen: Vec<Listen>, workers: usize) -> Result<Self, StartError> {
-        let (mut addresses, mut doors, mut certificates) = (Vec::new(), Vec::new(), Vec::new());
-        let mut tls_port = None;
-        for (number, Listen { address, speaks }) in listen.into_iter().enumerate() {
-            let listener = listener::bind(address, workers)
-                .map_err(|source| StartError::Listen { address, source })?;
-            let bound = listener.first().and_then(|listener| listener.local_addr().ok());
-            let bound = bound.unwrap_or(address);
-            let front = match speaks {
-                Speaks::Http => Front::Plain,
-                Speaks::Https(settings) => {
-                    let loaded = Certificates::load(settings)?;
-                    certificates.push(Arc::clone(&loaded));
-                    tls_port = tls_port.or(Some(bound.port()));
-                    Front::Tls(loaded)
-                }
-                Speaks::Redirect(port) => {
-                    let usual = Scheme::Https.default_port();
-                    Front::Redirect(port.or(tls_port).unwrap_or(usual))
-                }
-            };
-            addresses.push(bound);
-            doors.push(Door { number, listener, front });
-        }
-        Ok(Self { addresses, doors, certificates })
-    }
+/// Of the settings, what is left to be used.
+struct Rest {
+    store: store::Options,
+    workers: usize,
+    unchecked: bool,
+    rules: policy::Rules,
+    clients: Clients,
+    limits: Limits,
+    clock: Clock,
+}
+
+/// A proxy that has all it needs, and does not serve yet.
+pub struct Opened {
+    addresses: Vec<SocketAddr>,
+    doors: Vec<Door<Vec<Vec<TcpListener>>>>,
+    handle: Handle,
 }
 
 /// Opens the store, binds the address and starts the workers.
 pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
+    prepare(settings, recorder, &mut Vec::new())?.open(Legacy::default())?.run()
+}
+
+/// Binds the addresses, unless their sockets are among the `inherited`, reads certificates and checks
+/// all that can be checked. The store is not touched.
+pub fn prepare(
+    settings: Settings,
+    recorder: Arc<dyn Recorder>,
+    inherited: &mut Vec<Inherited>,
+) -> Result<Prepared, StartError> {
     let Settings { listen, origin, origin_tls, workers, store, rules, clients, limits, clock } =
         settings;
     let workers = workers.max(1);
-    let Entrance { addresses, mut doors, certificates } = Entrance::open(listen, workers)?;
+    let entrance = Entrance::open(listen, workers, inherited)?;
     let seats = Seats::new(limits.connections.clone());
-    let origin = origin::Shared::new(origin, &origin_tls, limits.clone(), Arc::clone(&seats))?;
-    if origin_tls.unchecked {
-        recorder.trouble(&Trouble { code: "origin-unchecked", message: UNCHECKED, times: 1 });
-    }
-    let aliases = Aliases::since(clock.now());
-    let shared = Arc::new(Shared {
-        aliases,
-        store: Store::<StoredHead>::open(store)?,
-        rules,
-        clients,
-        clock,
-        flights: Flights::new(),
-        uncacheable: KeyMemory::new(limits.uncacheable_memory),
-        uncombinable: KeyMemory::new(limits.uncacheable_memory),
-        doubtful: KeyMemory::new(limits.first_byte_timeout),
-        unrefreshable: KeyMemory::new(limits.refresh_pause),
-        part_fills: Arc::default(),
-        invalidations: Invalidations::new(),
-        recorder: Arc::clone(&recorder),
-        troubles: Troubles::default(),
-        tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
-        open: Semaphore::new(0),
-        seats,
-        draining: AtomicBool::new(false),
-        limits,
-    });
-    let (alive, all_gone) = mpsc::channel(1);
-    let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let watched = certificates.iter().map(|certificates| Arc::clone(certificates) as _);
-    let watched = watched.chain(origin.tls.clone().map(|connector| connector as _)).collect();
-    let bell = watch::start(watched, shared.clock.clone(), recorder).map_err(StartError::Thread)?;
-    let handle = Handle {
-        shared: Arc::clone(&shared),
-        origin: Arc::clone(&origin),
-        counters: Arc::clone(&counters),
-        certificates: certificates.into(),
-        bell,
-    };
-    let mut running = Running { addresses, handle, stops: Vec::new(), alive: all_gone };
-    for (number, counters) in counters.iter().enumerate() {
-        let own = doors.iter_mut().filter_map(|door| {
-            let Door { number, listener, front } = door;
-            Some(Door { number: *number, listener: listener.pop()?, front: front.clone() })
+    let origin = origin::Shared::new(origin, &origin_tls, limits.clone(), seats)?;
+    let unchecked = origin_tls.unchecked;
+    let settings = Rest { store, workers, unchecked, rules, clients, limits, clock };
+    Ok(Prepared { settings, entrance, origin, recorder })
+}
+
+impl Prepared {
+    /// Opens the store, with what another process leaves if this one takes over from it.
+    pub fn open(self, legacy: Legacy) -> Result<Opened, StartError> {
+        let Self { settings, entrance, origin, recorder } = self;
+        let Rest { store, workers, unchecked, rules, clients, limits, clock } = settings;
+        let Entrance { addresses, doors, certificates, copies } = entrance;
+        if unchecked {
+            recorder.trouble(&Trouble { code: "origin-unchecked", message: UNCHECKED, times: 1 });
+        }
+        let Legacy { lock, predecessor, doubtful } = legacy;
+        let shared = Arc::new(Shared {
+            aliases: Aliases::since(clock.now()),
+            store: Store::<StoredHead>::open_held(store, lock)?,
+            rules,
+            clients,
+            clock,
+            flights: Flights::new(),
+            uncacheable: KeyMemory::new(limits.uncacheable_memory),
+            uncombinable: KeyMemory::new(limits.uncacheable_memory),
+            doubtful: Doubts::new(limits.first_byte_timeout),
+            unrefreshable: KeyMemory::new(limits.refresh_pause),
+            part_fills: Arc::default(),
+            invalidations: Invalidations::new(),
+            recorder: Arc::clone(&recorder),
+            troubles: Troubles::default(),
+            tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
+            open: Semaphore::new(0),
+            seats: Arc::clone(&origin.seats),
+            succession: Succession::new(predecessor),
+            draining: Draining::default(),
+            limits,
         });
-        let own = own.collect();
-        let worker = Worker::new(
-            Arc::clone(&shared),
-            Origin::new(Arc::clone(&origin)),
-            Arc::clone(counters),
-            Arc::new(Notify::new()),
-        );
-        let stop = Arc::new(Notify::new());
-        running.stops.push(Arc::clone(&stop));
-        let thread = worker::spawn(worker, own, stop, alive.clone(), number);
-        // The thread ends by itself once it is stopped and its connections are gone. If one cannot
-        // be started, the others end when `running` is dropped.
-        thread.map_err(StartError::Thread)?;
+        for key in &doubtful {
+            shared.doubt(&Key::new(key));
+        }
+        let counters: Arc<[_]> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+        let watched = certificates.iter().map(|certificates| Arc::clone(certificates) as _);
+        let watched = watched.chain(origin.tls.clone().map(|connector| connector as _)).collect();
+        let bell =
+            watch::start(watched, shared.clock.clone(), recorder).map_err(StartError::Thread)?;
+        let handle = Handle::new(shared, origin, counters, certificates, bell, copies);
+        Ok(Opened { addresses, doors, handle })
     }
-    Ok(running)
+}
+
+impl Opened {
+    /// A handle to steer it by.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Starts the workers.
+    pub fn run(self) -> Result<Running, StartError> {
+        let Self { addresses, mut doors, handle } = self;
+        let (alive, all_gone) = mpsc::channel(1);
+        let (shared, origin) = (Arc::clone(&handle.shared), Arc::clone(&handle.origin));
+        let counters = Arc::clone(&handle.counters);
+        let mut running = Running { addresses, handle, stops: Vec::new(), alive: all_gone };
+        for (number, counters) in counters.iter().enumerate() {
+            let mut own = Vec::new();
+            for door in &mut doors {
+                let sockets = door.listener.pop().unwrap_or_default();
+                own.extend(sockets.into_iter().map(|listener| Door {
+                    number: door.number,
+                    listener,
+                    front: door.front.clone(),
+                }));
+            }
+            let worker = Worker::new(
+                Arc::clone(&shared),
+                Origin::new(Arc::clone(&origin)),
+                Arc::clone(counters),
+                Arc::new(Notify::new()),
+            );
+            let stop = Arc::new(Notify::new());
+            running.stops.push(Arc::clone(&stop));
+            let thread = worker::spawn(worker, own, stop, alive.clone(), number);
+            // The thread ends by itself once it is stopped and its connections are gone. If one cannot
+            // be started, the others end when `running` is dropped.
+            thread.map_err(StartError::Thread)?;
+        }
+        Ok(running)
+    }
 }
 
 impl Drop for Running {
     /// Stops accepting; connections end after the response they are at.
     fn drop(&mut self) {
-        self.handle.shared.draining.store(true, Ordering::Release);
-        self.stops.iter().for_each(|stop| stop.notify_one());
+        self.begin_to_stop(Duration::ZERO);
     }
 }
 
@@ -219,10 +243,19 @@ impl Running {
     }
 
     /// Stops accepting, lets requests under way finish for at most `patience`, and writes what is
-    /// still queued for the disk.
-    pub async fn stop(mut self, patience: Duration) -> Drained {
-        self.handle.shared.draining.store(true, Ordering::Release);
-        self.stops.iter().for_each(|stop| stop.notify_one());
+    /// still queued for the disk. Connections without a request are closed at once.
+    pub async fn stop(self, patience: Duration) -> Drained {
+        self.end(Duration::ZERO, patience).await
+    }
+
+    /// The same for a process that another has taken over from. Whoever has a connection may ask once
+    /// more, and is told then that it closes: a client that is about to ask finds it open.
+    pub async fn hand_over(self, patience: Duration) -> Drained {
+        self.end(patience.min(ONCE_MORE), patience).await
+    }
+
+    async fn end(mut self, once_more: Duration, patience: Duration) -> Drained {
+        self.begin_to_stop(once_more);
         let drained = timeout(patience, self.alive.recv()).await;
         if drained.is_err() {
             // Tunnels end when they are told to.
@@ -235,87 +268,11 @@ impl Running {
         }
         Drained::Whole
     }
-}
 
-impl Handle {
-    /// Forgets every stored response.
-    pub fn clear(&self) -> Cleared {
-        self.shared.invalidations.add_all();
-        self.shared.flights.detach_all();
-        self.shared.aliases.clear();
-        self.shared.store.clear()
-    }
-
-    /// Purges stored responses, and what is on its way: a hard purge removes them, a soft one makes
-    /// them stale. Waits until the disk knows it too, so that it holds after a crash. Blocks; not for
-    /// a thread that serves requests.
-    pub fn purge(&self, purge: &Purge, soft: bool) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let now = self.shared.clock.now();
-        let mut about = purge.about(&self.origin.name);
-        let keys: Vec<_> = about
-            .iter()
-            .filter_map(
-                |about| if let About::Key(key) = about { Some(Key::new(key)) } else { None },
-            )
-            .collect();
-        // With a URL goes what answers in its place.
-        for alias in keys.iter().flat_map(|key| self.shared.aliases.invalidate(key, now)) {
-            about.push(About::Key(alias.as_bytes().to_vec()));
-        }
-        let fate = if soft { Fate::Stale { since: now.as_millis() } } else { Fate::Dead };
-        let matchers: Vec<_> = about.iter().map(About::matcher).collect();
-        let recorded = self.shared.store.invalidate(&matchers, fate);
-        // Those who come now do not wait for what has been purged.
-        self.shared.flights.detach_all();
-        runtime.block_on(recorded);
-        Ok(())
-    }
-
-    /// Waits until what was cleared is gone from the disk too, so that not even a crash brings it
-    /// back. Blocks; not for a thread that serves requests.
-    pub fn settle(&self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(self.shared.store.flush());
-        Ok(())
-    }
-
-    /// The certificates that are being served.
-    pub fn certificates(&self) -> Vec<CertificateInfo> {
-        self.certificates.iter().flat_map(|certificates| certificates.infos()).collect()
-    }
-
-    /// The certificate that the origin is shown.
-    pub fn origin_certificate(&self) -> Option<CertificateInfo> {
-        self.origin.tls.as_ref()?.infos().pop()
-    }
-
-    /// Has the files of certificates read again, whether they look changed or not. Does not wait.
-    pub fn reload_certificates(&self) {
-        self.bell.ring();
-    }
-
-    /// What the store holds and what happened to it.
-    pub fn store_stats(&self) -> Stats {
-        self.shared.store.stats()
-    }
-
-    /// Tunnels that are open.
-    pub fn open_tunnels(&self) -> usize {
-        self.shared.limits.tunnels.saturating_sub(self.shared.tunnels.available_permits())
-    }
-
-    /// The connections of clients: how many there are, and what became of those that were too many.
-    pub fn connections(&self) -> ConnectionCounts {
-        self.shared.seats.counts()
-    }
-
-    /// Counts since the start, over all workers.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for counters in self.counters.iter() {
-            counts.include(counters);
-        }
-        counts
+    fn begin_to_stop(&self, once_more: Duration) {
+        // Before the workers close theirs: who comes after that is refused, not kept waiting.
+        self.handle.close_copies();
+        self.handle.shared.draining.begin(once_more);
+        self.stops.iter().for_each(|stop| stop.notify_one());
     }
 }

@@ -68,6 +68,17 @@ pub struct Listen {
     pub speaks: Speaks,
 }
 
+/// The kind of what is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// HTTP.
+    Http,
+    /// HTTP inside TLS.
+    Https,
+    /// HTTP, to be sent on to HTTPS.
+    Redirect,
+}
+
 impl Listen {
     /// Plain HTTP.
     pub const fn plain(address: SocketAddr) -> Self {
@@ -85,6 +96,17 @@ pub enum Speaks {
     /// HTTP, to tell every client to come by HTTPS: to this port, or to that of the first listener
     /// with TLS before it.
     Redirect(Option<u16>),
+}
+
+impl Speaks {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Http => Kind::Http,
+            Self::Https(_) => Kind::Https,
+            Self::Redirect(_) => Kind::Redirect,
+        }
+    }
 }
 
 /// The bounds on every wait and every queue, by the names used in documents and errors.

@@ -3,28 +3,29 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use std::{io, thread};
 
 use policy::reason::NotStored;
 use policy::{Rules, Timestamp};
-use store::{Key, Meta as _, Store};
+use store::{Cleared, Key, Meta as _, Store};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::descriptors;
+use crate::draining::Draining;
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::error::FetchError;
 use crate::events::{Counters, Recorder, add};
-use crate::front::{self, Front};
+use crate::front::{self, Front, listener};
 use crate::ids::Ids;
 use crate::origin::Origin;
 use crate::request::aliases::Aliases;
+use crate::request::doubts::Doubts;
 use crate::request::flights::Flights;
 use crate::request::invalidations::{Began, Invalidations, Noted};
 use crate::request::key_memory::KeyMemory;
@@ -32,12 +33,15 @@ use crate::request::part_fill::PartFills;
 use crate::seats::{Seat, Seats};
 use crate::settings::{Clients, Limits};
 use crate::store_watch;
+use crate::succession::Succession;
 use crate::trouble::Troubles;
 
 /// How long accepting pauses, at a time, when hardly any file descriptors are left...
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// ...and how often, before the one who waits is told.
 const ACCEPT_PAUSES: usize = 10;
+/// How long a connection is looked at, when no patience is left, for what has arrived already.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 /// How often a worker closes origin connections that were idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -54,7 +58,7 @@ pub(crate) struct Shared {
     /// Keys of which only parts are stored, which cannot be combined with what the origin adds.
     pub(crate) uncombinable: KeyMemory,
     /// Keys whose resource an unsafe request may still change: nothing is stored for them.
-    pub(crate) doubtful: KeyMemory,
+    pub(crate) doubtful: Doubts,
     /// Keys whose refresh in the background has just failed.
     pub(crate) unrefreshable: KeyMemory,
     /// Parts that are being stored.
@@ -69,8 +73,8 @@ pub(crate) struct Shared {
     /// Closed when the time for the drain is over.
     pub(crate) open: Semaphore,
     pub(crate) seats: Arc<Seats>,
-    /// No new requests are wanted: connections end after the response they are at.
-    pub(crate) draining: AtomicBool,
+    pub(crate) succession: Succession,
+    pub(crate) draining: Draining,
 }
 
 impl Shared {
@@ -104,7 +108,7 @@ impl Shared {
     /// Makes whatever is stored or on its way for the URL of a primary key invalid: what answers a
     /// GET, what answers any QUERY, and what answers in their place.
     pub(crate) fn forget(&self, key: &Key) -> Noted {
-        self.forget_until(key, self.clock.now())
+        self.forget_until(key, self.clock.now(), false)
     }
 
     /// As [`Shared::forget`], and lets nothing be stored until the origin has had its time: it may
@@ -115,19 +119,39 @@ impl Shared {
         let patience = self.limits.first_byte_timeout.as_millis();
         let patience = i64::try_from(patience).unwrap_or(i64::MAX);
         let until = self.clock.now().as_millis().saturating_add(patience);
-        self.forget_until(key, Timestamp::from_millis(until));
+        self.forget_until(key, Timestamp::from_millis(until), true);
     }
 
     /// What is made until then answers for no other URL afterwards.
-    fn forget_until(&self, key: &Key, until: Timestamp) -> Noted {
+    fn forget_until(&self, key: &Key, until: Timestamp, doubtful: bool) -> Noted {
         let query = query_key(key);
+        let mut all = vec![key.clone()];
         for aliased in [key, &query] {
-            for alias in self.aliases.invalidate(aliased, until) {
-                self.forget_alone(&alias);
-            }
+            all.extend(self.aliases.invalidate(aliased, until));
         }
-        self.forget_alone(&query);
-        self.forget_alone(key)
+        for alias in all.iter().skip(1).chain([&query]) {
+            self.forget_alone(alias);
+        }
+        let noted = self.forget_alone(key);
+        // Whoever has to know that it has heard of this waits for what is told later.
+        drop(self.succession.tell_heir(&all, &[], doubtful));
+        self.succession.tell_predecessor();
+        noted
+    }
+
+    /// Forgets every stored response, and what is on its way.
+    pub(crate) fn forget_all(&self) -> Cleared {
+        self.invalidations.add_all();
+        self.flights.detach_all();
+        self.aliases.clear();
+        self.store.clear()
+    }
+
+    /// Where another process has taken over, what it has forgotten is not true here either.
+    pub(crate) fn catch_up(&self) {
+        if self.succession.has_heir_forgotten() {
+            self.forget_all();
+        }
     }
 
     fn forget_alone(&self, key: &Key) -> Noted {
@@ -163,12 +187,23 @@ impl Worker {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
+        self.shared.draining.has_begun()
     }
 
-    /// Waits until draining begins.
+    /// How long a connection may wait for its next request.
+    pub(crate) fn idle_patience(&self) -> Duration {
+        let draining = self.shared.draining.patience();
+        draining.map_or(self.shared.limits.idle_timeout, |patience| patience + LAST_LOOK)
+    }
+
+    /// True if connections without a request are not wanted any more.
+    pub(crate) fn lets_idle_go(&self) -> bool {
+        self.shared.draining.patience().is_some_and(|patience| patience.is_zero())
+    }
+
+    /// Waits until connections without a request are not wanted any more.
     pub(crate) async fn drains(&self) {
-        while !self.is_draining() {
+        while !self.lets_idle_go() {
             self.wake_idle.notified().await;
         }
     }
@@ -245,7 +280,9 @@ pub(crate) fn spawn(
 async fn finish(worker: &Arc<Worker>) {
     // Each connection and each fetch holds the worker; this function holds one more.
     while Arc::strong_count(worker) > 1 {
-        worker.wake_idle.notify_waiters();
+        if worker.lets_idle_go() {
+            worker.wake_idle.notify_waiters();
+        }
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -258,7 +295,9 @@ fn take_waiting(
     alive: &mpsc::Sender<()>,
 ) {
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, client)) = listener.accept() {
+    // Where another process listens to the same socket there may be more at any time.
+    for _ in 0..listener::BACKLOG {
+        let Ok((stream, client)) = listener.accept() else { return };
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
         {

@@ -12,6 +12,16 @@ impl Label {
     pub fn of(name: &[u8]) -> Self {
         Self(xxh3_64(name))
     }
+
+    /// The label as a number, for another process.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The label that had this [number](Label::number).
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// A place in the order of events. An entry whose fetch began at a moment outlives the events

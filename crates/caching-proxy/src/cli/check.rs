@@ -244,6 +244,7 @@ fn serve(mut raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         )?,
         log: log.map(|given| given.level()).transpose()?,
         workers: workers.map(|given| given.integer(1, 1024)).transpose()?.map(|n| n as usize),
+        take_over: texts.flag("--take-over", raw.take_over)?.is_some(),
         drain: span("--drain", raw.drain, usual.drain, Duration::ZERO, DAY)?,
         profile,
         set_cookie: set_cookie.map_or(Ok(usual.set_cookie), |given| given.set_cookie(profile))?,

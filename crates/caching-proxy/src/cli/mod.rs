@@ -82,6 +82,8 @@ pub(crate) struct Serve {
     pub(crate) workers: Option<usize>,
     /// How long requests under way may take to end.
     pub(crate) drain: Duration,
+    /// An instance that runs already is replaced.
+    pub(crate) take_over: bool,
     /// Which set of choices.
     pub(crate) profile: Profile,
     /// What becomes of responses with Set-Cookie.
@@ -125,6 +127,7 @@ impl Serve {
             log: None,
             workers: None,
             drain: Duration::from_secs(25),
+            take_over: false,
             profile: Profile::Safe,
             set_cookie: SetCookie::Refuse,
             targeted: policy::Rules::default().targeted,

@@ -87,6 +87,10 @@ pub(crate) struct Raw {
     /// How long requests under way may take to end when the proxy is stopped [default: 25s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) drain: Option<String>,
+    /// Take over from the instance that runs with the same cache directory, without refusing a
+    /// connection; if none runs, just start
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// safe, or rfc9111 for every choice exactly as the RFC has it [default: safe]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

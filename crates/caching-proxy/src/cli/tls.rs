@@ -64,13 +64,6 @@ pub(crate) struct Tls {
     pub(crate) redirect: Option<SocketAddr>,
 }
 
-impl Tls {
-    /// Whether there are files of an operator's, who may renew them.
-    pub(crate) fn has_files(&self) -> bool {
-        matches!(self.certificates, Certificates::Files(_)) || self.clients != ClientAuth::Off
-    }
-}
-
 /// Where certificates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Certificates {

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,6 +31,38 @@ pub(crate) enum AskError {
     /// The socket failed, or nothing came in time.
     #[error("talking to the running instance: {0}")]
     Io(#[source] io::Error),
+}
+
+/// An instance that starts or stops does not answer for a moment.
+const ATTEMPTS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The same as [`ask`], of one that may not answer yet.
+pub(crate) fn ask_patiently(directory: &Path, request: &Request) -> Result<Value, AskError> {
+    for _ in 1..ATTEMPTS {
+        match ask(directory, request) {
+            Err(AskError::NotRunning) => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    ask(directory, request)
+}
+
+/// Tells the instance that runs in this directory that this process wants to take over; both go on
+/// to speak with each other.
+pub(crate) fn begin_to_take_over(directory: &Path) -> Result<UnixStream, AskError> {
+    let mut attempt = 1;
+    let mut socket = loop {
+        match connect(directory) {
+            Err(AskError::NotRunning) if attempt < ATTEMPTS => thread::sleep(PAUSE),
+            connected => break connected?,
+        }
+        attempt += 1;
+    };
+    socket.set_write_timeout(Some(PATIENCE)).map_err(AskError::Io)?;
+    let line = Request::TakeOver.to_line();
+    socket.write_all(line.as_bytes()).map_err(AskError::Io)?;
+    Ok(socket)
 }
 
 /// Asks the instance that runs in this directory.

@@ -8,11 +8,16 @@ mod path;
 mod purge;
 mod server;
 
+use std::os::unix::net::UnixStream;
+
+use proxy::Forgotten;
 use proxy::purge::Purge;
 use serde_json::{Value, json};
 
-pub(crate) use client::{AskError, ask};
-pub(crate) use server::{BindError, Server};
+pub(crate) use client::{AskError, ask, ask_patiently, begin_to_take_over};
+pub(crate) use server::{BindError, Server, forget_former, step_aside, step_back};
+
+use crate::succession;
 
 /// What can be asked of a running instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,10 @@ pub(crate) enum Request {
         /// Stale is enough.
         soft: bool,
     },
+    /// Forget what an instance has forgotten that this one has taken over from.
+    Forget(Forgotten),
+    /// Let another process take over.
+    TakeOver,
 }
 
 impl Request {
@@ -37,12 +46,15 @@ impl Request {
             Self::Clear => "clear",
             Self::Stats => "stats",
             Self::Purge { .. } => "purge",
+            Self::Forget(_) => "forget",
+            Self::TakeOver => "take-over",
         }
     }
 
     fn to_line(&self) -> String {
         let mut line = match self {
-            Self::Clear | Self::Stats => json!({}),
+            Self::Clear | Self::Stats | Self::TakeOver => json!({}),
+            Self::Forget(what) => succession::to_json(what),
             Self::Purge { what, soft } => purge::to_json(what, *soft),
         };
         line["command"] = self.word().into();
@@ -57,6 +69,11 @@ impl Request {
             "clear" => Ok(Self::Clear),
             "stats" => Ok(Self::Stats),
             "purge" => purge::from_json(&value).map(|(what, soft)| Self::Purge { what, soft }),
+            "forget" => {
+                let what = succession::from_json(&value);
+                what.map(Self::Forget).ok_or_else(|| "not what can be forgotten".to_owned())
+            }
+            "take-over" => Ok(Self::TakeOver),
             _ => Err(format!("unknown command {word:?}")),
         }
     }
@@ -66,6 +83,9 @@ impl Request {
 pub(crate) trait Commands: Send + Sync + 'static {
     /// Carries out the request; the answer is a JSON object.
     fn answer(&self, request: Request) -> Value;
+
+    /// Lets the process at the other end take over, and speaks with it until that is done.
+    fn let_take_over(&self, client: UnixStream);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::path::SocketPath;
 use super::{Commands, Request};
-use crate::state::{Claim, SOCKET};
+use crate::state::{Claim, FORMER, SOCKET};
 
-/// A request is one line, the longest one with a URL.
-const LONGEST_REQUEST: usize = 16 << 10;
+/// A request is one line, the longest one with the keys and labels that an unsafe request ends.
+const LONGEST_REQUEST: usize = 512 << 10;
 /// For each read and write of a client that says nothing; it blocks nobody but itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Clients at once; more are turned away.
@@ -44,6 +44,7 @@ pub(crate) struct Server {
     path: PathBuf,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    is_ours: bool,
 }
 
 impl Server {
@@ -65,12 +66,45 @@ impl Server {
         let told = Arc::clone(&stopped);
         let named = thread::Builder::new().name("control".to_owned());
         let thread = named.spawn(move || listen(&listener, &commands, &told)).map_err(failed)?;
-        Ok(Self { path, stopped, thread: Some(thread) })
+        Ok(Self { path, stopped, thread: Some(thread), is_ours: true })
+    }
+}
+
+/// Leaves the name of the socket to the process that calls this; whoever listens there still does so
+/// under another name.
+pub(crate) fn step_aside(directory: &Path) -> io::Result<()> {
+    match fs::rename(directory.join(SOCKET), directory.join(FORMER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the name back, if it was taken.
+pub(crate) fn step_back(directory: &Path) {
+    // There was nothing to be taken back, or nothing can be done.
+    let _ = fs::rename(directory.join(FORMER), directory.join(SOCKET));
+}
+
+/// Nobody will take the name back.
+pub(crate) fn forget_former(directory: &Path) {
+    // What stays there is in nobody's way.
+    let _ = fs::remove_file(directory.join(FORMER));
+}
+
+impl Server {
+    /// Another process has the name of the socket now: it is left alone.
+    pub(crate) fn disown(mut self) {
+        // The thread ends with the process.
+        self.thread = None;
+        self.is_ours = false;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if !self.is_ours {
+            return;
+        }
         self.stopped.store(true, Ordering::Release);
         // The thread waits for a connection; this one wakes it.
         let woken = self
@@ -110,7 +144,7 @@ fn attend(mut client: UnixStream, commands: &Arc<dyn Commands>, clients: &Arc<At
     // A thread that cannot be started drops the client, which sees the end of the stream.
     let _ = named.spawn(move || {
         let _seat = seat;
-        let _ = converse(&mut client, &*commands);
+        let _ = converse(client, &*commands);
     });
 }
 
@@ -130,14 +164,18 @@ impl Drop for Seat {
     }
 }
 
-fn converse(client: &mut UnixStream, commands: &dyn Commands) -> io::Result<()> {
+fn converse(mut client: UnixStream, commands: &dyn Commands) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
-    let reply = match Request::parse(&read_line(client)?) {
+    let reply = match Request::parse(&read_line(&mut client)?) {
+        Ok(Request::TakeOver) => {
+            commands.let_take_over(client);
+            return Ok(());
+        }
         Ok(request) => commands.answer(request),
         Err(why) => json!({ "error": why }),
     };
-    answer(client, &reply)
+    answer(&mut client, &reply)
 }
 
 /// Reads up to the line's end, the stream's end, or the most a request may have.

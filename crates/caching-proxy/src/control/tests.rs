@@ -13,6 +13,8 @@ impl Commands for Echo {
     fn answer(&self, request: Request) -> Value {
         json!({ "did": request.word() })
     }
+
+    fn let_take_over(&self, _: UnixStream) {}
 }
 
 fn serve(directory: &Path) -> (Claim, Server) {
@@ -35,7 +37,8 @@ fn each_command_is_answered() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
     let purge = Request::Purge { what: Purge::All, soft: true };
-    for request in [Request::Clear, Request::Stats, purge] {
+    let forget = Request::Forget(proxy::Forgotten::default());
+    for request in [Request::Clear, Request::Stats, purge, forget] {
         assert_eq!(ask(directory.path(), &request).unwrap(), json!({ "did": request.word() }));
     }
 }
@@ -63,7 +66,7 @@ fn a_request_without_end_is_cut_off() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
     let mut client = UnixStream::connect(directory.path().join(SOCKET)).unwrap();
-    client.write_all(&[b'x'; 16 << 10]).unwrap();
+    client.write_all(&vec![b'x'; 512 << 10]).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "{\"error\":\"not a line of JSON\"}\n");

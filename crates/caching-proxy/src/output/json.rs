@@ -25,6 +25,9 @@ fn body(event: &Event) -> Value {
         Event::Draining { signal, limit } => {
             json!({ "event": "draining", "signal": signal, "limit_seconds": limit.as_secs_f64() })
         }
+        Event::Replaced { pid, limit } => {
+            json!({ "event": "replaced", "by": pid, "limit_seconds": limit.as_secs_f64() })
+        }
         Event::Stopped => json!({ "event": "stopped" }),
         Event::Cleared { entries, bytes } => {
             json!({ "event": "cleared", "entries": entries, "bytes": bytes })

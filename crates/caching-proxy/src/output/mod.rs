@@ -102,6 +102,13 @@ pub(crate) enum Event {
         /// How long they get.
         limit: Duration,
     },
+    /// Another process has taken over, and requests under way are given time to end.
+    Replaced {
+        /// Its number.
+        pid: u32,
+        /// How long they get.
+        limit: Duration,
+    },
     /// Everything has ended.
     Stopped,
     /// The store was emptied through the control socket.

@@ -32,6 +32,10 @@ pub(super) fn line(event: &Event, colours: bool) -> String {
         Event::Draining { signal, limit } => {
             format!("{signal}: waiting up to {} for requests to end", Span(*limit))
         }
+        Event::Replaced { pid, limit } => {
+            let limit = Span(*limit);
+            format!("process {pid} has taken over: waiting up to {limit} for requests to end")
+        }
         Event::Stopped => "stopped".to_owned(),
         Event::Cleared { entries, bytes } => {
             format!("cache cleared: {}, {}", responses(*entries), rough_bytes(*bytes))

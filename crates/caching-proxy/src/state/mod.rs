@@ -16,6 +16,8 @@ pub(crate) use name::InstanceName;
 
 /// The socket's name in an instance directory.
 pub(crate) const SOCKET: &str = "control.sock";
+/// Its name while another process takes over, which may yet come to nothing.
+pub(crate) const FORMER: &str = "control.former";
 const LOCK: &str = "instance.lock";
 const STORE: &str = "store";
 /// Instances of one origin that asked the system for a port each get a directory; this many at once.
@@ -40,7 +42,7 @@ pub(crate) enum StateError {
         source: io::Error,
     },
     /// Another instance has it.
-    #[error("{} is in use by {}; stop it, or name another directory with --cache-dir DIR", .directory.display(), holder(*.pid))]
+    #[error("{} is in use by {}; stop it, take over from it with --take-over, or name another directory with --cache-dir DIR", .directory.display(), holder(*.pid))]
     InUse {
         /// The instance directory.
         directory: PathBuf,
@@ -57,7 +59,8 @@ fn holder(pid: Option<u32>) -> String {
 #[derive(Debug)]
 pub(crate) struct Claim {
     directory: PathBuf,
-    _lock: File,
+    /// `None` as long as the instance that runs there has it.
+    lock: Option<File>,
 }
 
 impl Claim {
@@ -96,7 +99,24 @@ impl Claim {
             Err(TryLockError::Error(source)) => return Err(unusable("lock", source)),
         }
         write_pid(&mut lock).map_err(|source| unusable("write", source))?;
-        Ok(Self { directory, _lock: lock })
+        Ok(Self { directory, lock: Some(lock) })
+    }
+
+    /// A claim to come, on a directory that an instance uses that is to be taken over.
+    pub(crate) fn to_come(directory: PathBuf) -> Self {
+        Self { directory, lock: None }
+    }
+
+    /// It has come, with the lock.
+    pub(crate) fn inherit(&mut self, mut lock: File) -> io::Result<()> {
+        write_pid(&mut lock)?;
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    /// Another descriptor of the lock, for whoever takes over.
+    pub(crate) fn lock_copy(&self) -> io::Result<Option<File>> {
+        self.lock.as_ref().map(File::try_clone).transpose()
     }
 
     /// The instance directory.

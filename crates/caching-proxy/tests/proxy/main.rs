@@ -25,6 +25,7 @@ mod demands;
 mod faults;
 mod forwarding;
 mod groups;
+mod handover;
 mod http2;
 mod https;
 mod interim;
@@ -43,6 +44,7 @@ mod restart;
 mod shutdown;
 mod status;
 mod strict;
+mod supervised;
 mod tls;
 mod updates;
 

@@ -1,8 +1,10 @@
 //! How the process ends.
 
 use std::thread;
+use std::time::Instant;
 
-use testkit::{Binary, Origin};
+use testkit::frames::{Frame, Frames, flag, kind};
+use testkit::{Binary, Origin, eventually};
 
 use crate::{Proxy, millis, ok, seconds};
 
@@ -40,6 +42,35 @@ fn requests_under_way_are_finished_first() {
 }
 
 #[test]
+fn requests_under_way_by_http2_are_finished_and_the_client_is_told_to_go() {
+    let origin = Origin::start(|_, conn| {
+        conn.pause(millis(700));
+        conn.send(ok("Cache-Control: max-age=60\r\n", "slow"));
+    });
+    let mut proxy = Proxy::before(&origin);
+    let mut frames = Frames::connect(proxy.address(), &[]);
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    frames.send(&Frame::headers(1, true, &fields));
+    assert!(eventually(|| origin.count() == 1));
+    proxy.binary().send_term();
+    let first = frames.next_of(kind::GOAWAY).unwrap();
+    assert_eq!((first.number_at(0), first.number_at(4)), (u32::MAX >> 1, 0), "no limit yet");
+    let (mut content, mut last) = (Vec::new(), None);
+    while let Some(frame) = frames.frame() {
+        match frame.kind {
+            kind::PING if frame.flags == 0 => {
+                frames.send(&Frame::new(kind::PING, flag::ACK, 0).with(frame.payload));
+            }
+            kind::DATA => content.extend_from_slice(&frame.payload),
+            kind::GOAWAY => last = Some(frame.number_at(0)),
+            _ => {}
+        }
+    }
+    assert_eq!((content.as_slice(), last), (b"slow".as_slice(), Some(1)));
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+}
+
+#[test]
 fn the_drain_has_an_end() {
     let origin = Origin::start(|_, conn| conn.pause(seconds(20)));
     let mut proxy = Proxy::with(&origin, &["--drain", "500ms"]);
@@ -47,7 +78,9 @@ fn the_drain_has_an_end() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     thread::sleep(millis(200));
     proxy.binary().send_term();
+    let began = Instant::now();
     assert_eq!(proxy.binary().exited().code(), Some(0));
+    assert!(began.elapsed() < millis(1500), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -206,9 +206,9 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     /// Step 1: a request head off the wire.
     async fn receive(&mut self) -> Result<Receipt, Refusal> {
         let limits = &self.worker.shared.limits;
-        let (idle_timeout, head_timeout) = self.patience();
         let mut began = None;
         loop {
+            let (idle_timeout, head_timeout) = self.patience();
             //= https://www.rfc-editor.org/rfc/rfc9113#section-3.3
             //# Servers can identify these connections by the presence of the connection preface. This
             //# only affects the establishment of HTTP/2 connections over cleartext TCP; HTTP/2
@@ -228,6 +228,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                 }
             }
             let idle = self.inbound.buf.is_empty();
+            let draining = self.worker.is_draining();
             let limit = if idle {
                 self.peer.guest.rest();
                 idle_timeout
@@ -237,10 +238,13 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                 let spent = Duration::from_millis(ticks().saturating_sub(began));
                 head_timeout.saturating_sub(spent)
             };
+            // Once when draining begins, to wait less, and again when no more patience is left.
             let (worker, guest) = (self.worker, &self.peer.guest);
-            let interrupted = || idle && (worker.is_draining() || guest.is_sent_away());
+            let lets_go = || worker.lets_idle_go() || guest.is_sent_away();
+            let interrupted = || idle && (lets_go() || (!draining && worker.is_draining()));
             match self.inbound.fill(limit, interrupted).await {
                 Ok(Ok(count)) if count > 0 => guest.work(),
+                Ok(Err(error)) if is_interrupted(&error) && !lets_go() => {}
                 Ok(_) => return Ok(Receipt::End),
                 Err(_) if idle => return Ok(Receipt::End),
                 Err(_) => return Err(Refusal::HeadTimeout { limit: head_timeout }),
@@ -255,7 +259,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             let limit = limits.connections.refusal_timeout;
             return (limit, limit);
         }
-        (limits.idle_timeout, limits.head_timeout)
+        (self.worker.idle_patience(), limits.head_timeout)
     }
 
     fn received(&mut self, head: &http1::RequestHead) -> Result<Received, Refusal> {
@@ -437,6 +441,10 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             }
         }
     }
+}
+
+fn is_interrupted(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 /// A target in absolute form names its scheme itself.

@@ -32,13 +32,6 @@ pub struct OriginTls {
     pub unchecked: bool,
 }
 
-impl OriginTls {
-    /// Whether there are files, which may be renewed.
-    pub const fn has_files(&self) -> bool {
-        self.authorities.is_some() || self.identity.is_some()
-    }
-}
-
 /// A name or an address that a certificate can carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsName(ServerName<'static>);

@@ -36,12 +36,15 @@ pub(crate) async fn invalidate(
     let (worker, request) = (Arc::clone(worker), request.clone());
     let work = tokio::spawn(async move {
         let store = &worker.shared.store;
-        let named: Vec<_> = labels::of_groups(&worker, &request.head, &named).collect();
+        let named_labels: Vec<_> = labels::of_groups(&worker, &request.head, &named).collect();
         // Each holds when it is called; what is waited for is the disk.
-        let named = end(&worker, &named);
+        let named = end(&worker, &named_labels);
         let shared = timeout(LOOK, groups_of(&worker, &request, &keys)).await.unwrap_or_default();
         let noted = keys.iter().map(|key| worker.shared.forget(key)).reduce(|first, _| first);
+        let heir =
+            worker.shared.succession.tell_heir(&[], &[&named_labels[..], &shared].concat(), false);
         let shared = end(&worker, &shared);
+        heir.await;
         // Those whose removal a kill could undo, then what not even a power cut may.
         store.recorded().await;
         named.await;
@@ -55,7 +58,11 @@ pub(crate) async fn invalidate(
 /// Ends these labels. What is returned waits for the disk.
 fn end(worker: &Worker, labels: &[Label]) -> impl Future<Output = ()> + Send + use<> {
     let matchers: Vec<_> = labels.iter().copied().map(Matcher::Label).collect();
-    worker.shared.store.invalidate(&matchers, Fate::Dead)
+    let ended = worker.shared.store.invalidate(&matchers, Fate::Dead);
+    if !matchers.is_empty() {
+        worker.shared.succession.tell_predecessor();
+    }
+    ended
 }
 
 /// The groups of what is stored for these keys.

@@ -25,6 +25,7 @@
 pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod assembly;
+pub(crate) mod doubts;
 mod errand;
 mod fetch;
 mod fill;
@@ -150,6 +151,7 @@ pub(crate) fn start(
     key: &mut Vec<u8>,
 ) -> Result<Started, Refusal> {
     let head = &*request.head;
+    worker.shared.catch_up();
     screen::screen(head, has_content)?;
     if let Some(answer) = last_hop::answer(worker, request) {
         return Ok(Started::Answered(answer));
@@ -208,6 +210,8 @@ pub(crate) async fn finish(
         Next::Obtain(wanted) => (request, wanted),
         Next::Query(asked) => match query::read(worker, request, asked, content).await {
             Read::Whole(request, wanted) => {
+                // The content may have taken a while.
+                worker.shared.catch_up();
                 with_content = request;
                 (&with_content, wanted)
             }

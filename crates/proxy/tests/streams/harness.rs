@@ -21,7 +21,7 @@ use testkit::frames::{Frame, Frames, flag, kind};
 
 use self::model::Request;
 use self::origin::{LAST, Origin};
-use self::script::{Op, Script};
+use self::script::{CONTROL_FRAMES, Op, STREAMS, Script};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// RFC 9113 §4.2: nobody has said that larger ones are welcome.
@@ -52,6 +52,8 @@ fn harness() -> MutexGuard<'static, Harness> {
 impl Default for Harness {
     fn default() -> Self {
         let origin = Origin::start();
+        let mut limits = Limits::default();
+        (limits.http2.streams, limits.http2.control_frames) = (STREAMS, CONTROL_FRAMES);
         let settings = Settings {
             listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
             origin: OriginUrl::parse(&format!("http://{}", origin.address)).unwrap(),
@@ -60,7 +62,7 @@ impl Default for Harness {
             store: store::Options::default(),
             rules: Rules::default(),
             clients: proxy::Clients::default(),
-            limits: Limits::default(),
+            limits,
             clock: Clock::default(),
         };
         Self { origin, proxy: proxy::start(settings, Arc::new(Silent)).unwrap(), rounds: 0 }
@@ -74,7 +76,8 @@ pub(crate) fn streams(data: &[u8]) {
 }
 
 /// A whole connection: the origin gets what its frames mean and nothing else, and it ends. `cut` says
-/// where its bytes are cut in two. Returns whether the origin got all that they mean.
+/// where its bytes are cut in two. Returns whether nothing was odd, so that the origin had to get all
+/// that they mean.
 pub(crate) fn run(ops: &[Op], cut: u8) -> bool {
     let mut harness = harness();
     harness.rounds += 1;
@@ -87,8 +90,7 @@ pub(crate) fn run(ops: &[Op], cut: u8) -> bool {
     // What was given up in an earlier round may come late.
     seen.retain(|request| request.target.starts_with(prefix.as_bytes()));
     compare(&seen, &script);
-    let whole = |request: &&Request| request.complete;
-    seen.iter().filter(whole).count() == script.answered().count()
+    !script.odd
 }
 
 /// A request that must be served whatever was before.
@@ -184,10 +186,12 @@ impl<'a> Client<'a> {
         // Nobody gets more frames out of the proxy than a few for each that he sends.
         let most = 4 * self.script.frames.len() + 16;
         assert!(self.frames <= most, "{} frames for {}", self.frames, self.script.frames.len());
+        let is_served = self.confirmed && !self.closed;
+        assert!(!self.script.is_abuse() || !is_served, "served all the same: {:?}", self.script);
         if self.script.odd {
             return;
         }
-        assert!(self.confirmed && !self.closed, "the connection was closed: {:?}", self.script);
+        assert!(is_served, "the connection was closed: {:?}", self.script);
         for (number, request) in self.script.answered() {
             let answer = &self.streams[&number];
             let content: &[u8] = if request.method == b"HEAD" { b"" } else { b"ok" };

@@ -32,11 +32,20 @@ fn right() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// How a request with content ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Data,
+    Trailers,
+    Reset,
+}
+
 /// A request with content, piece by piece.
 fn with_content() -> impl Strategy<Value = Vec<Op>> {
     let piece = (0_u16..900, option::of(any::<u8>()));
-    (any::<u8>(), vec(piece, 0..6), any::<bool>(), any::<bool>()).prop_map(
-        |(method, pieces, is_announced, has_trailers)| {
+    let end = prop::sample::select(vec![End::Data, End::Data, End::Trailers, End::Reset]);
+    (any::<u8>(), vec(piece, 0..6), any::<bool>(), end).prop_map(
+        |(method, pieces, is_announced, end)| {
             let length = pieces.iter().map(|(length, _)| length).sum();
             let announced = is_announced.then_some(length);
             let mut ops = vec![Op::Head { method, announced, ends: false, cuts: 0, trick: None }];
@@ -46,10 +55,10 @@ fn with_content() -> impl Strategy<Value = Vec<Op>> {
                 padding,
                 ends: false,
             }));
-            ops.push(if has_trailers {
-                Op::Trailers { of: 0, trick: None }
-            } else {
-                Op::Data { of: 0, length: 0, padding: None, ends: true }
+            ops.push(match end {
+                End::Data => Op::Data { of: 0, length: 0, padding: None, ends: true },
+                End::Trailers => Op::Trailers { of: 0, trick: None },
+                End::Reset => Op::Reset { of: 0, code: 8 },
             });
             ops
         },
@@ -70,5 +79,17 @@ proptest! {
     #[test]
     fn no_frame_makes_two_requests_of_one(bytes in vec(any::<u8>(), 0..600)) {
         harness::streams(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn who_does_too_much_is_not_served_any_more(
+        ops in vec(prop_oneof![right(), Just(Op::Ping)], 200..400),
+        cut: u8,
+    ) {
+        harness::run(&ops, cut);
     }
 }

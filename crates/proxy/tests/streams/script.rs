@@ -6,13 +6,18 @@ use testkit::frames::{Frame, block, flag, kind};
 
 use super::model::Request;
 
-/// Requests of one script, so that no limit is met by chance.
-const MOST_STREAMS: usize = 60;
+/// Requests at once that the proxy takes, and frames that carry none and no content.
+pub(crate) const STREAMS: u32 = 60;
+pub(crate) const CONTROL_FRAMES: usize = 150;
+/// Requests of one script.
+const MOST_STREAMS: usize = 70;
 /// Content of one script: less than any window.
 const MOST_CONTENT: usize = 50_000;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "HEAD", "BREW"];
+const CONTROL: [u8; 4] = [kind::PING, kind::SETTINGS, kind::PRIORITY_UPDATE, kind::CONTINUATION];
+const MAYBE_CONTROL: [u8; 2] = [kind::WINDOW_UPDATE, kind::DATA];
 /// Types with a header block; 5 is that of a promise to push.
 const BLOCKS: [u8; 3] = [kind::HEADERS, 5, kind::CONTINUATION];
 
@@ -91,6 +96,8 @@ pub(crate) struct Script {
     pub(crate) odd: bool,
     content: usize,
     resets: usize,
+    /// Frames that count as such in any case, and those that may.
+    control: (usize, usize),
 }
 
 /// A request.
@@ -178,7 +185,16 @@ impl Script {
         }
     }
 
+    /// Whether nobody can be served after it: there is more of something than may be.
+    pub(crate) fn is_abuse(&self) -> bool {
+        self.control.0 > CONTROL_FRAMES
+    }
+
     fn push(&mut self, kind: u8, flags: u8, stream: u32, payload: impl Into<Vec<u8>>) {
+        self.control.0 += usize::from(CONTROL.contains(&kind));
+        self.control.1 += usize::from(CONTROL.contains(&kind) || MAYBE_CONTROL.contains(&kind));
+        // A SETTINGS frame comes before the script, a PING after it.
+        self.odd |= self.control.1 + 2 > CONTROL_FRAMES;
         self.frames.push(Frame::new(kind, flags, stream).with(payload));
     }
 
@@ -200,6 +216,7 @@ impl Script {
         if self.streams.len() == MOST_STREAMS {
             return;
         }
+        self.odd |= self.streams.len() >= STREAMS as usize;
         let number = self.streams.len() as u32 * 2 + 1;
         let method = METHODS[usize::from(method) % METHODS.len()];
         let target = format!("{prefix}{number}");
@@ -303,7 +320,8 @@ impl Script {
                 known.raw(flags, &payload);
             }
         }
-        self.push(kind, flags, stream, payload);
+        // Not counted: nobody knows whether it is read.
+        self.frames.push(Frame::new(kind, flags, stream).with(payload));
     }
 }
 

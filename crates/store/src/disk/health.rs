@@ -134,6 +134,11 @@ impl<M: Meta> Disk<M> {
         !lock(&self.health).may_write(self.now())
     }
 
+    /// True if nothing new is written, for whatever reason.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.io.is_sealed() || self.is_resting()
+    }
+
     /// True if the device is not even read.
     pub(crate) fn is_left_alone(&self) -> bool {
         !lock(&self.health).may_read(self.now())

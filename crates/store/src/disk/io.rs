@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(crate) struct Io {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     temporary: AtomicU64,
+    /// Nothing is written any more, see [`Disk::freeze`](super::Disk::freeze).
+    sealed: AtomicBool,
     /// Every write of a body holds a receiver until it is done.
     under_way: Mutex<watch::Sender<()>>,
 }
@@ -88,8 +90,18 @@ impl Io {
             reads: Arc::new(Semaphore::new(READS)),
             writes: Arc::new(Semaphore::new(WRITES)),
             temporary: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
             under_way: Mutex::new(watch::Sender::new(())),
         })
+    }
+
+    /// Lets nothing more be written, or lets it again.
+    pub(crate) fn seal(&self, sealed: bool) {
+        self.sealed.store(sealed, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::SeqCst)
     }
 
     /// Finishes what is queued, then ends the threads.
@@ -155,6 +167,10 @@ impl Io {
     ) -> Result<oneshot::Receiver<T>, Unanswered> {
         let permit = Arc::clone(&self.writes).try_acquire_owned().map_err(|_| Unanswered::Full)?;
         let under_way = lock(&self.under_way).subscribe();
+        // Asked after that: who has sealed it and then waits for those under way waits for this one.
+        if self.is_sealed() {
+            return Err(Unanswered::Closed);
+        }
         self.submit((permit, under_way), work)
     }
 

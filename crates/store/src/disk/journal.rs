@@ -18,7 +18,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ const CROWD: usize = 1024;
 /// Writes events to the log, on a thread of its own.
 pub(crate) struct Journal {
     lane: Arc<Lane>,
+    /// Another process has the log.
+    frozen: Arc<AtomicBool>,
     shared: Arc<Shared>,
 }
 
@@ -128,9 +130,8 @@ impl Journal {
         // Before anything is stored: without a log nothing that is stored now would outlive a crash,
         // and the next start has to know which numbers this one may give.
         shared.work();
-        let journal =
-            Self { lane: Lane::start("store-events", 1, held)?, shared: Arc::new(shared) };
-        Ok((journal, events))
+        let lane = Lane::start("store-events", 1, held)?;
+        Ok((Self { lane, frozen: Arc::default(), shared: Arc::new(shared) }, events))
     }
 
     /// Queues events for the log. The answer comes, as an error, when that is done with, and with all
@@ -189,6 +190,34 @@ impl Journal {
         drop(self.append(Vec::new()));
         self.lane.close();
         self.lane.join(patience);
+    }
+
+    /// From the moment when what was queued before is written, nothing more is. What is returned waits
+    /// for that moment.
+    pub(crate) fn freeze(&self) -> oneshot::Receiver<()> {
+        let (done, frozen) = oneshot::channel();
+        self.frozen.store(true, Ordering::SeqCst);
+        let (lane, wanted) = (Arc::clone(&self.lane), Arc::clone(&self.frozen));
+        self.lane.submit(move || {
+            lane.pause_if(|| wanted.load(Ordering::SeqCst));
+            let _ = done.send(());
+        });
+        frozen
+    }
+
+    /// Goes on after [`Journal::freeze`], with a new log: the directory was another's meanwhile.
+    pub(crate) fn thaw(&self) {
+        self.rewrite();
+        self.frozen.store(false, Ordering::SeqCst);
+        self.lane.resume();
+    }
+
+    /// Writes nothing any more; who waits for that is told so.
+    pub(crate) fn abandon(&self) {
+        self.lane.abandon();
+        let mut pending = lock(&self.shared.pending);
+        pending.queued = false;
+        pending.answers.clear();
     }
 
     fn queue(&self, pending: &mut Pending) {

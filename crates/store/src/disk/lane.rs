@@ -48,6 +48,8 @@ pub(crate) struct Lane {
 struct State {
     jobs: VecDeque<Job>,
     open: bool,
+    /// What is queued waits until it is resumed.
+    paused: bool,
     threads: usize,
 }
 
@@ -58,7 +60,7 @@ impl Lane {
         threads: usize,
         held: &Arc<T>,
     ) -> io::Result<Arc<Self>> {
-        let state = State { jobs: VecDeque::new(), open: true, threads: 0 };
+        let state = State { jobs: VecDeque::new(), open: true, paused: false, threads: 0 };
         let lane = Arc::new(Self {
             state: Mutex::new(state),
             wake: Condvar::new(),
@@ -102,6 +104,31 @@ impl Lane {
         self.wake.notify_all();
     }
 
+    /// What is queued waits from now on, if this is still wanted. As the last thing that a job of a
+    /// lane with one thread does, nothing comes between that job and the pause.
+    pub(crate) fn pause_if(&self, wanted: impl FnOnce() -> bool) {
+        let mut state = lock(&self.state);
+        state.paused = wanted();
+    }
+
+    /// Goes on after [`Lane::pause_if`]. Whoever wants no pause any more says so before.
+    pub(crate) fn resume(&self) {
+        lock(&self.state).paused = false;
+        self.wake.notify_all();
+    }
+
+    /// Closes, and drops undone what is queued.
+    pub(crate) fn abandon(&self) {
+        let undone = {
+            let mut state = lock(&self.state);
+            (state.open, state.paused) = (false, false);
+            std::mem::take(&mut state.jobs)
+        };
+        self.wake.notify_all();
+        // What is dropped may want to queue something itself.
+        drop(undone);
+    }
+
     /// Waits until the threads of a closed lane have ended, but not for a disk that hangs.
     pub(crate) fn join(&self, patience: Duration) {
         let state = lock(&self.state);
@@ -118,9 +145,10 @@ impl Lane {
     fn next(&self) -> Option<Job> {
         let mut state = lock(&self.state);
         loop {
-            match state.jobs.pop_front() {
+            let job = if state.paused { None } else { state.jobs.pop_front() };
+            match job {
                 Some(job) => return Some(job),
-                None if !state.open => return None,
+                None if !state.open && !state.paused => return None,
                 None => state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
@@ -156,6 +184,33 @@ mod tests {
         assert!(!lane.submit(|| ()));
         lane.join(Duration::from_secs(10));
         assert_eq!(done.load(Ordering::SeqCst), 100);
+    }
+
+    #[test]
+    fn what_waits_in_a_paused_lane_is_done_later_or_dropped() {
+        for resumed in [true, false] {
+            let done = Arc::new(AtomicUsize::new(0));
+            let lane = Lane::start("test", 1, &done).unwrap();
+            let (paused, told) = std::sync::mpsc::channel();
+            let of_job = Arc::clone(&lane);
+            lane.submit(move || {
+                of_job.pause_if(|| true);
+                paused.send(()).unwrap();
+            });
+            let counted = Arc::clone(&done);
+            lane.submit(move || _ = counted.fetch_add(1, Ordering::SeqCst));
+            told.recv().unwrap();
+            assert_eq!((lane.waiting(), done.load(Ordering::SeqCst)), (1, 0));
+            if resumed {
+                lane.resume();
+                lane.close();
+            } else {
+                lane.abandon();
+                assert!(!lane.submit(|| ()));
+            }
+            lane.join(Duration::from_secs(10));
+            assert_eq!(done.load(Ordering::SeqCst), usize::from(resumed));
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@
 mod file_body;
 mod files;
 mod format;
+mod freeze;
 mod grow;
 mod health;
+mod held;
 mod hot;
 mod index;
 mod io;
@@ -29,7 +31,6 @@ mod version;
 mod work;
 mod write;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -40,6 +41,7 @@ pub(crate) use files::{Fault, Op};
 pub(crate) use files::{Files, Handle, seal};
 pub(crate) use format::{BLOCK, PIECE};
 use health::{Health, is_shortage};
+pub(crate) use held::Held;
 pub(crate) use hot::Hot;
 use index::Index;
 #[cfg(test)]
@@ -97,7 +99,7 @@ pub(crate) struct Disk<M> {
     finder: Option<Arc<Lane>>,
     closing: Closing,
     /// The lock of the directory, and of one that took its place.
-    held: Mutex<Arc<File>>,
+    held: Mutex<Arc<Held>>,
     me: Weak<Self>,
 }
 
@@ -347,14 +349,25 @@ impl<M: Meta> Disk<M> {
         (self.io.writer.waiting(), self.index().waiting())
     }
 
-    /// Waits until everything queued so far is on disk.
+    /// Waits until everything queued so far is on disk, if anything is written at all.
     pub(crate) async fn flush(&self) {
+        if self.io.is_sealed() {
+            return;
+        }
         self.io.flush().await;
         self.journal.flush().await;
     }
 
+    /// The lock of the directory, to be given to another process.
+    pub(crate) fn lock_of_directory(&self) -> Option<std::fs::File> {
+        lock(&self.held).copy()
+    }
+
     /// Leaves a snapshot, so that the next start knows all at once.
     pub(crate) async fn leave_snapshot(&self) {
+        if self.io.is_sealed() {
+            return;
+        }
         let (done, left) = tokio::sync::oneshot::channel::<()>();
         let Some(disk) = self.me.upgrade() else { return };
         let work = move || {
@@ -373,8 +386,10 @@ impl<M: Meta> Disk<M> {
         if let Some(finder) = &self.finder {
             finder.join(5 * self.io.patience);
         }
-        if let Some(disk) = self.me.upgrade() {
-            self.io.writer.submit(move || disk.finish());
+        if self.io.is_sealed() {
+            self.abandon();
+        } else if let Some(disk) = self.me.upgrade() {
+            self.io.writer.submit(move || _ = disk.finish());
         }
         self.io.close();
         self.journal.close(5 * self.io.patience);

@@ -12,7 +12,7 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -46,11 +46,14 @@ enum Names {
     Mixed,
 }
 
-/// Takes the directory.
-pub(crate) fn take(root: &Path) -> Result<Taken, OpenError> {
+/// Takes the directory. `held` is its lock, if we have it already.
+pub(crate) fn take(root: &Path, held: Option<File>) -> Result<Taken, OpenError> {
     create_directory(root).map_err(doing("creating", root))?;
     let names = names(root)?;
-    let lock = lock(root)?;
+    let lock = match held {
+        Some(held) if is_of(&held, root) => sign(held, root)?,
+        _ => lock(root)?,
+    };
     let damage = check_format(root, names)?;
     empty_temporary(root)?;
     let objects = root.join("objects");
@@ -60,10 +63,7 @@ pub(crate) fn take(root: &Path) -> Result<Taken, OpenError> {
 
 /// Takes the directory again if it was removed and made anew under us; `None` if it was not.
 pub(crate) fn take_again(root: &Path, held: &File) -> Result<Option<File>, OpenError> {
-    let path = root.join("lock");
-    let identity = |about: fs::Metadata| (about.dev(), about.ino());
-    let ours = held.metadata().map(identity).map_err(doing("reading", &path))?;
-    if fs::metadata(&path).map(identity).is_ok_and(|there| there == ours) {
+    if is_of(held, root) {
         return Ok(None);
     }
     create_directory(root).map_err(doing("creating", root))?;
@@ -122,6 +122,13 @@ fn names(root: &Path) -> Result<Names, OpenError> {
     }
 }
 
+/// True if this is the lock file of a directory.
+fn is_of(file: &File, root: &Path) -> bool {
+    let identity = |about: fs::Metadata| (about.dev(), about.ino());
+    let there = fs::metadata(root.join("lock")).map(identity);
+    there.is_ok_and(|there| file.metadata().map(identity).is_ok_and(|ours| ours == there))
+}
+
 fn lock(root: &Path) -> Result<File, OpenError> {
     let path = root.join("lock");
     let mut how = OpenOptions::new();
@@ -138,10 +145,16 @@ fn lock(root: &Path) -> Result<File, OpenError> {
         }
         Err(TryLockError::Error(source)) => return Err(doing("locking", &path)(source)),
     }
+    sign(file, root)
+}
+
+/// Writes into a lock file who has it.
+fn sign(mut file: File, root: &Path) -> Result<File, OpenError> {
     let pid = format!("{}\n", std::process::id());
     file.set_len(0)
+        .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(doing("writing", &path))?;
+        .map_err(doing("writing", &root.join("lock")))?;
     Ok(file)
 }
 

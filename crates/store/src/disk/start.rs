@@ -17,7 +17,7 @@ use super::recover::{Kills, ToFind};
 use super::segment::{Kind, Listed, Log, Segments, largest_record, segment_size, short};
 use super::snapshot::{self, Snapshot};
 use super::work::{Item, Writer};
-use super::{Disk, open};
+use super::{Disk, Held, open};
 use crate::kept::Kept;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
@@ -44,21 +44,22 @@ struct Read {
 }
 
 impl<M: Meta> Disk<M> {
-    /// Opens the directory and reads what is there. The second value is the lock.
+    /// Opens the directory and reads what is there. `lock` is that of the directory, if another process
+    /// has given it away. The second value is the lock.
     pub(crate) fn open(
         options: &Options,
         disk: &DiskOptions,
         files: Files,
         memory_files: &Arc<MemoryFiles>,
         kept: &Arc<Kept>,
-        counters: Arc<Counters>,
-    ) -> Result<(Arc<Self>, Arc<File>), OpenError> {
+        (counters, lock): (Arc<Counters>, Option<File>),
+    ) -> Result<(Arc<Self>, Arc<Held>), OpenError> {
         let root = &disk.directory;
-        let Taken { lock, damage } = open::take(root)?;
+        let Taken { lock, damage } = open::take(root, lock)?;
         if let Some(why) = damage {
             counters.damaged(why);
         }
-        let held = Arc::new(lock);
+        let held = Arc::new(Held::new(lock));
         let starting = |source| {
             let path = root.clone();
             OpenError::Io { doing: "starting threads for", path, source }

@@ -118,15 +118,18 @@ impl<M: Meta> Disk<M> {
         if size > self.largest {
             return Err(NotStored::TooLarge);
         }
-        if self.is_resting() {
+        if self.takes_nothing() {
             self.io.counters.resting_skips.add(1);
             return Err(NotStored::DiskFailed);
         }
         if self.admit(size) { Ok(()) } else { Err(NotStored::DiskSlow) }
     }
 
-    /// Counts what is to be queued. False if too much waits already.
+    /// Counts what is to be queued. False if too much waits already, or nothing is written any more.
     pub(crate) fn admit(&self, size: u64) -> bool {
+        if self.io.is_sealed() {
+            return false;
+        }
         let bytes = self.queued.fetch_add(size, Ordering::Relaxed) + size;
         let entries = self.queued_entries.fetch_add(1, Ordering::Relaxed) + 1;
         if bytes > QUEUE_BYTES || entries > QUEUE_ENTRIES {

@@ -5,6 +5,7 @@
 //! index or the memory tier.
 
 mod ending;
+mod freeze;
 mod look_up;
 mod parts;
 mod publish;
@@ -19,7 +20,7 @@ pub use parts::PartOf;
 use tokio::sync::OnceCell;
 
 use crate::body::{Body, Name, Place};
-use crate::disk::{Disk, Files, Hot, lock};
+use crate::disk::{Disk, Files, Held, Hot, lock};
 use crate::doorkeeper::Doorkeeper;
 use crate::entry::{Entries, Entry};
 use crate::events::{Events, Table};
@@ -52,7 +53,7 @@ struct Inner<M: Meta> {
     largest_in_memory: u64,
     variants_per_key: usize,
     /// Held as long as the store is open.
-    _lock: Option<Arc<File>>,
+    _lock: Option<Arc<Held>>,
 }
 
 struct Shard<M: Meta> {
@@ -67,10 +68,21 @@ impl<M: Meta> Store<M> {
     /// Opens a store; creates its directory if need be and takes it for this process.
     #[expect(clippy::needless_pass_by_value, reason = "the caller is done with them")]
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        Self::open_with(&options, Files::default())
+        Self::open_as(&options, Files::default(), None)
     }
 
+    /// The same with the lock of the directory, which another process [has](Store::lock) given away.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller is done with them")]
+    pub fn open_held(options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+        Self::open_as(&options, Files::default(), lock)
+    }
+
+    #[cfg(test)]
     pub(crate) fn open_with(options: &Options, files: Files) -> Result<Self, OpenError> {
+        Self::open_as(options, files, None)
+    }
+
+    fn open_as(options: &Options, files: Files, lock: Option<File>) -> Result<Self, OpenError> {
         let counters = Arc::new(Counters::default());
         let flight = Arc::new(InFlight::new(options.in_flight()));
         let memory_files = MemoryFiles::new(files.clone());
@@ -78,7 +90,8 @@ impl<M: Meta> Store<M> {
         let opened = match &options.disk {
             Some(disk) => {
                 let counters = Arc::clone(&counters);
-                Some(Disk::open(options, disk, files, &memory_files, &kept, counters)?)
+                let with = (counters, lock);
+                Some(Disk::open(options, disk, files, &memory_files, &kept, with)?)
             }
             None => None,
         };

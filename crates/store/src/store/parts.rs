@@ -111,7 +111,7 @@ impl<M: Meta> Store<M> {
         if range.end > *complete || range.is_empty() || *complete > disk.largest {
             return Err(Refused::TooLarge);
         }
-        if disk.is_resting() {
+        if disk.takes_nothing() {
             self.0.counters.resting_skips.add(1);
             return Err(Refused::DiskResting);
         }

@@ -145,7 +145,7 @@ impl<M: Meta> Store<M> {
             None if length > self.0.largest_in_memory => Err(Refused::TooLarge),
             None => Err(Refused::NoRoom),
             Some(disk) if length > disk.largest => Err(Refused::TooLarge),
-            Some(disk) if disk.is_resting() => {
+            Some(disk) if disk.takes_nothing() => {
                 self.0.counters.resting_skips.add(1);
                 Err(Refused::DiskResting)
             }

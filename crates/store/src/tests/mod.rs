@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod following;
 mod freshened;
+mod frozen;
 mod health;
 mod kept;
 mod model;

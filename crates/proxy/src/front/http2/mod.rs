@@ -99,7 +99,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// Every bound that the codec has.
 fn builder(limits: &Limits, is_crowded: bool) -> server::Builder {
     let http2 = &limits.http2;
-    let streams = if is_crowded { http2.crowded_streams } else { http2.streams };
+    let streams = if is_crowded { http2.crowded_streams.min(http2.streams) } else { http2.streams };
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(streams)

@@ -14,13 +14,15 @@ use std::time::Duration;
 
 use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::settings::Limits;
 
-/// PINGs in one silence. Some servers close the connection of a client that sends a few more while
-/// they say nothing.
+/// PINGs in one silence at the usual pace. Some servers close the connection of a client that sends a
+/// few more while they say nothing...
 const IN_A_ROW: u32 = 3;
+/// ...unless they are so far apart, as those of gRPC have it (five minutes).
+const RARELY: Duration = Duration::from_mins(6);
 
 /// What is known of a connection, and how long it may be silent.
 pub(super) struct Pulse {
@@ -65,7 +67,7 @@ impl Pulse {
     /// Waits until a PING is not answered. None is sent while the origin says anything at all, or
     /// while nobody waits for it.
     async fn stops(self, mut pings: PingPong) {
-        let mut in_a_row = 0;
+        let (mut in_a_row, mut asked) = (0, Instant::now());
         loop {
             let before = self.heard();
             sleep(self.after).await;
@@ -73,10 +75,12 @@ impl Pulse {
                 in_a_row = 0;
                 continue;
             }
-            if in_a_row == IN_A_ROW || self.used.load(Ordering::Relaxed) == 0 {
+            let is_early = in_a_row >= IN_A_ROW && asked.elapsed() < RARELY;
+            if is_early || self.used.load(Ordering::Relaxed) == 0 {
                 continue;
             }
             in_a_row += 1;
+            asked = Instant::now();
             // It fails while another is on its way, and then that will do.
             let _ = pings.send_ping(Ping::opaque());
             let pong = timeout(self.within, poll_fn(|cx| pings.poll_pong(cx))).await;

@@ -67,6 +67,10 @@ impl Log {
     /// Begins the next segment. The one before was sealed, or abandoned.
     pub(crate) fn begin(&mut self, born: u64) -> io::Result<()> {
         let first = STEP.min(self.size);
+        // Another process may have begun one that it did not live to use.
+        while self.segments.has_name(self.next) {
+            self.next += 1;
+        }
         let (about, handle) = self.segments.begin(self.next, born, first, self.size)?;
         self.next += 1;
         self.open = Some(Open {

@@ -20,7 +20,7 @@ use super::marker::Marker;
 use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 use super::table::PARTS;
-use super::{Disk, FileBody, lock, open, snapshot};
+use super::{Disk, FileBody, Held, lock, open, snapshot};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::meta::Meta;
@@ -158,8 +158,9 @@ impl<M: Meta> Disk<M> {
     /// no other process may use the directory meanwhile.
     fn take_again(&self, writer: &mut Writer<M>) {
         let mut held = lock(&self.held);
-        match open::take_again(&self.root, &held) {
-            Ok(Some(lock)) => *held = Arc::new(lock),
+        let Some(file) = held.copy() else { return };
+        match open::take_again(&self.root, &file) {
+            Ok(Some(lock)) => *held = Arc::new(Held::new(lock)),
             Ok(None) => (),
             Err(_) => {
                 self.io.counters.disk_left_alone.add(1);
@@ -176,8 +177,17 @@ impl<M: Meta> Disk<M> {
         self.journal.rewrite();
     }
 
-    /// The last work of a store: leaves a snapshot, unless something is not as it says.
-    pub(crate) fn finish(&self) {
+    /// Another process had the directory for a while: what it took away is made anew.
+    pub(crate) fn look_again(&self) {
+        let mut writer = self.writer();
+        writer.said = false;
+        writer.marker.look_again();
+        self.put_marker(&mut writer);
+    }
+
+    /// The last work of a store: leaves a snapshot, unless something is not as it says. True if the
+    /// next start needs nothing more.
+    pub(crate) fn finish(&self) -> bool {
         self.work();
         let mut writer = self.writer();
         // Rested or not, there is no other time.
@@ -186,14 +196,15 @@ impl<M: Meta> Disk<M> {
         let sealed = self.seal(&mut writer).is_ok();
         let settled = self.index().settled();
         let is_true = writer.owed.is_empty() && writer.lingering.is_empty();
-        if writer.said || !sealed || !is_true || self.segments.numbers().is_empty() {
-            return;
+        if writer.said || self.segments.numbers().is_empty() {
+            return true;
         }
-        let Some(settled) = settled else { return };
+        let Some(settled) = settled.filter(|_| sealed && is_true) else { return false };
         match self.write_snapshot(settled) {
             Ok(said) => writer.said = said,
             Err(_) => self.io.counters.disk_write_failures.add(1),
         }
+        writer.said
     }
 
     /// Look-ups go on meanwhile; false if the index changed under it.

@@ -1,0 +1,221 @@
+//! The process that runs, and lets another one take over.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proxy::{Handle, Inherited, Legacy};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::heir::Heir;
+use super::wire::{FILES, Wire};
+use super::{Succession, keys_to_json, word};
+use crate::control;
+use crate::output::Log;
+
+/// How long the newer process may take to check what it was started with.
+const READY: Duration = Duration::from_mins(1);
+/// How long it may take to open the store. After that it is ended: while it lives, nobody else can
+/// use the store.
+const SERVING: Duration = Duration::from_secs(30);
+/// How long a process that was ended may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+
+/// Why nobody has taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandOverError {
+    /// It is somebody else's process.
+    #[error("only a process of the same user may take over")]
+    Stranger,
+    /// One at a time.
+    #[error("another process is taking over already")]
+    Busy,
+    /// It is over already.
+    #[error("this process does not accept connections any more")]
+    Stopping,
+    /// The store cannot be given away now.
+    #[error("the disk is too slow for the store to be handed over")]
+    Disk,
+    /// The newer process gave up, or was ended.
+    #[error("the process that wanted to take over ended before it served")]
+    Ended,
+    /// It said something else.
+    #[error("the process that wanted to take over is of another version")]
+    Garbled,
+    /// The socket between them failed.
+    #[error("talking to the process that wants to take over: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What another process can take over.
+pub(crate) struct Elder {
+    pub(crate) handle: Handle,
+    pub(crate) succession: Arc<Succession>,
+    pub(crate) directory: PathBuf,
+    /// The lock of the instance directory.
+    pub(crate) lock: Mutex<Option<File>>,
+    pub(crate) log: Log,
+    /// One is being talked to.
+    busy: AtomicBool,
+}
+
+impl Elder {
+    pub(crate) fn new(
+        handle: Handle,
+        succession: Arc<Succession>,
+        directory: PathBuf,
+        lock: Option<File>,
+        log: Log,
+    ) -> Self {
+        let lock = Mutex::new(lock);
+        Self { handle, succession, directory, lock, log, busy: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the process at the other end take over. Returns its number if it has, `None` if it has
+    /// thought better of it.
+    pub(crate) fn hand_over(&self, stream: UnixStream) -> Result<Option<u32>, HandOverError> {
+        let mut wire = Wire::new(stream);
+        let outcome = self.converse(&mut wire);
+        if let Err(why) = &outcome {
+            // Who is gone does not need to know.
+            let _ = wire.send(&json!({ "error": why.to_string() }), &[]);
+        }
+        outcome
+    }
+
+    fn converse(&self, wire: &mut Wire) -> Result<Option<u32>, HandOverError> {
+        if !is_of_this_user(wire.stream()) {
+            return Err(HandOverError::Stranger);
+        }
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return Err(HandOverError::Busy);
+        }
+        let outcome = self.offer(wire).and_then(|()| match wire.receive(READY)? {
+            None => Ok(None),
+            Some(ready) => {
+                let pid = ready["ready"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+                self.give(wire, pid.ok_or(HandOverError::Garbled)?).map(Some)
+            }
+        });
+        self.busy.store(false, Ordering::Release);
+        outcome
+    }
+
+    /// Sends the listening sockets.
+    fn offer(&self, wire: &Wire) -> Result<(), HandOverError> {
+        let listeners = self.handle.listeners()?;
+        if listeners.is_empty() {
+            return Err(HandOverError::Stopping);
+        }
+        for Inherited { address, kind, sockets } in &listeners {
+            for some in sockets.chunks(FILES) {
+                let files: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+                let address = address.to_string();
+                let line = json!({
+                    "listener": address,
+                    "speaks": word(*kind),
+                    "sockets": files.len(),
+                });
+                wire.send(&line, &files)?;
+            }
+        }
+        wire.send(&json!({ "pid": std::process::id() }), &[])?;
+        Ok(())
+    }
+
+    /// Gives everything away, or takes it back.
+    fn give(&self, wire: &mut Wire, pid: u32) -> Result<u32, HandOverError> {
+        self.succession.begin();
+        let outcome = self.try_to_give(wire, pid);
+        self.succession.end(outcome.is_ok());
+        outcome.map(|()| pid)
+    }
+
+    fn try_to_give(&self, wire: &mut Wire, pid: u32) -> Result<(), HandOverError> {
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        let (succession, directory) = (Arc::clone(&self.succession), self.directory.clone());
+        let heir = Heir::start(ours, succession, directory, self.log.clone())?;
+        let legacy = self.handle.prepare_legacy(heir)?.ok_or(HandOverError::Disk)?;
+        let served = send_legacy(wire, &legacy, self.lock().as_ref(), &theirs)
+            .map_err(HandOverError::from)
+            .and_then(|()| wait_until_it_serves(wire, pid));
+        drop(theirs);
+        if served.is_ok() {
+            // Should it end before this process does, the next one does not have to wait.
+            self.lock().take();
+            self.handle.leave_legacy();
+        } else {
+            control::step_back(&self.directory);
+            self.handle.keep_legacy();
+        }
+        served
+    }
+}
+
+fn send_legacy(
+    wire: &Wire,
+    legacy: &Legacy,
+    instance: Option<&File>,
+    changes: &UnixStream,
+) -> io::Result<()> {
+    let instance = instance.ok_or_else(|| io::Error::other("it has been taken over already"))?;
+    let files: Vec<BorrowedFd<'_>> = [changes.as_fd(), instance.as_fd()]
+        .into_iter()
+        .chain(legacy.lock.as_ref().map(AsFd::as_fd))
+        .collect();
+    let doubtful = keys_to_json(&legacy.doubtful);
+    wire.send(&json!({ "yours": files.len(), "doubtful": doubtful }), &files)
+}
+
+/// Returns when it is certain that the other process serves, or that it is gone.
+fn wait_until_it_serves(wire: &mut Wire, pid: u32) -> Result<(), HandOverError> {
+    match wire.receive(SERVING) {
+        Ok(Some(line)) if line["serving"] == Value::Bool(true) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Ok(None) | Err(_) => return Err(HandOverError::Ended),
+        Ok(Some(_)) => {}
+    }
+    // It says something else, or nothing for too long.
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        && is_process(wire.stream(), pid)
+    {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    wire.wait_for_end(GONE);
+    Err(HandOverError::Ended)
+}
+
+/// Whether the process at the other end belongs to the user of this one.
+#[cfg(target_os = "linux")]
+fn is_of_this_user(stream: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid == rustix::process::geteuid())
+}
+
+/// The permissions of the socket and of its directory have to do.
+#[cfg(not(target_os = "linux"))]
+fn is_of_this_user(_: &UnixStream) -> bool {
+    true
+}
+
+/// Whether the process at the other end is this one.
+#[cfg(target_os = "linux")]
+fn is_process(stream: &UnixStream, pid: Pid) -> bool {
+    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.pid == pid)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_process(_: &UnixStream, _: Pid) -> bool {
+    true
+}

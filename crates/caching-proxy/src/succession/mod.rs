@@ -1,0 +1,204 @@
+//! One process takes over from another: listening sockets, store, control socket.
+//!
+//! ```text
+//! the newer one                                 the one that runs
+//!   {"command":"take-over","pid":2}      →
+//!   checks all that can be checked       ←      its listening sockets
+//!   {"ready":true}                       →
+//!   opens the store                      ←      stops writing to the store; the locks
+//!   {"serving":true}                     →
+//!   accepts connections                         stops accepting, finishes its requests, ends
+//! ```
+//!
+//! The older one serves all the time, and goes on if the newer one ends before it serves.
+//! `docs/decisions/012-handover.md` says why it is like this.
+
+mod elder;
+mod heir;
+mod successor;
+mod wire;
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use proxy::{Forgotten, Kind};
+use serde_json::{Value, json};
+
+pub(crate) use elder::Elder;
+pub(crate) use successor::{Predecessor, TakeOverError};
+
+/// Who has the store and the control socket, as the older process sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Succession {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    phase: Phase,
+    /// Commands being carried out.
+    commands: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// This process.
+    #[default]
+    Ours,
+    /// It is being given away: nobody knows.
+    Going,
+    /// The newer one.
+    Theirs,
+}
+
+/// A command that is carried out here.
+pub(crate) struct Command<'a>(&'a Succession);
+
+impl Succession {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while nobody knows. `None` if commands are for the newer process.
+    pub(crate) fn enter(&self) -> Option<Command<'_>> {
+        let going = |state: &mut State| state.phase == Phase::Going;
+        let state = self.changed.wait_while(self.state(), going);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        if state.phase == Phase::Theirs {
+            return None;
+        }
+        state.commands += 1;
+        Some(Command(self))
+    }
+
+    /// No command begins from now on, and none is under way any more.
+    fn begin(&self) {
+        let mut state = self.state();
+        state.phase = Phase::Going;
+        drop(self.changed.wait_while(state, |state| state.commands > 0));
+    }
+
+    fn end(&self, given: bool) {
+        self.state().phase = if given { Phase::Theirs } else { Phase::Ours };
+        self.changed.notify_all();
+    }
+
+    /// True once it is certain that the newer process serves. Does not wait.
+    fn has_been_given(&self) -> bool {
+        self.state().phase == Phase::Theirs
+    }
+
+    /// Waits while nobody knows; true if it is the newer process.
+    pub(crate) fn is_given(&self) -> bool {
+        let going = |state: &mut State| state.phase == Phase::Going;
+        let state = self.changed.wait_while(self.state(), going);
+        state.unwrap_or_else(PoisonError::into_inner).phase == Phase::Theirs
+    }
+}
+
+impl Drop for Command<'_> {
+    fn drop(&mut self) {
+        self.0.state().commands -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// The word for a kind of listener.
+pub(crate) const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Http => "http",
+        Kind::Https => "https",
+        Kind::Redirect => "redirect",
+    }
+}
+
+/// The opposite of [`word`].
+pub(crate) fn kind(word: &str) -> Option<Kind> {
+    [Kind::Http, Kind::Https, Kind::Redirect].into_iter().find(|kind| self::word(*kind) == word)
+}
+
+/// Bytes as text: one character each.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// The opposite of [`text`].
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect()
+}
+
+/// Keys as the members of a list.
+fn keys_to_json(keys: &[Vec<u8>]) -> Value {
+    keys.iter().map(|key| text(key)).collect()
+}
+
+/// The opposite of [`keys_to_json`].
+fn keys_of_json(list: &Value) -> Option<Vec<Vec<u8>>> {
+    list.as_array()?.iter().map(|key| bytes(key.as_str()?)).collect()
+}
+
+/// The members of the command that has a running instance forget this.
+pub(crate) fn to_json(what: &Forgotten) -> Value {
+    json!({
+        "keys": keys_to_json(&what.keys),
+        "labels": what.labels,
+        "doubtful": what.doubtful,
+    })
+}
+
+/// The opposite of [`to_json`].
+pub(crate) fn from_json(line: &Value) -> Option<Forgotten> {
+    let labels = line["labels"].as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?;
+    let keys = keys_of_json(&line["keys"])?;
+    Some(Forgotten { keys, labels, doubtful: line["doubtful"].as_bool()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_comes_back_as_it_was_sent() {
+        let what = Forgotten {
+            keys: vec![b"GET|http://a/\xff\0\"x http://o".to_vec(), Vec::new()],
+            labels: vec![0, u64::MAX],
+            doubtful: true,
+        };
+        let line = to_json(&what).to_string();
+        assert_eq!(from_json(&serde_json::from_str(&line).unwrap()), Some(what));
+        for bad in [json!({}), json!({ "keys": ["\u{100}"], "labels": [], "doubtful": false })] {
+            assert_eq!(from_json(&bad), None);
+        }
+    }
+
+    #[test]
+    fn commands_wait_until_it_is_known_whose_they_are() {
+        let succession = Arc::new(Succession::default());
+        let command = succession.enter().unwrap();
+        let giving = thread::spawn({
+            let succession = Arc::clone(&succession);
+            move || succession.begin()
+        });
+        while succession.state().phase != Phase::Going {
+            thread::yield_now();
+        }
+        assert!(!giving.is_finished(), "a command is under way");
+        drop(command);
+        giving.join().unwrap();
+        for given in [false, true] {
+            let waiting = thread::spawn({
+                let succession = Arc::clone(&succession);
+                move || succession.enter().is_none()
+            });
+            succession.end(given);
+            assert_eq!(waiting.join().unwrap(), given);
+            assert_eq!(succession.is_given(), given);
+            if !given {
+                succession.begin();
+            }
+        }
+    }
+}

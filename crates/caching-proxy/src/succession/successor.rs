@@ -1,0 +1,108 @@
+//! The process that takes over from one that runs.
+
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use proxy::{Inherited, Legacy};
+use serde_json::{Value, json};
+
+use super::wire::Wire;
+use super::{keys_of_json, kind};
+use crate::control::{self, AskError};
+
+/// How long the other one may take to put its store in order.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why this process has not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeOverError {
+    /// The other one cannot be reached.
+    #[error("cannot take over: {0}")]
+    Ask(#[from] AskError),
+    /// The other one did not want to.
+    #[error("cannot take over: the running instance refused: {0}")]
+    Refused(String),
+    /// The other one is gone.
+    #[error("cannot take over: the running instance has just ended")]
+    Ended,
+    /// The other one says something else.
+    #[error("cannot take over: the running instance is of another version")]
+    Garbled,
+    /// The socket between them failed.
+    #[error("cannot take over: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The process that runs.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    wire: Wire,
+    /// Its number.
+    pub(crate) pid: u64,
+    /// Its listening sockets.
+    pub(crate) listeners: Vec<Inherited>,
+}
+
+impl Predecessor {
+    /// Talks to the instance that runs in this directory. Nothing changes for it yet.
+    pub(crate) fn in_directory(directory: &Path) -> Result<Self, TakeOverError> {
+        let mut wire = Wire::new(control::begin_to_take_over(directory)?);
+        let mut listeners = Vec::new();
+        loop {
+            let line = heard(&mut wire)?;
+            if let Some(pid) = line["pid"].as_u64() {
+                return Ok(Self { wire, pid, listeners });
+            }
+            add(&mut listeners, &mut wire, &line)?;
+        }
+    }
+
+    /// Asks for everything else. From then on this process has to serve, or to end.
+    pub(crate) fn take(&mut self) -> Result<(Legacy, File), TakeOverError> {
+        self.wire.send(&json!({ "ready": std::process::id() }), &[])?;
+        let line = heard(&mut self.wire)?;
+        let count = line["yours"].as_u64().ok_or(TakeOverError::Garbled)?;
+        let mut files = self.wire.take(usize::try_from(count).unwrap_or(0))?.into_iter();
+        let (Some(changes), Some(instance)) = (files.next(), files.next()) else {
+            return Err(TakeOverError::Garbled);
+        };
+        let doubtful = keys_of_json(&line["doubtful"]).ok_or(TakeOverError::Garbled)?;
+        let predecessor = Some(UnixStream::from(changes));
+        let lock = files.next().map(File::from);
+        Ok((Legacy { lock, predecessor, doubtful }, instance.into()))
+    }
+
+    /// Says that this process serves: the other one stops now.
+    pub(crate) fn relieve(&self) {
+        // One that has ended meanwhile does not need to know: what it had is ours.
+        let _ = self.wire.send(&json!({ "serving": true }), &[]);
+    }
+}
+
+fn heard(wire: &mut Wire) -> Result<Value, TakeOverError> {
+    let line = wire.receive(PATIENCE)?.ok_or(TakeOverError::Ended)?;
+    match line["error"].as_str() {
+        Some(why) => Err(TakeOverError::Refused(why.to_owned())),
+        None => Ok(line),
+    }
+}
+
+/// Adds the sockets that came beside this line.
+fn add(listeners: &mut Vec<Inherited>, wire: &mut Wire, line: &Value) -> Result<(), TakeOverError> {
+    let parsed = || {
+        let address: SocketAddr = line["listener"].as_str()?.parse().ok()?;
+        let count = usize::try_from(line["sockets"].as_u64()?).ok()?;
+        Some((address, kind(line["speaks"].as_str()?)?, count))
+    };
+    let (address, kind, count) = parsed().ok_or(TakeOverError::Garbled)?;
+    let sockets = wire.take(count)?.into_iter().map(TcpListener::from);
+    match listeners.iter_mut().find(|known| known.address == address) {
+        Some(known) => known.sockets.extend(sockets),
+        None => listeners.push(Inherited { address, kind, sockets: sockets.collect() }),
+    }
+    Ok(())
+}

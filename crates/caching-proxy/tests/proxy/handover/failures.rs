@@ -1,0 +1,183 @@
+//! What goes wrong leaves the process that runs as it was.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+
+use testkit::{Origin, eventually};
+
+use super::has_ended;
+use crate::{Proxy, cache, ok};
+
+fn site() -> Origin {
+    Origin::start(|request, conn| {
+        conn.send(ok("Cache-Control: max-age=3600\r\n", &request.target));
+    })
+}
+
+fn get(proxy: &Proxy, path: &str) -> String {
+    let mut client = proxy.client();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
+    let answer = client.response();
+    assert_eq!(answer.text(), path);
+    cache(&answer).to_owned()
+}
+
+/// A process that wants to take over, as far as its words go.
+struct Pretender {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Pretender {
+    fn before(proxy: &Proxy) -> Self {
+        let socket = proxy.directory.path().join("cache/control.sock");
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(testkit::PATIENCE)).unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap());
+        let mut pretender = Self { stream, lines };
+        pretender.say(r#"{"command":"take-over"}"#);
+        pretender
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.stream, "{line}").unwrap();
+    }
+
+    /// Waits for a line with this in it.
+    fn hears(&mut self, what: &str) {
+        let mut line = String::new();
+        while !line.contains(what) {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "no {what}");
+        }
+    }
+
+    /// Goes as far as having everything.
+    fn takes_all(&mut self) {
+        self.hears(r#""pid""#);
+        self.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
+        self.hears(r#""yours""#);
+    }
+}
+
+#[test]
+fn where_nothing_runs_it_simply_starts() {
+    let origin = site();
+    let mut proxy = Proxy::with(&origin, &["--take-over"]);
+    assert_eq!(get(&proxy, "/"), "MISS");
+    proxy.terminate();
+    proxy.start();
+    assert_eq!(get(&proxy, "/"), "HIT");
+}
+
+#[test]
+fn unasked_nobody_is_taken_over_from() {
+    let origin = site();
+    let proxy = Proxy::before(&origin);
+    let output = proxy.launch().run();
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("--take-over"), "{}", output.stderr);
+    assert_eq!(get(&proxy, "/"), "MISS");
+}
+
+#[test]
+fn what_cannot_be_started_changes_nothing() {
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(get(&proxy, "/"), "MISS");
+    let missing = proxy.directory.path().join("missing.pem");
+    let missing = missing.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let rows: [&[&str]; 3] = [
+        &["--tls-port", "0", "--tls-cert", missing, "--tls-key", missing],
+        &["--tls-port", &port, "--tls-self-signed"],
+        &["--origin-ca", missing],
+    ];
+    for args in rows {
+        let output = proxy.launch().arg("--take-over").args(args).run();
+        assert!(matches!(output.code, Some(1 | 2)), "{args:?}: {}", output.stderr);
+        assert_eq!(get(&proxy, "/"), "HIT");
+        assert!(proxy.binary().is_running());
+    }
+    // Nor does it keep the next one from it.
+    let older = proxy.take_over();
+    assert_eq!(get(&proxy, "/"), "HIT");
+    has_ended(older);
+}
+
+#[test]
+fn a_process_that_dies_before_it_serves_leaves_all_as_it_was() {
+    let origin = site();
+    let mut proxy = Proxy::with(&origin, &["--memory", "1MiB"]);
+    assert_eq!(get(&proxy, "/"), "MISS");
+    let mut kept = proxy.client();
+    kept.get("/");
+    drop(Pretender::before(&proxy));
+    let mut pretender = Pretender::before(&proxy);
+    pretender.takes_all();
+    // While it thinks.
+    assert_eq!(get(&proxy, "/"), "HIT");
+    assert_eq!(get(&proxy, "/meanwhile"), "MISS");
+    let mut second = Pretender::before(&proxy);
+    second.hears("taking over already");
+    drop(pretender);
+    assert!(proxy.binary().says("take-over-failed"));
+    assert_eq!(kept.get("/").field("Connection"), None);
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(get(&proxy, path), "MISS");
+    }
+    proxy.terminate();
+    proxy.start();
+    for path in ["/", "/a", "/b", "/c"] {
+        assert_eq!(get(&proxy, path), "HIT", "{path} was kept on disk");
+    }
+    let older = proxy.take_over();
+    assert_eq!(get(&proxy, "/c"), "HIT");
+    has_ended(older);
+}
+
+#[test]
+fn an_unsafe_request_waits_until_it_is_known_who_has_to_know_of_it() {
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(get(&proxy, "/"), "MISS");
+    let mut pretender = Pretender::before(&proxy);
+    pretender.takes_all();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: site.example\r\nContent-Length: 0\r\n\r\n");
+    assert!(eventually(|| origin.count() == 2));
+    assert!(client.stays_open(crate::millis(200)), "no answer yet");
+    drop(pretender);
+    assert_eq!(client.response().status, 200);
+    proxy.kill9();
+    proxy.start();
+    assert_eq!(get(&proxy, "/"), "MISS", "it is gone from the disk");
+}
+
+#[test]
+fn a_signal_meanwhile_ends_the_process_when_it_is_known_who_serves() {
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(get(&proxy, "/"), "MISS");
+    let mut pretender = Pretender::before(&proxy);
+    pretender.takes_all();
+    proxy.binary().send_term();
+    assert_eq!(get(&proxy, "/"), "HIT", "as long as nobody knows, it serves");
+    drop(pretender);
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+    proxy.start();
+    assert_eq!(get(&proxy, "/"), "HIT");
+}
+
+#[test]
+fn a_process_that_says_nonsense_is_refused() {
+    let origin = site();
+    let proxy = Proxy::before(&origin);
+    let mut pretender = Pretender::before(&proxy);
+    pretender.hears(r#""pid""#);
+    pretender.say(r#"{"hello":1}"#);
+    pretender.hears("another version");
+    assert_eq!(get(&proxy, "/"), "MISS");
+    assert_eq!(get(&proxy, "/"), "HIT");
+}

@@ -1,0 +1,162 @@
+//! A process that takes over from this one, and the one that this one has taken over from.
+//!
+//! As long as both serve, what becomes untrue in one is untrue in the other before whoever caused it
+//! is told so. The older one tells the newer one what it is about. The newer one tells only that there
+//! was something, and the older one, which has few requests left, forgets all that it has.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use store::{Key, Label};
+use tokio::sync::oneshot;
+
+/// What is not true any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Primary keys: what is stored for them, in whatever variant.
+    pub keys: Vec<Vec<u8>>,
+    /// What has one of these labels.
+    pub labels: Vec<u64>,
+    /// The origin may still act: nothing is to be stored for these keys for a while.
+    pub doubtful: bool,
+}
+
+impl Forgotten {
+    /// True if it is about nothing.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.labels.is_empty()
+    }
+}
+
+/// The process that takes over, as this one sees it.
+pub trait Heir: Send + Sync + 'static {
+    /// Has it forget this too. The answer comes when it has, and all that it was told before, or when
+    /// it turns out that there is no such process. Does not wait.
+    fn forget(&self, what: Forgotten) -> oneshot::Receiver<()>;
+    /// True if it may have forgotten something by itself since the last time.
+    fn has_forgotten(&self) -> bool;
+}
+
+/// What this process gets from the one that it takes over from.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    /// The lock of the store's directory.
+    pub lock: Option<File>,
+    /// Takes a byte whenever something is forgotten here.
+    pub predecessor: Option<UnixStream>,
+    /// Keys whose resource an unsafe request may still change.
+    pub doubtful: Vec<Vec<u8>>,
+}
+
+/// The two ends.
+pub(crate) struct Succession {
+    has_heir: AtomicBool,
+    heir: Mutex<Option<Arc<dyn Heir>>>,
+    has_predecessor: AtomicBool,
+    predecessor: Mutex<Option<UnixStream>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing below leaves anything half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Succession {
+    pub(crate) fn new(predecessor: Option<UnixStream>) -> Self {
+        Self {
+            has_heir: AtomicBool::new(false),
+            heir: Mutex::new(None),
+            has_predecessor: AtomicBool::new(predecessor.is_some()),
+            predecessor: Mutex::new(predecessor),
+        }
+    }
+
+    pub(crate) fn set_heir(&self, heir: Option<Arc<dyn Heir>>) {
+        let mut current = lock(&self.heir);
+        self.has_heir.store(heir.is_some(), Ordering::SeqCst);
+        *current = heir;
+    }
+
+    /// From now on the predecessor can rely on nothing that it has.
+    pub(crate) fn leave_predecessor(&self) {
+        // It sees the end of the stream.
+        lock(&self.predecessor).take();
+        self.has_predecessor.store(false, Ordering::SeqCst);
+    }
+
+    /// Tells the predecessor that something was forgotten here. It knows when this returns.
+    pub(crate) fn tell_predecessor(&self) {
+        if !self.has_predecessor.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut predecessor = lock(&self.predecessor);
+        let told = predecessor.as_ref().map_or(Ok(1), |mut stream| stream.write(&[1]));
+        // A full socket has told it already. Any other error says that it is gone.
+        if told.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+            predecessor.take();
+            self.has_predecessor.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells the heir, if there is one, that something was forgotten here.
+    pub(crate) fn tell_heir(
+        &self,
+        keys: &[Key],
+        labels: &[Label],
+        doubtful: bool,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let has_heir = self.has_heir.load(Ordering::SeqCst);
+        let heir = if has_heir { lock(&self.heir).clone() } else { None };
+        let answer = heir.map(|heir| {
+            let keys = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+            let labels = labels.iter().map(|label| label.number()).collect();
+            heir.forget(Forgotten { keys, labels, doubtful })
+        });
+        async move {
+            if let Some(answer) = answer {
+                // An error says that there is nobody to be told.
+                let _ = answer.await;
+            }
+        }
+    }
+
+    /// True if what is known here may be untrue since the last time.
+    pub(crate) fn has_heir_forgotten(&self) -> bool {
+        self.has_heir.load(Ordering::Relaxed)
+            && lock(&self.heir).as_ref().is_some_and(|heir| heir.has_forgotten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_predecessor_is_told_that_there_was_something_and_never_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let succession = Succession::new(Some(ours));
+        for _ in 0..1_000_000 {
+            succession.tell_predecessor();
+        }
+        assert!(theirs.read(&mut [0; 8]).unwrap() > 0);
+        succession.leave_predecessor();
+        let mut rest = Vec::new();
+        theirs.read_to_end(&mut rest).unwrap();
+        succession.tell_predecessor();
+    }
+
+    #[test]
+    fn a_predecessor_that_is_gone_is_told_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let succession = Succession::new(Some(ours));
+        drop(theirs);
+        succession.tell_predecessor();
+        assert!(!succession.has_predecessor.load(Ordering::SeqCst));
+    }
+}
