@@ -69,6 +69,10 @@ struct Site {
 
 impl Site {
     fn new(limits: Limits) -> Self {
+        Self::before("http://127.0.0.1:1", proxy::OriginTls::default(), limits)
+    }
+
+    fn before(origin: &str, origin_tls: proxy::OriginTls, limits: Limits) -> Self {
         let directory = TempDir::new().unwrap();
         let pair = issue(directory.path(), (2026, 12, 23));
         let clock = Clock::set_to(Timestamp::from_secs(NOW));
@@ -76,8 +80,8 @@ impl Site {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = Settings {
             listen: vec![Listen { address, speaks: Speaks::Https(tls) }],
-            origin: OriginUrl::parse("http://127.0.0.1:1").unwrap(),
-            origin_tls: proxy::OriginTls::default(),
+            origin: OriginUrl::parse(origin).unwrap(),
+            origin_tls,
             workers: 1,
             store: store::Options::default(),
             rules: Rules::default(),
@@ -150,6 +154,27 @@ fn looked_again(site: &Site, code: &str, count: usize) -> bool {
     assert!(site.told.has("certificate-kept", kept + 1));
     fs::write(&key, good).unwrap();
     site.told.count(code) >= count
+}
+
+#[test]
+fn the_end_of_what_the_origin_is_shown_is_told_and_warned_of_too() {
+    let directory = TempDir::new().unwrap();
+    let identity = issue(directory.path(), (2026, 12, 13));
+    let origin_tls =
+        proxy::OriginTls { identity: Some(identity), unchecked: true, ..Default::default() };
+    let site = Site::before("https://127.0.0.1:1", origin_tls, Limits::default());
+    let shown = site.running.handle().origin_certificate().unwrap();
+    assert_eq!(shown.not_after, Timestamp::from_secs(NOW + 20 * DAY as i64));
+    let loaded = site.told.last("certificate-loaded");
+    assert!(loaded.starts_with("showing the origin the certificate for a.example"), "{loaded}");
+    assert!(loaded.ends_with("expires in 20 days"), "{loaded}");
+    site.clock.advance(Duration::from_secs(6 * DAY));
+    assert!(site.told.has("certificate-expires", 1));
+    assert!(site.told.last("certificate-expires").ends_with("expires in 14 days"));
+    site.clock.advance(Duration::from_secs(14 * DAY));
+    assert!(site.told.has("certificate-expired", 1));
+    let refused = "the origin will refuse the certificate";
+    assert!(site.told.last("certificate-expired").starts_with(refused));
 }
 
 #[test]
