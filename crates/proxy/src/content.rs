@@ -1,13 +1,15 @@
 //! What goes between a front and the origin beside heads: pieces of content, a request's content on its
 //! way, informational responses.
 
+mod handover;
+
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use policy::Fields;
-use tokio::sync::{mpsc, oneshot};
 
+use self::handover::{Giver, Gone, Taker, handover};
 use crate::error::{ContentError, FetchError};
 
 /// A part of a message's content, in order.
@@ -24,8 +26,14 @@ pub(crate) enum Piece {
 pub(crate) struct Informational {
     /// 102 to 199; 100 is answered by the proxy itself, 101 goes a way of its own (`switch`).
     pub(crate) status: u16,
-    /// Its field lines.
-    pub(crate) fields: Fields,
+    /// Its field lines. Boxed: the channel that they go through has room for many from the beginning.
+    pub(crate) fields: Box<Fields>,
+}
+
+impl Informational {
+    pub(crate) fn new(status: u16, fields: Fields) -> Self {
+        Self { status, fields: Box::new(fields) }
+    }
 }
 
 /// How much content may still come.
@@ -74,24 +82,25 @@ impl From<TooMuch> for FetchError {
     }
 }
 
-/// The receiving end of a request's content. Nothing is read from the client before the first
-/// piece is asked for, so that an `Expect: 100-continue` is answered only if the origin is reached.
+/// The receiving end of a request's content. Nothing is read from the client before a piece is asked
+/// for: an `Expect: 100-continue` is answered only if the origin is reached, and where the origin is
+/// slower than the client, one piece is all that is held.
 #[derive(Debug)]
 pub(crate) struct RequestContent {
     /// The announced length; unknown for chunked content.
     pub(crate) length: Option<u64>,
     /// What was taken out and put back; it comes first.
     ahead: Option<Bytes>,
-    pieces: mpsc::Receiver<Result<Sent, ContentError>>,
-    wanted: Option<oneshot::Sender<()>>,
+    pieces: Taker<Handed>,
 }
 
 /// The sending end, held by the front.
 #[derive(Debug)]
 pub(crate) struct ContentSender {
-    pieces: mpsc::Sender<Result<Sent, ContentError>>,
-    wanted: Option<oneshot::Receiver<()>>,
+    pieces: Giver<Handed>,
 }
+
+type Handed = Result<Sent, ContentError>;
 
 #[derive(Debug)]
 enum Sent {
@@ -104,12 +113,10 @@ enum Sent {
 pub(crate) struct Unwanted;
 
 impl RequestContent {
-    /// Both ends; at most one piece waits between them.
+    /// Both ends.
     pub(crate) fn channel(length: Option<u64>) -> (ContentSender, Self) {
-        let (sender, pieces) = mpsc::channel(1);
-        let (want, wanted) = oneshot::channel();
-        let sender = ContentSender { pieces: sender, wanted: Some(wanted) };
-        (sender, Self { length, ahead: None, pieces, wanted: Some(want) })
+        let (giver, pieces) = handover();
+        (ContentSender { pieces: giver }, Self { length, ahead: None, pieces })
     }
 
     /// As it was before these bytes were taken out of it.
@@ -130,40 +137,34 @@ impl RequestContent {
         if let Some(ahead) = self.ahead.take() {
             return Poll::Ready(Ok(Some(Piece::Data(ahead))));
         }
-        if let Some(wanted) = self.wanted.take() {
-            // A front that is gone shows as a closed channel below.
-            let _ = wanted.send(());
-        }
-        self.pieces.poll_recv(cx).map(|received| match received {
-            Some(Ok(Sent::Piece(piece))) => Ok(Some(piece)),
-            Some(Ok(Sent::End)) => Ok(None),
-            Some(Err(error)) => Err(error),
-            None => Err(ContentError::Cut),
+        Poll::Ready(match ready!(self.pieces.poll_take(cx)) {
+            Ok(Ok(Sent::Piece(piece))) => Ok(Some(piece)),
+            Ok(Ok(Sent::End)) => Ok(None),
+            Ok(Err(error)) => Err(error),
+            // The front is gone.
+            Err(Gone) => Err(ContentError::Cut),
         })
     }
 }
 
 impl ContentSender {
-    /// Waits until the content is asked for.
-    pub(crate) async fn wanted(&mut self) -> Result<(), Unwanted> {
-        match self.wanted.take() {
-            Some(wanted) => wanted.await.map_err(|_| Unwanted),
-            None => Ok(()),
-        }
+    /// Waits until the next piece is asked for: the one before has been taken then.
+    pub(crate) async fn wanted(&self) -> Result<(), Unwanted> {
+        self.pieces.wanted().await.map_err(|Gone| Unwanted)
     }
 
-    /// Hands over the next piece.
-    pub(crate) async fn send(&self, piece: Piece) -> Result<(), Unwanted> {
-        self.pieces.send(Ok(Sent::Piece(piece))).await.map_err(|_| Unwanted)
+    /// Hands over a piece that is wanted.
+    pub(crate) fn send(&self, piece: Piece) -> Result<(), Unwanted> {
+        self.pieces.give(Ok(Sent::Piece(piece))).map_err(|Gone| Unwanted)
     }
 
     /// Says that the content is complete.
-    pub(crate) async fn end(&self) -> Result<(), Unwanted> {
-        self.pieces.send(Ok(Sent::End)).await.map_err(|_| Unwanted)
+    pub(crate) fn end(&self) -> Result<(), Unwanted> {
+        self.pieces.give(Ok(Sent::End)).map_err(|Gone| Unwanted)
     }
 
     /// Says that the content broke.
-    pub(crate) async fn fail(&self, error: ContentError) -> Result<(), Unwanted> {
-        self.pieces.send(Err(error)).await.map_err(|_| Unwanted)
+    pub(crate) fn fail(&self, error: ContentError) -> Result<(), Unwanted> {
+        self.pieces.give(Err(error)).map_err(|Gone| Unwanted)
     }
 }

@@ -42,6 +42,7 @@ mod refreshing;
 mod refusals;
 mod restart;
 mod shutdown;
+mod slow_streams;
 mod status;
 mod strict;
 mod supervised;

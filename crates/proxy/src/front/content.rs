@@ -51,7 +51,7 @@ impl<'c, R: Incoming> Intake<'c, R> {
     /// waits for one.
     pub(crate) async fn run(
         mut self,
-        mut sender: ContentSender,
+        sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
     ) -> Consumed {
         if sender.wanted().await.is_err() {
@@ -60,27 +60,28 @@ impl<'c, R: Incoming> Intake<'c, R> {
         }
         // RFC 9110 §10.1.1: the 100 may be left out once content has arrived.
         if let Some(interim) = interim.filter(|_| self.inbound.buf.is_empty()) {
-            let _ = interim.try_send(Informational { status: 100, fields: Fields::new() });
+            let _ = interim.try_send(Informational::new(100, Fields::new()));
         }
         match self.hand_on(&sender).await {
             Ok(Ok(())) => Consumed::Whole,
             Ok(Err(Unwanted)) => self.drain(),
             Err(error) => {
-                let _ = sender.fail(error).await;
+                let _ = sender.fail(error);
                 Consumed::Partly
             }
         }
     }
 
+    /// Each piece is read when it is wanted; the first one is.
     async fn hand_on(
         &mut self,
         sender: &ContentSender,
     ) -> Result<Result<(), Unwanted>, ContentError> {
         loop {
-            let sent = match self.decoder.decode(&mut self.inbound.buf)? {
+            let piece = match self.decoder.decode(&mut self.inbound.buf)? {
                 BodyEvent::Data(data) => {
                     self.allowance.take(data.len())?;
-                    sender.send(Piece::Data(data)).await
+                    Piece::Data(data)
                 }
                 BodyEvent::Trailers(trailers) => {
                     let mut fields = Fields::new();
@@ -88,12 +89,15 @@ impl<'c, R: Incoming> Intake<'c, R> {
                     policy::strip::strip_hop_by_hop(&mut fields);
                     // An origin that merges trailers into the head would be told by the back door.
                     fields.retain(|name, _| !untrusted::is_untrusted(name));
-                    sender.send(Piece::Trailers(fields)).await
+                    Piece::Trailers(fields)
                 }
-                BodyEvent::End => return Ok(sender.end().await),
-                BodyEvent::NeedMore => self.fill().await.map(Ok)?,
+                BodyEvent::End => return Ok(sender.end()),
+                BodyEvent::NeedMore => {
+                    self.fill().await?;
+                    continue;
+                }
             };
-            if sent.is_err() {
+            if sender.send(piece).is_err() || sender.wanted().await.is_err() {
                 return Ok(Err(Unwanted));
             }
         }

@@ -119,6 +119,8 @@ pub(crate) async fn deliver<W: Outgoing>(
         AnswerContent::Stored(reader) => Source::Stored { reader, ended: false },
         AnswerContent::Origin(content) => Source::Origin(content),
     };
+    // What follows may take long, and the head is not needed for it.
+    drop(answer.head);
     // Boxed, so that connections that only ever send from memory stay small.
     Box::pin(stream(outbound, source, framing)).await.map(|()| keep)
 }
@@ -164,6 +166,8 @@ fn framing(answer: &Answer, version: Version) -> Framing {
 
 /// Status line and fields, without what frames the content.
 pub(super) fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>) {
+    // As long as most are, and longer than few.
+    out.reserve(1024);
     match &answer.head {
         AnswerHead::Stored(entry) => out.extend_from_slice(entry.meta().http1_block()),
         AnswerHead::Own(head) => {
@@ -243,7 +247,8 @@ impl Source {
             Self::Assembled(assembly) => Ok(Box::pin(assembly.next()).await?.map(Next::Part)),
             Self::Stored { ended: true, .. } => Ok(None),
             Self::Stored { reader, ended } => {
-                if let Some(part) = reader.next_part().await.map_err(Broken::Store)? {
+                // Boxed, as the one above: what comes from the origin has a small future.
+                if let Some(part) = Box::pin(reader.next_part()).await.map_err(Broken::Store)? {
                     return Ok(Some(Next::Part(part)));
                 }
                 *ended = true;

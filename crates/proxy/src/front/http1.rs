@@ -27,7 +27,7 @@ use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
 use crate::ids::RequestId;
-use crate::request::answer::{AnswerContent, Report};
+use crate::request::answer::Report;
 use crate::request::record::{self, Delivered};
 use crate::request::redirect;
 use crate::request::upgrade::Tunnel;
@@ -39,6 +39,9 @@ use crate::worker::Worker;
 const LINGER: Duration = Duration::from_secs(2);
 /// How much it takes.
 const LINGER_BYTES: usize = 1 << 20;
+
+/// Content of more than this is read in large pieces, if that is possible.
+const MUCH: u64 = 64 << 10;
 
 /// What follows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,14 +195,25 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             let method = &request.head.method;
             Started::Answered(request::refusal(self.worker, method, &refusal))
         });
-        match (started, has_content) {
-            (Started::Answered(answer), false) => self.deliver(&request, answer, &received).await,
+        let answer = match (started, has_content) {
             // Without a look at its content the connection cannot go on.
-            (Started::Answered(answer), true) => self.last(&request, answer, &received).await,
-            (Started::Waiting(next), false) => Box::pin(self.wait(&request, next, &received)).await,
-            (Started::Waiting(next), true) => {
-                Box::pin(self.exchange(&request, next, &received)).await
+            (Started::Answered(answer), true) => {
+                return self.last(&request, answer, &received).await;
             }
+            (Started::Waiting(next), true) => {
+                let turn = Box::pin(self.exchange(&request, next, &received)).await;
+                self.inbound.read_much(false);
+                return turn;
+            }
+            (Started::Answered(answer), false) => answer,
+            (Started::Waiting(next), false) => match self.wait(&request, next, &received).await {
+                Ok(answer) => answer,
+                Err(_) => return Turn::Cut,
+            },
+        };
+        match answer.split_tunnel() {
+            (answer, None) => self.deliver(&request, answer, &received).await,
+            (answer, Some(tunnel)) => self.tunnel(&request, answer, *tunnel, &received).await,
         }
     }
 
@@ -350,27 +364,19 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         }
     }
 
-    /// A request without content that needs disk or origin.
-    async fn wait(&mut self, request: &Request, next: Next, received: &Received) -> Turn {
+    /// The answer to a request without content that needs disk or origin.
+    async fn wait(
+        &mut self,
+        request: &Request,
+        next: Next,
+        received: &Received,
+    ) -> io::Result<Answer> {
         let most = self.worker.shared.limits.informational;
         let (interim, hints) = mpsc::channel(most);
-        // In a block of its own: what waits for the answer is gone before it is delivered.
-        let answer = {
-            let finish = pin!(request::finish(self.worker, request, next, None, interim));
-            answer(self.worker, &mut self.outbound, request, received, finish, hints).await
-        };
-        let Ok(Answer { head, age, content, length, report }) = answer else { return Turn::Cut };
-        match content {
-            AnswerContent::Switched(tunnel) => {
-                let content = AnswerContent::None;
-                let answer = Answer { head, age, content, length, report };
-                self.tunnel(request, answer, *tunnel, received).await
-            }
-            content => {
-                let answer = Answer { head, age, content, length, report };
-                self.deliver(request, answer, received).await
-            }
-        }
+        self.inbound.rest();
+        // Boxed, and gone before the answer is delivered, which may take long.
+        let mut finish = Box::pin(request::finish(self.worker, request, next, None, interim));
+        answer(self.worker, &mut self.outbound, request, received, finish.as_mut(), hints).await
     }
 
     /// What follows a 101 is not read as HTTP any more.
@@ -395,6 +401,10 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         let (interim, hints) = mpsc::channel(limits.informational);
         let to_continue = received.expects_continue.then(|| interim.clone());
         let whole = AtomicBool::new(false);
+        // Held as long as the content is read.
+        let is_much = received.length().is_none_or(|length| length > MUCH);
+        let much = is_much.then(|| self.worker.origin.shared.reads_much()).flatten();
+        self.inbound.read_much(much.is_some());
         let intake = Intake::new(&mut self.inbound, received.framing, limits);
         let mut intake = pin!(async {
             let consumed = intake.run(sender, to_continue).await;
@@ -402,11 +412,12 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         });
         let (worker, outbound) = (self.worker, &mut self.outbound);
         let mut respond = pin!(async {
-            let finish = pin!(request::finish(worker, request, next, Some(content), interim));
-            let Ok(answer) = answer(worker, outbound, request, received, finish, hints).await
-            else {
-                return Turn::Cut;
+            let answer = {
+                let finish = request::finish(worker, request, next, Some(content), interim);
+                let mut finish = Box::pin(finish);
+                answer(worker, outbound, request, received, finish.as_mut(), hints).await
             };
+            let Ok(answer) = answer else { return Turn::Cut };
             // Content that is still on its way may never come to its end.
             let closing = terms.closing || !whole.load(Ordering::Relaxed);
             send(worker, outbound, request, answer, Terms { closing, ..terms }, received.began)

@@ -14,8 +14,11 @@ use tokio::net::TcpStream;
 use super::transport::{Incoming, Outgoing};
 use super::waits::{TooLong, Waits};
 
-/// How much is read at once.
-const READ_SIZE: usize = 16 << 10;
+/// How much is read at once as a rule: more than most requests have, and little enough for many clients
+/// that send much.
+const READ_SIZE: usize = 8 << 10;
+/// How much from a client that sends much, if not too many do.
+const LARGE_READ: usize = 32 << 10;
 /// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
 /// encrypts in one go, and little enough to be still in the cache of the processor by then.
 const COPY_SIZE: usize = 64 << 10;
@@ -25,6 +28,8 @@ pub(crate) struct Inbound<R> {
     io: R,
     /// Bytes that have arrived and are not decoded yet.
     pub(crate) buf: BytesMut,
+    /// Room that there is to be for a read.
+    room: usize,
     waits: Waits,
 }
 
@@ -41,7 +46,7 @@ pub(crate) struct Outbound<W> {
 
 impl<R: Incoming> Inbound<R> {
     pub(crate) fn new(io: R) -> Self {
-        Self { io, buf: BytesMut::with_capacity(READ_SIZE), waits: Waits::new() }
+        Self { io, buf: BytesMut::new(), room: READ_SIZE / 4, waits: Waits::new() }
     }
 
     /// Reads what is there, waiting at most `limit`; 0 is the end of the stream. `interrupted` is
@@ -51,7 +56,10 @@ impl<R: Incoming> Inbound<R> {
         limit: Duration,
         interrupted: impl Fn() -> bool,
     ) -> Result<io::Result<usize>, TooLong> {
-        self.buf.reserve(READ_SIZE / 4);
+        if self.buf.capacity() == 0 {
+            self.buf = BytesMut::with_capacity(READ_SIZE);
+        }
+        self.buf.reserve(self.room);
         let (io, buf) = (&mut self.io, &mut self.buf);
         self.waits
             .within(limit, |cx| match io.poll_read(cx, buf) {
@@ -62,6 +70,21 @@ impl<R: Incoming> Inbound<R> {
                 read => read,
             })
             .await
+    }
+
+    /// Gives back the buffer if there is nothing in it: nothing is read for a while.
+    pub(crate) fn rest(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = BytesMut::new();
+        }
+    }
+
+    /// Reads large pieces from now on, or no longer.
+    pub(crate) fn read_much(&mut self, much: bool) {
+        self.room = if much { LARGE_READ } else { READ_SIZE / 4 };
+        if !much {
+            self.rest();
+        }
     }
 
     /// As [`Inbound::fill`], without a limit and into a buffer of the caller's.
@@ -97,7 +120,7 @@ impl<W: Outgoing> Outbound<W> {
     }
 
     pub(crate) fn new(io: W, limit: Duration) -> Self {
-        Self { io, head: Vec::with_capacity(1024), waits: Waits::new(), limit, written: 0 }
+        Self { io, head: Vec::new(), waits: Waits::new(), limit, written: 0 }
     }
 
     /// Writes the head and everything in `parts` behind it, in as few system calls as it takes.

@@ -5,12 +5,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 use super::tls::TlsStream;
@@ -20,8 +22,9 @@ use crate::clock::ticks;
 use crate::descriptors;
 use crate::error::FetchError;
 
-/// How much is read at once while little is expected, and once a body turns out to be large.
+/// How much is read at once as a rule.
 const SMALL_READ: usize = 8 << 10;
+/// How much once a body turns out to be large, if not too many are ([`super::Shared::reads_much`]).
 const LARGE_READ: usize = 64 << 10;
 
 /// How long those who make room for a connection are given, at a time.
@@ -33,7 +36,9 @@ pub(crate) struct Connection {
     pub(crate) buf: BytesMut,
     /// When it was last given back, in ticks.
     pub(super) idle_since: u64,
-    read_size: usize,
+    /// Held while large pieces are read.
+    large: Option<OwnedSemaphorePermit>,
+    origin: Arc<super::Shared>,
 }
 
 enum Io {
@@ -88,8 +93,9 @@ impl Connection {
         secure(origin, connect(origin, last).await?, protocol).await
     }
 
-    fn new(io: Io) -> Self {
-        Self { io, buf: BytesMut::new(), idle_since: ticks(), read_size: SMALL_READ }
+    fn new(io: Io, origin: &Origin) -> Self {
+        let origin = Arc::clone(&origin.shared);
+        Self { io, buf: BytesMut::new(), idle_since: ticks(), large: None, origin }
     }
 
     /// Whether nothing has been read that was not asked for.
@@ -116,14 +122,30 @@ impl Connection {
 
     /// Reads what is there into the buffer; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.buf.reserve(self.read_size);
+        if self.large.is_none() && self.buf.is_empty() && self.buf.capacity() < SMALL_READ {
+            // What it was may have been large.
+            self.buf = BytesMut::with_capacity(SMALL_READ);
+        }
+        self.buf.reserve(if self.large.is_some() { LARGE_READ } else { SMALL_READ });
         let mut buf = std::mem::take(&mut self.buf);
         let read = self.poll_read(cx, &mut buf);
         self.buf = buf;
-        if let Poll::Ready(Ok(count)) = read {
-            self.read_size = if count >= SMALL_READ { LARGE_READ } else { SMALL_READ };
+        match read {
+            Poll::Ready(Ok(count)) if count < SMALL_READ => self.expect_little(),
+            Poll::Ready(Ok(_)) if self.large.is_none() => {
+                self.large = self.origin.reads_much();
+            }
+            _ => {}
         }
         read
+    }
+
+    /// Reads small pieces from now on, and gives back what was for large ones.
+    pub(super) fn expect_little(&mut self) {
+        self.large = None;
+        if self.buf.is_empty() {
+            self.buf = BytesMut::new();
+        }
     }
 
     /// Writes some of `out`.
@@ -220,12 +242,12 @@ async fn secure(
     stream: TcpStream,
     protocol: Protocol,
 ) -> Result<Connection, FetchError> {
-    let Some(tls) = &origin.shared.tls else { return Ok(Connection::new(Io::Tcp(stream))) };
+    let Some(tls) = &origin.shared.tls else { return Ok(Connection::new(Io::Tcp(stream), origin)) };
     let host = || tls.name();
     let limit = origin.shared.limits.tls_timeout;
     let stream = timeout(limit, tls.connect(stream, protocol))
         .await
         .map_err(|_| FetchError::TlsTimeout { host: host(), limit })?
         .map_err(|source| FetchError::Tls { host: host(), source })?;
-    Ok(Connection::new(Io::Tls(Box::new(stream))))
+    Ok(Connection::new(Io::Tls(Box::new(stream)), origin))
 }

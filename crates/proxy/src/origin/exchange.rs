@@ -258,7 +258,7 @@ impl Once<'_> {
         head::load(&mut fields, connection.buf.get(..head.len).unwrap_or_default(), spans);
         policy::strip::strip_hop_by_hop(&mut fields);
         // A client that is slow to take them or gone loses them: they are hints.
-        let _ = client.try_send(Informational { status: head.status, fields });
+        let _ = client.try_send(Informational::new(head.status, fields));
         Ok(())
     }
 }
@@ -277,7 +277,12 @@ async fn send_and_fill(
             {
                 return Poll::Ready(Err(error));
             }
-            connection.poll_fill(cx).map(Ok)
+            let read = connection.poll_fill(cx);
+            if read.is_pending() && !upload.is_done() {
+                // An answer is not likely before the end of the request.
+                connection.expect_little();
+            }
+            read.map(Ok)
         });
         match timeout(limit, both).await {
             Ok(outcome) => return outcome.map(Some),

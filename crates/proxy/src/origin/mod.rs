@@ -39,7 +39,13 @@ pub(crate) struct Shared {
     /// How TLS is spoken there, if it is.
     pub(crate) tls: Option<Arc<Connector>>,
     slots: Arc<Semaphore>,
+    /// What many connections hold for a slow side is bounded by giving each of them little. Few may
+    /// read much at once, from clients or from the origin.
+    large_readers: Arc<Semaphore>,
 }
+
+/// How many they are, over all workers.
+const LARGE_READERS: usize = 32;
 
 impl Shared {
     pub(crate) fn new(
@@ -57,6 +63,7 @@ impl Shared {
             authority: url.authority(),
             name: url.to_string(),
             slots: Arc::new(Semaphore::new(limits.origin_connections)),
+            large_readers: Arc::new(Semaphore::new(LARGE_READERS)),
             tls,
             url,
             limits,
@@ -66,6 +73,11 @@ impl Shared {
 }
 
 impl Shared {
+    /// The right to read much at once, as long as not too many have it.
+    pub(crate) fn reads_much(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.large_readers).try_acquire_owned().ok()
+    }
+
     /// Whether an answer may come by HTTP/2.
     pub(crate) fn may_speak_http2(&self) -> bool {
         match self.url.protocol() {
@@ -163,6 +175,7 @@ impl Origin {
     /// Keeps a connection for later. The caller vouches that its last exchange ended cleanly.
     pub(crate) fn keep(&self, mut connection: Connection) {
         connection.idle_since = ticks();
+        connection.expect_little();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.shared.limits.origin_idle {
             idle.push(connection);

@@ -77,6 +77,8 @@ impl Upload {
                     count => self.sent += count as u64,
                 }
             }
+            // Whoever reads the next piece can have the room of this one.
+            self.out = Bytes::new();
             match &mut self.content {
                 None => self.state = State::Flushing,
                 Some(content) => {

@@ -107,6 +107,16 @@ impl Forwarded {
 }
 
 impl Answer {
+    /// The answer without the tunnel behind it, and that, if there is one.
+    pub(crate) fn split_tunnel(self) -> (Self, Option<Box<Tunnel>>) {
+        let Self { head, age, content, length, report } = self;
+        let (content, tunnel) = match content {
+            AnswerContent::Switched(tunnel) => (AnswerContent::None, Some(tunnel)),
+            content => (content, None),
+        };
+        (Self { head, age, content, length, report }, tunnel)
+    }
+
     /// Status code of the response.
     pub(crate) fn status(&self) -> u16 {
         match &self.head {

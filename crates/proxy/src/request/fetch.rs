@@ -96,6 +96,8 @@ pub(crate) async fn fetch(
     if let Some(query) = read {
         head = [&head[..], &query.content].concat().into();
     }
+    // An upload may take long.
+    drop(fields);
     let takes_trailers = request.head.takes_trailers;
     let outgoing = exchange::Request { method, head, content, informational, takes_trailers };
     let response = exchange::exchange(&worker.origin, outgoing).await?;

@@ -20,16 +20,13 @@ pub(crate) struct KeyMemory {
     memory: u64,
 }
 
-/// The hash of a key and until when it is remembered, in ticks.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    hash: u64,
-    until: u64,
-}
+/// The hash of a key, and until when it is remembered, in ticks. An array of numbers, so that the system
+/// has a page of slots to find only when one of them is used.
+type Slot = [u64; 2];
 
 impl KeyMemory {
     pub(crate) fn new(memory: Duration) -> Self {
-        let shard = || Mutex::new(vec![Slot::default(); SLOTS / SHARDS].into_boxed_slice());
+        let shard = || Mutex::new(vec![[0; 2]; SLOTS / SHARDS].into_boxed_slice());
         let memory = u64::try_from(memory.as_millis()).unwrap_or(u64::MAX);
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), memory }
     }
@@ -37,18 +34,18 @@ impl KeyMemory {
     /// Whether `key` is remembered. Another key with the same hash is mistaken for it; the harm is a
     /// fetch more, or a refresh later.
     pub(crate) fn contains(&self, key: &Key) -> bool {
-        self.with(key, |slot| slot.hash == key.hash() && slot.until > ticks())
+        self.with(key, |&mut [hash, until]| hash == key.hash() && until > ticks())
     }
 
     pub(crate) fn remember(&self, key: &Key) {
         let until = ticks().saturating_add(self.memory);
-        self.with(key, |slot| *slot = Slot { hash: key.hash(), until });
+        self.with(key, |slot| *slot = [key.hash(), until]);
     }
 
     pub(crate) fn remove(&self, key: &Key) {
         self.with(key, |slot| {
-            if slot.hash == key.hash() {
-                *slot = Slot::default();
+            if slot[0] == key.hash() {
+                *slot = [0; 2];
             }
         });
     }

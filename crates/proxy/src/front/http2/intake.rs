@@ -7,7 +7,7 @@ use policy::Fields;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
+use crate::content::{Allowance, ContentSender, Informational, Piece};
 use crate::error::ContentError;
 use crate::front::pace::Pace;
 use crate::http2_fields;
@@ -19,8 +19,6 @@ pub(super) struct Intake<'l> {
     body: RecvStream,
     /// Bytes that were announced and have not come yet.
     left: Option<u64>,
-    /// Bytes that wait to be taken; the client may send as many once they are.
-    waiting: usize,
     allowance: Allowance,
     pace: Pace,
     limits: &'l Limits,
@@ -30,24 +28,24 @@ impl<'l> Intake<'l> {
     pub(super) fn new(body: RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
         let allowance = Allowance::new(limits.request_content);
         let pace = Pace::new(limits.body_timeout, length);
-        Self { body, left: length, waiting: 0, allowance, pace, limits }
+        Self { body, left: length, allowance, pace, limits }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
     /// for one. Content that nobody wants is left where it is.
     pub(super) async fn run(
         mut self,
-        mut sender: ContentSender,
+        sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
     ) {
         if sender.wanted().await.is_err() {
             return;
         }
         if let Some(interim) = interim {
-            let _ = interim.try_send(Informational { status: 100, fields: Fields::new() });
+            let _ = interim.try_send(Informational::new(100, Fields::new()));
         }
         if let Err(error) = self.hand_on(&sender).await {
-            let _ = sender.fail(error).await;
+            let _ = sender.fail(error);
         }
     }
 
@@ -57,13 +55,11 @@ impl<'l> Intake<'l> {
             if data.is_empty() {
                 continue;
             }
-            if let Err(Unwanted) = sender.send(Piece::Data(data)).await {
+            if sender.send(Piece::Data(data)).is_err() || sender.wanted().await.is_err() {
                 return Ok(());
             }
-            // One piece waits in the channel: that there is room for this one says that the one before
-            // has been taken.
-            let taken = std::mem::replace(&mut self.waiting, length);
-            let _ = self.body.flow_control().release_capacity(taken);
+            // It has been taken: the client may send as much again.
+            let _ = self.body.flow_control().release_capacity(length);
         }
         //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
         //# A request or response is also malformed if the value of a content-length header field does
@@ -72,12 +68,12 @@ impl<'l> Intake<'l> {
             return Err(ContentError::Cut);
         }
         if let Some(trailers) = self.trailers().await?
-            && sender.send(Piece::Trailers(trailers)).await.is_err()
+            && (sender.send(Piece::Trailers(trailers)).is_err() || sender.wanted().await.is_err())
         {
             return Ok(());
         }
         // Nobody who has lost interest need be told that this is the end.
-        let _ = sender.end().await;
+        let _ = sender.end();
         Ok(())
     }
 

@@ -127,7 +127,7 @@ impl Waiting<'_> {
         let Some(client) = self.informational.filter(|_| status != 100) else { return Ok(()) };
         let mut fields = http2_fields::list(early.headers());
         policy::strip::strip_hop_by_hop(&mut fields);
-        let _ = client.try_send(Informational { status, fields });
+        let _ = client.try_send(Informational::new(status, fields));
         Ok(())
     }
 }
