@@ -112,7 +112,7 @@ fn a_cache_of_another_version_is_removed_whole() {
     let store = claim.store();
     fill(&claim, 1);
     drop(claim);
-    std::fs::write(store.join("format"), "store of tomorrow\n").unwrap();
+    std::fs::write(store.join("format"), "caching-proxy store 99\n").unwrap();
     let line = cleared(&Instances::default(), base.path()).unwrap();
     assert!(line.starts_with("cleared a cache of another version in "), "{line}");
     assert!(!store.exists());
