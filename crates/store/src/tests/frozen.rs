@@ -100,6 +100,33 @@ async fn another_process_goes_on_at_once_and_nobody_else_gets_in() {
     assert!(again.stats().damaged.iter().all(|(_, count)| *count == 0));
 }
 
+/// `ENTRIES=1000000 cargo test --release -p store goes_over_in -- --nocapture` does it with more.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how many is for who runs the test to say")]
+async fn a_store_goes_over_in_little_time() {
+    let entries = std::env::var("ENTRIES").ok().and_then(|text| text.parse().ok());
+    let entries: u64 = entries.unwrap_or(5_000);
+    let setup = Setup::new(MIB, 4 << 30);
+    let store = setup.open();
+    for number in 0..entries {
+        let name = key(&format!("http://site.example/some/path/{number}"));
+        let _ = put(&store, &name, label("v", "first"), &body(number, 1000)).await;
+        if number % 2_000 == 0 {
+            store.flush().await;
+        }
+    }
+    store.flush().await;
+    let began = tokio::time::Instant::now();
+    assert!(store.freeze().await);
+    let frozen = began.elapsed();
+    let heir = heir(&setup, &store);
+    let opened = began.elapsed();
+    println!("{entries} entries: frozen after {frozen:?}, opened after {opened:?}");
+    assert_eq!(heir.stats().disk_entries, entries);
+    assert_eq!(heir.stats().segments_to_recover, 0);
+    assert!(opened < Duration::from_secs(2), "{opened:?}");
+}
+
 #[tokio::test]
 async fn a_process_that_has_left_does_not_keep_the_directory() {
     let setup = Setup::new(0, 64 * MIB);
