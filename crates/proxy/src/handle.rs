@@ -55,7 +55,7 @@ impl Handle {
     }
 
     /// Leaves the store's directory as another process may take it, and serves on; whatever is forgotten
-    /// from now on is told to the heir. `None` if the disk is too slow for that: then nothing changes.
+    /// from now on is told to the heir, and by it to the predecessors. `None` if the disk is too slow for that: then nothing changes.
     /// Blocks; not for a thread that serves requests.
     pub fn prepare_legacy(&self, heir: Arc<dyn Heir>) -> io::Result<Option<Legacy>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -65,8 +65,9 @@ impl Handle {
             self.shared.succession.set_heir(None);
             return Ok(None);
         }
+        let predecessors = self.shared.succession.predecessors().unwrap_or_default();
         let doubtful = self.shared.doubtful.keys();
-        Ok(Some(Legacy { lock: self.shared.store.lock(), predecessor: None, doubtful }))
+        Ok(Some(Legacy { lock: self.shared.store.lock(), predecessors, doubtful }))
     }
 
     /// The other process came to nothing: goes on as before.
@@ -79,7 +80,7 @@ impl Handle {
     /// The other process serves: leaves it what there is for good.
     pub fn leave_legacy(&self) {
         self.shared.store.leave();
-        self.shared.succession.leave_predecessor();
+        self.shared.succession.leave_predecessors();
     }
 
     /// Waits no more for those who might ask once more.
@@ -113,7 +114,7 @@ impl Handle {
     /// Forgets every stored response.
     pub fn clear(&self) -> Cleared {
         let cleared = self.shared.forget_all();
-        self.shared.succession.tell_predecessor();
+        self.shared.succession.tell_predecessors();
         cleared
     }
 
@@ -139,7 +140,7 @@ impl Handle {
         let recorded = self.shared.store.invalidate(&matchers, fate);
         // Those who come now do not wait for what has been purged.
         self.shared.flights.detach_all();
-        self.shared.succession.tell_predecessor();
+        self.shared.succession.tell_predecessors();
         runtime.block_on(recorded);
         Ok(())
     }

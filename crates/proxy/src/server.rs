@@ -38,6 +38,9 @@ const UNCHECKED: &str = "the origin's certificate is NOT checked (--origin-insec
 /// How long those who are told to end at once have for it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// How long a process that has been replaced waits at its end until the other one knows all.
+const LAST_NEWS: Duration = Duration::from_secs(5);
+
 /// How long those who have a connection may ask once more of a process that has been replaced. It is
 /// longer than the pauses of a client that is busy.
 const ONCE_MORE: Duration = Duration::from_secs(5);
@@ -142,7 +145,7 @@ impl Prepared {
         if unchecked {
             recorder.trouble(&Trouble { code: "origin-unchecked", message: UNCHECKED, times: 1 });
         }
-        let Legacy { lock, predecessor, doubtful } = legacy;
+        let Legacy { lock, predecessors, doubtful } = legacy;
         let shared = Arc::new(Shared {
             aliases: Aliases::since(clock.now()),
             store: Store::<StoredHead>::open_held(store, lock)?,
@@ -161,7 +164,7 @@ impl Prepared {
             tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
             open: Semaphore::new(0),
             seats: Arc::clone(&origin.seats),
-            succession: Succession::new(predecessor),
+            succession: Succession::new(predecessors),
             draining: Draining::default(),
             limits,
         });
@@ -262,7 +265,11 @@ impl Running {
             self.handle.shared.open.close();
             let _ = timeout(LAST_WORDS, self.alive.recv()).await;
         }
-        self.handle.shared.store.settle().await;
+        let shared = &self.handle.shared;
+        // The last requests may have left something that nobody waited for.
+        let told = shared.succession.tell_heir(&[], &[], false);
+        let _ = timeout(LAST_NEWS, told).await;
+        shared.store.settle().await;
         if drained.is_err() {
             return Drained::Cut;
         }

@@ -45,8 +45,9 @@ pub trait Heir: Send + Sync + 'static {
 pub struct Legacy {
     /// The lock of the store's directory.
     pub lock: Option<File>,
-    /// Takes a byte whenever something is forgotten here.
-    pub predecessor: Option<UnixStream>,
+    /// Each takes a byte whenever something is forgotten here: one of that process, and those of the
+    /// ones before that may not have ended yet.
+    pub predecessors: Vec<UnixStream>,
     /// Keys whose resource an unsafe request may still change.
     pub doubtful: Vec<Vec<u8>>,
 }
@@ -55,9 +56,12 @@ pub struct Legacy {
 pub(crate) struct Succession {
     has_heir: AtomicBool,
     heir: Mutex<Option<Arc<dyn Heir>>>,
-    has_predecessor: AtomicBool,
-    predecessor: Mutex<Option<UnixStream>>,
+    has_predecessors: AtomicBool,
+    predecessors: Mutex<Vec<UnixStream>>,
 }
+
+/// Processes that may still be draining. One more, and the oldest relies on nothing that it has.
+const PREDECESSORS: usize = 16;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing below leaves anything half done.
@@ -65,12 +69,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Succession {
-    pub(crate) fn new(predecessor: Option<UnixStream>) -> Self {
+    /// The first of the predecessors is the last that served.
+    pub(crate) fn new(mut predecessors: Vec<UnixStream>) -> Self {
+        predecessors.truncate(PREDECESSORS);
         Self {
             has_heir: AtomicBool::new(false),
             heir: Mutex::new(None),
-            has_predecessor: AtomicBool::new(predecessor.is_some()),
-            predecessor: Mutex::new(predecessor),
+            has_predecessors: AtomicBool::new(!predecessors.is_empty()),
+            predecessors: Mutex::new(predecessors),
         }
     }
 
@@ -80,25 +86,30 @@ impl Succession {
         *current = heir;
     }
 
-    /// From now on the predecessor can rely on nothing that it has.
-    pub(crate) fn leave_predecessor(&self) {
-        // It sees the end of the stream.
-        lock(&self.predecessor).take();
-        self.has_predecessor.store(false, Ordering::SeqCst);
+    /// The predecessors, for the heir to tell them too.
+    pub(crate) fn predecessors(&self) -> io::Result<Vec<UnixStream>> {
+        lock(&self.predecessors).iter().map(UnixStream::try_clone).collect()
     }
 
-    /// Tells the predecessor that something was forgotten here. It knows when this returns.
-    pub(crate) fn tell_predecessor(&self) {
-        if !self.has_predecessor.load(Ordering::SeqCst) {
+    /// Tells the predecessors nothing more. One that the heir does not tell either sees the end of the
+    /// stream.
+    pub(crate) fn leave_predecessors(&self) {
+        lock(&self.predecessors).clear();
+        self.has_predecessors.store(false, Ordering::SeqCst);
+    }
+
+    /// Tells the predecessors that something was forgotten here. They know when this returns.
+    pub(crate) fn tell_predecessors(&self) {
+        if !self.has_predecessors.load(Ordering::SeqCst) {
             return;
         }
-        let mut predecessor = lock(&self.predecessor);
-        let told = predecessor.as_ref().map_or(Ok(1), |mut stream| stream.write(&[1]));
-        // A full socket has told it already. Any other error says that it is gone.
-        if told.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-            predecessor.take();
-            self.has_predecessor.store(false, Ordering::SeqCst);
-        }
+        let mut predecessors = lock(&self.predecessors);
+        predecessors.retain(|mut stream| {
+            // A full socket has told it already. Any other error says that it is gone.
+            let told = stream.write(&[1]);
+            told.map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true)
+        });
+        self.has_predecessors.store(!predecessors.is_empty(), Ordering::SeqCst);
     }
 
     /// Tells the heir, if there is one, that something was forgotten here.
@@ -140,23 +151,23 @@ mod tests {
     fn a_predecessor_is_told_that_there_was_something_and_never_waited_for() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let succession = Succession::new(Some(ours));
+        let succession = Succession::new(vec![ours]);
         for _ in 0..1_000_000 {
-            succession.tell_predecessor();
+            succession.tell_predecessors();
         }
         assert!(theirs.read(&mut [0; 8]).unwrap() > 0);
-        succession.leave_predecessor();
+        succession.leave_predecessors();
         let mut rest = Vec::new();
         theirs.read_to_end(&mut rest).unwrap();
-        succession.tell_predecessor();
+        succession.tell_predecessors();
     }
 
     #[test]
     fn a_predecessor_that_is_gone_is_told_nothing() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let succession = Succession::new(Some(ours));
+        let succession = Succession::new(vec![ours]);
         drop(theirs);
-        succession.tell_predecessor();
-        assert!(!succession.has_predecessor.load(Ordering::SeqCst));
+        succession.tell_predecessors();
+        assert!(!succession.has_predecessors.load(Ordering::SeqCst));
     }
 }

@@ -42,6 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSES: usize = 10;
 /// How long a connection is looked at, when no patience is left, for what has arrived already.
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How often a connection that is kept while draining asks whether there is a hurry by now.
+const RECONSIDER: Duration = Duration::from_millis(500);
 /// How often a worker closes origin connections that were idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -135,7 +137,7 @@ impl Shared {
         let noted = self.forget_alone(key);
         // Whoever has to know that it has heard of this waits for what is told later.
         drop(self.succession.tell_heir(&all, &[], doubtful));
-        self.succession.tell_predecessor();
+        self.succession.tell_predecessors();
         noted
     }
 
@@ -193,7 +195,7 @@ impl Worker {
     /// How long a connection may wait for its next request.
     pub(crate) fn idle_patience(&self) -> Duration {
         let draining = self.shared.draining.patience();
-        draining.map_or(self.shared.limits.idle_timeout, |patience| patience + LAST_LOOK)
+        draining.map_or(self.shared.limits.idle_timeout, |left| left.min(RECONSIDER) + LAST_LOOK)
     }
 
     /// True if connections without a request are not wanted any more.

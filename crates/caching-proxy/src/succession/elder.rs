@@ -146,11 +146,12 @@ impl Elder {
         theirs.set_nonblocking(true)?;
         let (succession, directory) = (Arc::clone(&self.succession), self.directory.clone());
         let heir = Heir::start(ours, succession, directory, self.log.clone())?;
-        let legacy = self.handle.prepare_legacy(heir)?.ok_or(HandOverError::Disk)?;
-        let served = send_legacy(wire, &legacy, self.lock().as_ref(), &theirs)
+        let mut legacy = self.handle.prepare_legacy(heir)?.ok_or(HandOverError::Disk)?;
+        legacy.predecessors.insert(0, theirs);
+        let served = send_legacy(wire, &legacy, self.lock().as_ref())
             .map_err(HandOverError::from)
             .and_then(|()| wait_until_it_serves(wire, pid));
-        drop(theirs);
+        drop(legacy);
         if served.is_ok() {
             // Should it end before this process does, the next one does not have to wait.
             self.lock().take();
@@ -163,19 +164,18 @@ impl Elder {
     }
 }
 
-fn send_legacy(
-    wire: &Wire,
-    legacy: &Legacy,
-    instance: Option<&File>,
-    changes: &UnixStream,
-) -> io::Result<()> {
+fn send_legacy(wire: &Wire, legacy: &Legacy, instance: Option<&File>) -> io::Result<()> {
     let instance = instance.ok_or_else(|| io::Error::other("it has been taken over already"))?;
-    let files: Vec<BorrowedFd<'_>> = [changes.as_fd(), instance.as_fd()]
-        .into_iter()
-        .chain(legacy.lock.as_ref().map(AsFd::as_fd))
-        .collect();
-    let doubtful = keys_to_json(&legacy.doubtful);
-    wire.send(&json!({ "yours": files.len(), "doubtful": doubtful }), &files)
+    let locks = [instance.as_fd()].into_iter().chain(legacy.lock.as_ref().map(AsFd::as_fd));
+    let mut files: Vec<BorrowedFd<'_>> = locks.collect();
+    let yours = files.len();
+    files.extend(legacy.predecessors.iter().map(AsFd::as_fd));
+    let line = json!({
+        "yours": yours,
+        "predecessors": legacy.predecessors.len(),
+        "doubtful": keys_to_json(&legacy.doubtful),
+    });
+    wire.send(&line, &files)
 }
 
 /// Returns when it is certain that the other process serves, or that it is gone.

@@ -65,15 +65,17 @@ impl Predecessor {
     pub(crate) fn take(&mut self) -> Result<(Legacy, File), TakeOverError> {
         self.wire.send(&json!({ "ready": std::process::id() }), &[])?;
         let line = heard(&mut self.wire)?;
-        let count = line["yours"].as_u64().ok_or(TakeOverError::Garbled)?;
-        let mut files = self.wire.take(usize::try_from(count).unwrap_or(0))?.into_iter();
-        let (Some(changes), Some(instance)) = (files.next(), files.next()) else {
-            return Err(TakeOverError::Garbled);
+        let count = |name: &str| {
+            let count = line[name].as_u64().and_then(|count| usize::try_from(count).ok());
+            count.ok_or(TakeOverError::Garbled)
         };
+        let mut locks = self.wire.take(count("yours")?)?.into_iter();
+        let predecessors = self.wire.take(count("predecessors")?)?;
+        let predecessors = predecessors.into_iter().map(UnixStream::from).collect();
         let doubtful = keys_of_json(&line["doubtful"]).ok_or(TakeOverError::Garbled)?;
-        let predecessor = Some(UnixStream::from(changes));
-        let lock = files.next().map(File::from);
-        Ok((Legacy { lock, predecessor, doubtful }, instance.into()))
+        let instance = locks.next().ok_or(TakeOverError::Garbled)?;
+        let lock = locks.next().map(File::from);
+        Ok((Legacy { lock, predecessors, doubtful }, instance.into()))
     }
 
     /// Says that this process serves: the other one stops now.

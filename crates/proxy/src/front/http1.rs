@@ -259,6 +259,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             match self.inbound.fill(limit, interrupted).await {
                 Ok(Ok(count)) if count > 0 => guest.work(),
                 Ok(Err(error)) if is_interrupted(&error) && !lets_go() => {}
+                Err(_) if idle && worker.is_draining() && !lets_go() => {}
                 Ok(_) => return Ok(Receipt::End),
                 Err(_) if idle => return Ok(Receipt::End),
                 Err(_) => return Err(Refusal::HeadTimeout { limit: head_timeout }),

@@ -64,19 +64,23 @@ pub(crate) async fn forward(
             }
             respond::from_origin(worker, request, response, why.code(), forwarded)
         }
-        Err(error) => failed(worker, request, unanswered, &error, forwarded),
+        Err(error) => failed(worker, request, unanswered, &error, forwarded).await,
     }
 }
 
 /// The answer when the origin gave none.
-pub(super) fn failed(
+pub(super) async fn failed(
     worker: &Worker,
     request: &Request,
     unanswered: Unanswered<'_>,
     error: &FetchError,
     forwarded: Forwarded,
 ) -> Answer {
-    if !error.may_have_reached_origin() {
+    if error.may_have_reached_origin() {
+        drop(unanswered);
+        // A process that takes over has to know of the doubt before the client is answered.
+        worker.shared.succession.tell_heir(&[], &[], false).await;
+    } else {
         unanswered.settle();
     }
     worker.failed(error);

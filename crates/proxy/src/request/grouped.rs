@@ -60,7 +60,7 @@ fn end(worker: &Worker, labels: &[Label]) -> impl Future<Output = ()> + Send + u
     let matchers: Vec<_> = labels.iter().copied().map(Matcher::Label).collect();
     let ended = worker.shared.store.invalidate(&matchers, Fate::Dead);
     if !matchers.is_empty() {
-        worker.shared.succession.tell_predecessor();
+        worker.shared.succession.tell_predecessors();
     }
     ended
 }

@@ -65,7 +65,7 @@ pub(crate) async fn upgrade(
             respond::for_next_hop(&mut response.head, worker.shared.clock.now());
             respond::from_origin(worker, request, response, why.code(), forwarded)
         }
-        Err(error) => forward::failed(worker, request, unanswered, &error, forwarded),
+        Err(error) => forward::failed(worker, request, unanswered, &error, forwarded).await,
     }
 }
 

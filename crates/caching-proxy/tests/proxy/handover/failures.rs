@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use testkit::{Origin, eventually};
 
@@ -180,4 +181,19 @@ fn a_process_that_says_nonsense_is_refused() {
     pretender.hears("another version");
     assert_eq!(get(&proxy, "/"), "MISS");
     assert_eq!(get(&proxy, "/"), "HIT");
+}
+
+#[test]
+fn a_signal_to_the_older_process_ends_its_patience_with_silent_clients() {
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    let mut silent = proxy.client();
+    silent.get("/");
+    let mut older = proxy.take_over();
+    assert!(silent.stays_open(crate::millis(1_000)), "it may ask once more");
+    older.send_term();
+    let told = Instant::now();
+    assert!(silent.at_eof());
+    assert_eq!(older.exited().code(), Some(0));
+    assert!(told.elapsed() < crate::millis(2_000), "{:?}", told.elapsed());
 }

@@ -1,5 +1,6 @@
 //! Under load, by clients that never ask twice.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use super::has_ended;
 use crate::{Proxy, cache, millis, ok};
 
 const PAGES: u64 = 50;
-/// Threads, each with one client: that keeps its connection, or makes one for each request.
+/// Threads, each with one client: that keeps its connections, or makes one for each request.
 const THREADS: u64 = 8;
+/// Connections that a client keeps, and uses one after the other.
+const KEPT: usize = 16;
 
 fn set(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
@@ -66,7 +69,7 @@ impl Seen {
 /// A client by HTTP/1.1 that makes nothing good by asking again.
 struct Plain {
     address: SocketAddr,
-    stream: Option<TcpStream>,
+    streams: VecDeque<TcpStream>,
     buffer: Vec<u8>,
 }
 
@@ -80,7 +83,7 @@ impl Plain {
     }
 
     fn ask(&mut self, page: u64, keeps: bool, seen: &Seen) -> io::Result<()> {
-        let kept = self.stream.take();
+        let kept = if self.streams.len() < KEPT { None } else { self.streams.pop_front() };
         let mut stream = kept.map_or_else(|| self.connect(seen), Ok)?;
         let close = if keeps { "" } else { "Connection: close\r\n" };
         let path = path(page);
@@ -106,7 +109,7 @@ impl Plain {
             return Err(io::Error::other(format!("not the page: {head}")));
         }
         if keeps && !head.contains("\r\nConnection: close") {
-            self.stream = Some(stream);
+            self.streams.push_back(stream);
         }
         Ok(())
     }
@@ -115,7 +118,7 @@ impl Plain {
 /// Asks every `interval`, or as fast as it can to make up for what it is behind.
 fn client(number: u64, address: SocketAddr, interval: Duration, seen: Arc<Seen>) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut plain = Plain { address, stream: None, buffer: Vec::new() };
+        let mut plain = Plain { address, streams: VecDeque::new(), buffer: Vec::new() };
         let mut due = Instant::now();
         for step in 0.. {
             if seen.stop.load(Ordering::Relaxed) {
@@ -194,7 +197,7 @@ fn by_http2(frames: &mut Frames, stream: u32, page: u64, last: &mut u32) -> Opti
 #[test]
 fn no_request_fails_however_often_a_newer_process_takes_over() {
     testkit::raise_file_limit();
-    let (restarts, rate) = (set("RESTARTS", 3), set("RATE", 400));
+    let (restarts, rate, every) = (set("RESTARTS", 3), set("RATE", 400), set("EVERY", 300));
     let origin = site();
     let mut proxy = Proxy::before(&origin);
     for page in 0..PAGES {
@@ -211,7 +214,7 @@ fn no_request_fails_however_often_a_newer_process_takes_over() {
     let began = Instant::now();
     let mut older = Vec::new();
     for _ in 0..restarts {
-        thread::sleep(millis(300));
+        thread::sleep(millis(every));
         older.push(proxy.take_over());
     }
     thread::sleep(millis(300));

@@ -1,7 +1,7 @@
 //! One process takes over from another: nobody is refused, nothing is forgotten, nothing comes back.
 //!
-//! `RESTARTS=10 RATE=10000 cargo test --release -p caching-proxy --test proxy handover::load` shows it
-//! under more load, and says how much it was.
+//! `RESTARTS=10 RATE=10000 EVERY=2000 cargo test --release -p caching-proxy --test proxy
+//! handover::load -- --nocapture` shows it under more load, and says how much it was.
 
 mod coherence;
 mod failures;
