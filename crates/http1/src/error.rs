@@ -32,6 +32,8 @@ pub enum BadHead {
     SpaceBeforeColon,
     /// A field line without a colon.
     NoColon,
+    /// Whitespace around the value of a field: by HTTP/2, where lines have none to be skipped.
+    SpaceAroundValue,
     /// More than one Content-Length line, equal or not.
     LengthRepeated,
     /// Content-Length is not digits alone, or more than 2^64 - 1. A list is not digits alone.
@@ -63,6 +65,7 @@ impl BadHead {
         Self::FieldName,
         Self::SpaceBeforeColon,
         Self::NoColon,
+        Self::SpaceAroundValue,
         Self::LengthRepeated,
         Self::LengthInvalid,
         Self::LengthWithCoding,
@@ -91,6 +94,9 @@ impl BadHead {
                 Reason("space-before-colon", "RFC 9112 §5.1", "whitespace before the colon")
             }
             B::NoColon => Reason("no-colon", "RFC 9112 §5", "field line without a colon"),
+            B::SpaceAroundValue => {
+                Reason("space-around-value", "RFC 9113 §8.2.1", "whitespace around a field's value")
+            }
             B::LengthRepeated => {
                 Reason("repeated-content-length", "RFC 9112 §6.3", "Content-Length sent twice")
             }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http1::BadHead;
 use policy::Fields;
 
 /// Names that stand in each response and that the codec's library does not know.
@@ -15,6 +16,15 @@ pub(crate) fn map(fields: &Fields) -> HeaderMap {
         append(&mut map, name, HeaderValue::from_bytes(value).ok());
     }
     map
+}
+
+/// What the codec does not check.
+pub(crate) fn check_values(map: &HeaderMap) -> Result<(), BadHead> {
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.2.1
+    //# A field value MUST NOT start or end with an ASCII whitespace character (ASCII SP or HTAB,
+    //# 0x20 or 0x09).
+    let is_surrounded = |value: &HeaderValue| value.as_bytes().trim_ascii().len() < value.len();
+    if map.values().any(is_surrounded) { Err(BadHead::SpaceAroundValue) } else { Ok(()) }
 }
 
 /// A list of fields as the steps want it.

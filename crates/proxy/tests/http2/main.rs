@@ -30,6 +30,7 @@ mod malformed;
 mod origin;
 mod priorities;
 mod silence;
+mod wrong_origin;
 
 /// Mon, 23 Nov 2026 12:00:00 GMT.
 const NOON: i64 = 1_795_435_200;

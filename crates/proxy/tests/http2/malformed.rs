@@ -212,6 +212,26 @@ fn trailers_without_an_end_are_malformed_and_pseudo_fields_in_them_go_no_further
 }
 
 #[test]
+fn trailers_with_space_around_a_value_are_none() {
+    let origin = Origin::at_heads(|_, conn| {
+        if conn.read_body().is_some() {
+            conn.send(ok(""));
+        }
+    });
+    let site = Site::before(&origin);
+    let post = [&[(":method", "POST")], &GET[1..]].concat();
+    let mut frames = site.frames();
+    frames.send(&Frame::headers(1, false, &post));
+    frames.send(&Frame::new(kind::DATA, 0, 1).with("x"));
+    frames.send(&Frame::headers(1, true, &[("a", "b ")]));
+    // A 400 in the static table of HPACK, or a reset.
+    let about = |frame: &Frame| frame.stream == 1 && frame.kind != kind::WINDOW_UPDATE;
+    let answer = frames.until(about).unwrap();
+    assert!(answer.kind == kind::RST_STREAM || answer.payload[0] == 0x8c, "{answer:?}");
+    assert!(origin.requests().iter().all(|request| request.trailers.is_empty()));
+}
+
+#[test]
 fn what_is_malformed_has_its_reason_in_the_log() {
     let origin = Origin::answering(ok(""));
     let site = Site::before(&origin);

@@ -111,7 +111,10 @@ impl<'l> Intake<'l> {
         let bad = match lines.sum::<usize>() {
             _ if trailers.len() > limits.fields => BadHead::TooManyFields,
             bytes if bytes > limits.trailers => BadHead::TooLarge,
-            _ => return Ok(()),
+            _ => match http2_fields::check_values(trailers) {
+                Ok(()) => return Ok(()),
+                Err(bad) => bad,
+            },
         };
         Err(ContentError::Malformed(BadBody::Trailers(bad)))
     }

@@ -118,6 +118,9 @@ impl Content {
                         let bad = BadBody::Trailers(BadHead::TooManyFields);
                         return Poll::Ready(Err(FetchError::BadContent(bad)));
                     }
+                    if let Err(bad) = http2_fields::check_values(&trailers) {
+                        return Poll::Ready(Err(FetchError::BadContent(BadBody::Trailers(bad))));
+                    }
                     let mut fields = http2_fields::list(&trailers);
                     policy::strip::strip_hop_by_hop(&mut fields);
                     return Poll::Ready(Ok(Some(Piece::Trailers(fields))));

@@ -51,6 +51,7 @@ pub(in crate::origin) async fn exchange(
     if parts.headers.len() > origin.shared.limits.http1.fields {
         return Err(FetchError::BadHead(http1::BadHead::TooManyFields.into()));
     }
+    http2_fields::check_values(&parts.headers).map_err(|bad| FetchError::BadHead(bad.into()))?;
     let length = length(&parts.headers)?;
     let bodiless = method == policy::Method::Head || matches!(status, 204 | 304);
     let length = if body.is_end_stream() || bodiless { Some(0) } else { length };
@@ -125,6 +126,8 @@ impl Waiting<'_> {
         }
         // `Expect: 100-continue` is answered by the front and never forwarded.
         let Some(client) = self.informational.filter(|_| status != 100) else { return Ok(()) };
+        http2_fields::check_values(early.headers())
+            .map_err(|bad| FetchError::BadHead(bad.into()))?;
         let mut fields = http2_fields::list(early.headers());
         policy::strip::strip_hop_by_hop(&mut fields);
         let _ = client.try_send(Informational::new(status, fields));
