@@ -161,6 +161,7 @@ impl Prepared {
             invalidations: Invalidations::new(),
             recorder: Arc::clone(&recorder),
             troubles: Troubles::default(),
+            refreshes: Arc::new(Semaphore::new(limits.refreshes.min(Semaphore::MAX_PERMITS))),
             tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
             open: Semaphore::new(0),
             seats: Arc::clone(&origin.seats),

@@ -157,6 +157,9 @@ pub struct Limits {
     pub collapse_waiters: usize,
     /// How long a key whose response could not be shared is fetched without waiting for others.
     pub uncacheable_memory: Duration,
+    /// Stale responses that are refreshed in the background at once, over all workers. A request that
+    /// would begin another one leaves that to a later one.
+    pub refreshes: usize,
     /// How long a stale response is not refreshed again after its refresh failed.
     pub refresh_pause: Duration,
     /// Informational responses forwarded for one request.
@@ -299,6 +302,7 @@ impl Default for Limits {
             collapse_wait: Duration::from_secs(10),
             collapse_waiters: 10_000,
             uncacheable_memory: Duration::from_mins(2),
+            refreshes: 64,
             refresh_pause: Duration::from_secs(1),
             informational: 8,
             hops: 16,

@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) aliases: Aliases,
     pub(crate) recorder: Arc<dyn Recorder>,
     pub(crate) troubles: Troubles,
+    /// Places for refreshes in the background.
+    pub(crate) refreshes: Arc<Semaphore>,
     /// Places for connections that go on in another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
     /// Closed when the time for the drain is over.

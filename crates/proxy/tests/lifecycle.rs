@@ -344,6 +344,61 @@ fn a_refresh_that_fails_is_not_tried_at_every_request() {
 }
 
 #[test]
+fn no_more_responses_are_refreshed_at_once_than_may_be() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_, conn| {
+        // The first two fill the store.
+        if count.fetch_add(1, Ordering::SeqCst) >= 2 {
+            let _ = wait.lock().unwrap().recv();
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=10, stale-while-revalidate=60\r\n");
+        conn.send("Content-Length: 1\r\n\r\nx");
+    });
+    let limits = Limits { refreshes: 1, ..Limits::default() };
+    let site = Site::with(&origin, Rules::default(), limits);
+    let ask = |path: &str| told(&site.client().get(path));
+    for path in ["/one", "/two"] {
+        assert_eq!(ask(path), expect("MISS", 0, "x"));
+    }
+    site.after(20);
+    assert_eq!(ask("/one"), expect("HIT", 20, "x"));
+    assert!(testkit::eventually(|| origin.count() == 3));
+    for _ in 0..10 {
+        assert_eq!(ask("/two"), expect("HIT", 20, "x"));
+    }
+    assert_eq!(origin.count(), 3);
+    // When the first is renewed, the next who asks for the second has it renewed.
+    go.send(()).unwrap();
+    assert!(testkit::eventually(|| ask("/two").1 == 20 && origin.count() == 4));
+    go.send(()).unwrap();
+    assert!(testkit::eventually(|| ask("/two") == expect("HIT", 0, "x")));
+}
+
+#[test]
+fn repeated_requests_are_few_among_many() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::start(move |_, conn| {
+        // Each connection is good for one request, and says nothing to the next one.
+        if count.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
+            conn.close();
+        } else {
+            conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let site = Site::before(&origin, Rules::default());
+    let mut client = site.client();
+    let statuses: Vec<_> = (0..200).map(|_| client.get("/").status).collect();
+    let failed = statuses.iter().filter(|status| **status == 502).count();
+    // A hundred are repeated, and one in ten beside them.
+    assert!(statuses[..100].iter().all(|status| *status == 200));
+    let repeated = origin.count() - 200;
+    assert!((100..=120).contains(&repeated), "{repeated} repeated, {failed} failed");
+    assert!(failed > 0);
+}
+
+#[test]
 fn only_a_request_that_can_be_repeated_is_sent_again() {
     for (method, attempts) in [("GET", 2), ("POST", 1)] {
         let count = AtomicUsize::new(0);

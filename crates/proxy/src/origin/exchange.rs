@@ -75,6 +75,7 @@ pub(crate) async fn exchange(
     request: Request,
 ) -> Result<Response, FetchError> {
     let slot = origin.admit().await?;
+    origin.shared.budget.save();
     if origin.shared.may_speak_http2() {
         // Boxed, so that whoever only speaks HTTP/1.1 has a small future.
         return Box::pin(exchange_either(origin, request, slot)).await;
@@ -97,7 +98,7 @@ async fn exchange_either(
         Opened::Http2(place) => place,
     };
     match (http2::exchange(origin, place, slot, request).await, again) {
-        (Err(error), Some(request)) if error.was_unanswered() => {
+        (Err(error), Some(request)) if may_repeat(origin, &error) => {
             let slot = origin.admit().await?;
             match origin.place().await? {
                 Opened::Http1(connection) => {
@@ -130,12 +131,17 @@ async fn exchange_http1(
         return once.send(origin.open().await?, head, content, slot).await;
     };
     match (once.send(kept, head, content, slot).await, again) {
-        (Err(error), Some(head)) if error.was_unanswered() => {
+        (Err(error), Some(head)) if may_repeat(origin, &error) => {
             let slot = origin.admit().await?;
             once.send(origin.open().await?, head, None, slot).await
         }
         (outcome, _) => outcome,
     }
+}
+
+/// Whether a request that failed so may be sent once more.
+fn may_repeat(origin: &Origin, error: &FetchError) -> bool {
+    error.was_unanswered() && origin.shared.budget.spend()
 }
 
 /// One attempt.

@@ -1,5 +1,6 @@
 //! The origin side: connections, their pool, and one request and response over them.
 
+mod budget;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 mod http2;
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 pub use self::url::{OriginUrl, OriginUrlError, Protocol};
 
+use self::budget::Budget;
 use self::connection::{Connection, Opened};
 use self::resolve::Resolver;
 use self::tls::{Connector, OriginTls, TlsSetupError};
@@ -42,6 +44,7 @@ pub(crate) struct Shared {
     /// What many connections hold for a slow side is bounded by giving each of them little. Few may
     /// read much at once, from clients or from the origin.
     large_readers: Arc<Semaphore>,
+    budget: Budget,
 }
 
 /// How many they are, over all workers.
@@ -62,6 +65,7 @@ impl Shared {
             resolver: Resolver::new(url.host(), url.port()),
             authority: url.authority(),
             name: url.to_string(),
+            budget: Budget::default(),
             slots: Arc::new(Semaphore::new(limits.origin_connections)),
             large_readers: Arc::new(Semaphore::new(LARGE_READERS)),
             tls,

@@ -68,7 +68,7 @@ pub(crate) async fn obtain(
 }
 
 /// Renews a stale response with no client waiting for it, unless that is under way or has just
-/// failed. The request is the client's, but for the whole (a GET if it was a HEAD) and under no
+/// failed, or as many others are being renewed as may be. The request is the client's, but for the whole (a GET if it was a HEAD) and under no
 /// conditions of its own.
 pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
     let (key, flight) = query::keys(worker, &request.head);
@@ -76,6 +76,7 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
     if worker.shared.unrefreshable.contains(by) {
         return;
     }
+    let Ok(place) = Arc::clone(&worker.shared.refreshes).try_acquire_owned() else { return };
     let Joined::Lead(permit) = worker.shared.flights.join(by, request, 0) else { return };
     if is_renewed(worker, request, asked, &key) {
         return;
@@ -96,7 +97,10 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
         permit: Some(permit),
         informational: None,
     };
-    tokio::spawn(lead.run(None));
+    tokio::spawn(async move {
+        lead.run(None).await;
+        drop(place);
+    });
 }
 
 /// Whether a refresh on another thread has ended between the look-up and here.

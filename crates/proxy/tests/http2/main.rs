@@ -23,6 +23,7 @@ use testkit::frames::{Frame, Frames, flag, kind};
 
 mod abuse;
 mod answers;
+mod bounds;
 mod content;
 mod drain;
 mod frames;
