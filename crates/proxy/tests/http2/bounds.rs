@@ -101,8 +101,11 @@ fn a_request_has_as_much_content_as_it_may_and_not_one_byte_more() {
     let streamed = ["200 method-unsafe", "413 client-content-too-large"];
     assert!(testkit::eventually(|| site.served().len() == 4));
     assert_eq!(site.served(), [served, streamed].concat());
-    // What was announced never reached the origin.
-    assert_eq!(origin.count(), 3);
+    // What was announced never reached the origin; the other one may have, and was broken off there.
+    let seen = origin.requests();
+    assert_eq!(seen.iter().filter(|request| request.body.len() == 100).count(), 2);
+    assert!(seen.iter().all(|request| request.field("Content-Length") != Some("101")));
+    assert!(seen.iter().all(|request| request.body.len() <= 100));
 }
 
 #[test]
