@@ -173,6 +173,24 @@ fn a_stream_of_events_may_be_silent_for_as_long_as_a_tunnel() {
     }
 }
 
+#[test]
+fn a_silent_stream_is_not_kept_open_for_a_client_that_has_left() {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let origin = Origin::start(move |_, conn| {
+        conn.send(head(EVENTS));
+        conn.send("1\r\na\r\n");
+        tell.lock().unwrap().send(conn.peer_closes_within(Duration::from_secs(5))).unwrap();
+    });
+    let site = Site::with(&origin, |limits| limits.write_timeout = Duration::from_millis(100));
+    let (mut client, _) = site.asking("");
+    assert_eq!(client.bytes(6).unwrap(), b"1\r\na\r\n");
+    // For as long as it is there, it is waited with.
+    assert!(client.stays_open(Duration::from_millis(300)));
+    drop(client);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
+}
+
 /// An origin that answers a poll when all of them are there.
 fn poll(all: &Barrier, request: &Received, conn: &mut Conn) {
     if request.field("X-Poll").is_some() {

@@ -239,6 +239,11 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// Whether there may be longer pauses than in other content.
+    fn is_patient(&self) -> bool {
+        matches!(self, Self::Origin(content) if content.is_patient())
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<Next>, Broken> {
         match self {
             Self::Origin(content) => {
@@ -265,13 +270,14 @@ async fn stream<W: Outgoing>(
     framing: Framing,
 ) -> Result<(), Undelivered> {
     let cut = |broken| cut(broken, framing);
+    let is_patient = source.is_patient();
     let first = {
         let mut next = pin!(source.next());
         match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
             Poll::Ready(first) => first,
             Poll::Pending => {
                 outbound.write(&[]).await?;
-                unless_gone(outbound, next).await?
+                unless_gone(outbound, next, is_patient).await?
             }
         }
     };
@@ -294,19 +300,22 @@ async fn stream<W: Outgoing>(
             None => return Ok(outbound.write(&[]).await?),
         }
         let following = pin!(source.next());
-        next = unless_gone(outbound, following).await?.map_err(cut)?;
+        next = unless_gone(outbound, following, is_patient).await?.map_err(cut)?;
     }
 }
 
-/// Waits for `next`, but not for a client that has left.
+/// Waits for `next`, but not for a client that has left. Where that may take very long, one that has
+/// ended its own side is taken to have left: it has most often, and nothing is written that would tell.
 async fn unless_gone<T, W: Outgoing>(
     outbound: &Outbound<W>,
     next: impl Future<Output = T>,
+    is_patient: bool,
 ) -> Result<T, Undelivered> {
     tokio::select! {
         biased;
         next = next => Ok(next),
         () = outbound.gone() => Err(Undelivered::Client),
+        () = outbound.ended(), if is_patient => Err(Undelivered::Client),
     }
 }
 

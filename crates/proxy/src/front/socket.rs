@@ -1,8 +1,10 @@
 //! The two directions of a client's connection, each with its buffer and its patience.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,13 +12,14 @@ use bytes::BytesMut;
 use rustix::buffer::spare_capacity;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::transport::{Incoming, Outgoing};
 use super::waits::{TooLong, Waits};
 
 /// How much is read at once as a rule: more than most requests have, and little enough for many clients
 /// that send much.
-const READ_SIZE: usize = 8 << 10;
+const READ_SIZE: usize = 4 << 10;
 /// How much from a client that sends much, if not too many do.
 const LARGE_READ: usize = 32 << 10;
 /// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
@@ -190,6 +193,21 @@ impl<W: Outgoing> Outbound<W> {
         let stream = self.io.tcp();
         while let Ok(ready) = stream.ready(Interest::ERROR).await {
             if ready.is_error() {
+                return;
+            }
+        }
+    }
+
+    /// Ends when the client has ended its own side. That is looked at only now and then: whoever waits
+    /// for it is woken all the time by a request that waits to be read.
+    pub(crate) async fn ended(&self) {
+        loop {
+            sleep(self.limit).await;
+            let mut ready = pin!(self.io.tcp().ready(Interest::READABLE));
+            let ready = poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx))).await;
+            if let Poll::Ready(Ok(ready)) = ready
+                && ready.is_read_closed()
+            {
                 return;
             }
         }

@@ -339,6 +339,16 @@ impl ResponseContent {
         }
     }
 
+    /// Whether the origin may pause for longer than usual.
+    pub(crate) fn is_patient(&self) -> bool {
+        match self {
+            Self::Http1(content) => {
+                content.pause > content.origin.shared.limits.between_bytes_timeout
+            }
+            Self::Http2(content) => content.is_patient(),
+        }
+    }
+
     /// The announced length of the content; `None` if only its end will tell.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {

@@ -297,3 +297,33 @@ fn a_trusted_proxy_in_front_may_name_the_scheme_of_its_own_connection() {
         assert!(request.field("X-Forwarded-For").unwrap().starts_with("192.0.2.7"));
     }
 }
+
+#[test]
+fn each_piece_of_a_stream_arrives_before_the_next_is_made() {
+    let (go_on, pieces) = std::sync::mpsc::channel::<&str>();
+    let pieces = Mutex::new(pieces);
+    let origin = Origin::start(move |_, conn| {
+        let fields = "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        conn.send(format!("HTTP/1.1 200 OK\r\n{fields}"));
+        for piece in pieces.lock().unwrap().iter() {
+            conn.send(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        }
+        conn.send("0\r\n\r\n");
+    });
+    let site = Site::before(&origin);
+    speak(async {
+        let mut client = client(&site).await;
+        let asked = request("GET", "/").body(()).unwrap();
+        let (response, _) = client.send_request(asked, true).unwrap();
+        // The head is there before any content is.
+        let mut content = response.await.unwrap().into_body();
+        for piece in ["data: 1\n\n", "d", "ata: 2\n\n"] {
+            go_on.send(piece).unwrap();
+            assert_eq!(content.data().await.unwrap().unwrap(), piece.as_bytes());
+        }
+        drop(go_on);
+        let end = content.data().await;
+        assert!(end.is_none_or(|last| last.unwrap().is_empty()));
+    });
+    assert_eq!(site.served(), ["200 event-stream"]);
+}

@@ -58,6 +58,11 @@ impl Content {
         Self { origin, body, upload, length, left, allowance, taken, state, pause, _place: place }
     }
 
+    /// Whether the origin may pause for longer than usual.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.pause > self.origin.shared.limits.between_bytes_timeout
+    }
+
     /// Lets the origin pause so long from now on.
     pub(crate) fn may_pause(&mut self, limit: Duration) {
         self.pause = limit;
