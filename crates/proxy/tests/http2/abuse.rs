@@ -197,6 +197,26 @@ fn no_more_streams_than_agreed_are_open_at_once() {
 }
 
 #[test]
+fn a_connection_that_is_made_in_a_crowd_has_fewer_streams() {
+    // In all, and where nearly all of ten seats are taken: more than eight.
+    for (streams, crowded) in [(100, 20), (30, 20), (7, 7)] {
+        let (_origin, site) = site(|limits| {
+            limits.connections.total = 10;
+            limits.http2.streams = streams;
+        });
+        let mut guests = Vec::new();
+        for number in 1..=10 {
+            let mut frames = site.frames();
+            let told = frames.next_of(kind::SETTINGS).unwrap().payload;
+            let told = told.chunks(6).find(|setting| setting[1] == 3).unwrap();
+            let told = u32::from_be_bytes(told[2..].try_into().unwrap());
+            assert_eq!(told, if number > 8 { crowded } else { streams }, "{number} of {streams}");
+            guests.push(frames);
+        }
+    }
+}
+
+#[test]
 fn a_stream_whose_window_stays_closed_is_reset_and_others_go_on() {
     let (_origin, site) = site(|limits| limits.http2.stream_stall = Duration::from_millis(100));
     let mut frames = Frames::connect(site.address(), &[(4, 0)]);

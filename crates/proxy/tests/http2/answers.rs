@@ -224,9 +224,11 @@ fn a_client_that_leaves_in_the_middle_harms_nobody_else() {
 
 #[test]
 fn an_origin_that_cannot_be_reached_is_a_502() {
-    let origin = Origin::answering("");
-    let site = Site::before(&origin);
-    drop(origin);
+    // A port that is taken, and where nobody listens: one that was given back may be somebody's.
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    taken.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = taken.local_addr().unwrap().as_socket().unwrap();
+    let site = Site::at(OriginUrl::parse(&format!("http://{address}")).unwrap(), |_| {});
     speak(async {
         let got = get(&mut client(&site).await, "/").await;
         assert_eq!(got.status, 502);

@@ -21,7 +21,8 @@ fn one_too_many_is_told_so_before_the_origin_is_asked() {
     let mut third = site.client();
     third.send([ASK, NEXT].concat());
     let refused = third.response();
-    assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")));
+    let after: u64 = refused.field("Retry-After").unwrap().parse().unwrap();
+    assert!(refused.status == 503 && (1..=5).contains(&after), "{refused:?}");
     let told = "caching-proxy; error=connection_limit_reached; details=\"tunnels-in-use\"";
     assert_eq!(refused.field("Proxy-Status"), Some(told));
     assert_eq!(third.response().text(), "x");
