@@ -221,6 +221,21 @@ fn polls_of_one_url_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn the_first_polls_of_a_url_wait_for_each_other_once_and_not_for_long() {
+    let all = Barrier::new(3);
+    let origin = Origin::start(move |request, conn| poll(&all, request, conn));
+    let site = Site::with(&origin, |limits| limits.collapse_wait = Duration::from_millis(100));
+    let mut clients: Vec<_> = (0..3).map(|_| site.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Poll: 1\r\n\r\n");
+    }
+    // None would be answered if they were asked one after the other.
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "x");
+    }
+}
+
+#[test]
 fn polls_of_different_urls_and_requests_for_events_never_wait_for_each_other() {
     for same in [false, true] {
         let all = Barrier::new(5);
@@ -235,6 +250,31 @@ fn polls_of_different_urls_and_requests_for_events_never_wait_for_each_other() {
         for client in &mut clients {
             assert_eq!(client.response().text(), "x");
         }
+    }
+}
+
+#[test]
+fn content_of_a_request_reaches_the_origin_before_it_is_whole() {
+    for (framing, first, rest) in [
+        ("Content-Length: 6", "abc", "def"),
+        ("Transfer-Encoding: chunked", "3\r\nabc\r\n", "3\r\ndef\r\n0\r\n\r\n"),
+    ] {
+        let (tell, told) = mpsc::channel();
+        let tell = Mutex::new(tell);
+        let origin = Origin::at_heads(move |_, conn| {
+            let begin = conn.bytes(first.len());
+            tell.lock().unwrap().send(begin.clone()).unwrap();
+            let end = conn.bytes(rest.len());
+            assert_eq!((begin.unwrap(), end.unwrap()), (first.into(), rest.into()));
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            conn.close();
+        });
+        let site = Site::before(&origin);
+        let mut client = site.client();
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{first}"));
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap().unwrap(), first.as_bytes());
+        client.send(rest);
+        assert_eq!(client.response().status, 200);
     }
 }
 
