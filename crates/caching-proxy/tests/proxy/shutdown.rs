@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Instant;
 
 use testkit::frames::{Frame, Frames, flag, kind};
-use testkit::{Binary, Origin, eventually};
+use testkit::{Binary, Cut, Origin, eventually};
 
 use crate::{Proxy, millis, ok, seconds};
 
@@ -81,6 +81,29 @@ fn the_drain_has_an_end() {
     let began = Instant::now();
     assert_eq!(proxy.binary().exited().code(), Some(0));
     assert!(began.elapsed() < millis(1500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_tunnel_goes_on_until_the_drain_is_over() {
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+        while let Ok(byte) = conn.bytes(1) {
+            conn.send(byte);
+        }
+    });
+    let mut proxy = Proxy::with(&origin, &["--drain", "700ms", "--log", "requests"]);
+    let mut client = proxy.client();
+    let offer = [("Connection", "upgrade"), ("Upgrade", "websocket")];
+    assert_eq!(client.request("GET", "/", &offer).status, 101);
+    proxy.binary().send_term();
+    for _ in 0..4 {
+        thread::sleep(millis(100));
+        client.send("x");
+        assert_eq!(client.bytes(1).unwrap(), b"x");
+    }
+    assert!(matches!(client.rest(), Err(Cut::Reset(_))));
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+    assert!(proxy.binary().says(r#""end":"tunnel-drained""#), "{}", proxy.binary().stderr());
 }
 
 #[test]
