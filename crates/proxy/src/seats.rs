@@ -329,6 +329,12 @@ impl Book {
 }
 
 impl Seat {
+    /// How long the connection is waited for, which is else waited for so long.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        let limit = self.seats.limits.refusal_timeout;
+        if self.refused.is_some() { usual.min(limit) } else { usual }
+    }
+
     /// Says whose connection it is. False if that client has too many for this one to be even told.
     pub(crate) fn belongs_to(&mut self, client: IpAddr) -> bool {
         let Some(limit) = self.seats.limits.client.filter(|_| self.refused.is_none()) else {

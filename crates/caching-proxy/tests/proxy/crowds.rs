@@ -91,6 +91,22 @@ fn a_connection_that_has_been_idle_for_the_longest_makes_way() {
 }
 
 #[test]
+fn who_is_one_too_many_and_says_nothing_is_let_go_soon() {
+    let origin = page();
+    for args in [&[][..], &["--proxy-protocol"]] {
+        let proxy = Proxy::with(&origin, &[&["--max-connections", "1"], args].concat());
+        let mut there = proxy.client();
+        there.send("PROXY UNKNOWN\r\n".repeat(args.len()) + HALF);
+        assert!(testkit::eventually(|| open(&proxy) == 1));
+        let began = Instant::now();
+        let mut silent = proxy.client();
+        assert!(silent.at_eof());
+        assert!((millis(900)..seconds(4)).contains(&began.elapsed()), "{:?}", began.elapsed());
+        assert_eq!(open(&proxy), 1);
+    }
+}
+
+#[test]
 fn a_client_has_as_many_connections_as_it_may_and_others_are_not_concerned() {
     let origin = page();
     let args = ["--max-connections-per-client", "2", "--proxy-protocol"];

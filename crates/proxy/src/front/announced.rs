@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -29,12 +30,13 @@ pub(super) async fn client(
     worker: &Worker,
     stream: &mut TcpStream,
     peer: SocketAddr,
+    limit: Duration,
 ) -> Option<SocketAddr> {
     if !worker.shared.clients.proxy_protocol {
         return Some(peer);
     }
     // Boxed: it is not kept for the life of the connection.
-    match Box::pin(announced(worker, stream, peer)).await {
+    match Box::pin(announced(worker, stream, peer, limit)).await {
         Ok(announced) => announced.map(|client| match client {
             Client::At(client) => client,
             Client::Unsaid => peer,
@@ -53,12 +55,12 @@ async fn announced(
     worker: &Worker,
     stream: &mut TcpStream,
     peer: SocketAddr,
+    limit: Duration,
 ) -> Result<Option<Client>, Unknown> {
     let trust = &worker.shared.clients.trust;
     if !trust.proxies.is_empty() && !trust.includes(peer.ip()) {
         return Err(Unknown::NotTrusted);
     }
-    let limit = worker.shared.limits.head_timeout;
     tokio::select! {
         biased;
         read = timeout(limit, header(stream)) => read.map_err(|_| Unknown::Late)?,

@@ -154,7 +154,8 @@ async fn visitor(
         Poll::Ready(())
     })
     .await;
-    let client = announced::client(worker, stream, client).await?;
+    let patience = seat.patience(worker.shared.limits.head_timeout);
+    let client = announced::client(worker, stream, client, patience).await?;
     // A proxy in front has the connections of all its clients.
     let is_one = !worker.shared.clients.trust.includes(client.ip());
     let stays = !is_one || seat.belongs_to(client.ip());

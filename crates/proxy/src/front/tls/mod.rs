@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     stream: TcpStream,
     visitor: &Visitor,
 ) {
-    let limit = worker.shared.limits.handshake_timeout;
+    let limit = visitor.seat.patience(worker.shared.limits.handshake_timeout);
     // Boxed: what a handshake needs is not kept for the life of the connection.
     let opened = Box::pin(timeout(limit, open(worker, certificates, stream, visitor))).await;
     match opened {
