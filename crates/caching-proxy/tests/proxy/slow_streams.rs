@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +39,7 @@ impl Progress {
     /// Waits until all are under way and nobody can send any more.
     async fn settle(&self) {
         let mut before = u64::MAX;
-        for _ in 0..200 {
+        for _ in 0..1_200 {
             sleep(millis(100)).await;
             let sent = self.sent.load(Ordering::Relaxed);
             if sent == before && self.under_way.load(Ordering::Relaxed) == 2 * EACH {
@@ -148,7 +148,11 @@ async fn crowd(fields: &'static str, args: &[&str]) -> Option<u64> {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(origin(listener, fields, told.clone(), Arc::clone(&all)));
     let usual = ["--memory", "8MiB", "--origin-connections", "4096", "--workers", "2"];
-    let usual = [&usual[..], &["--connect-timeout", "30s"]].concat();
+    // However slow the machine is: nobody's patience is what is measured.
+    let patience = ["--connect-timeout", "--write-timeout", "--client-body-timeout"];
+    let patience = patience.iter().chain(&["--first-byte-timeout", "--between-bytes-timeout"]);
+    let patience = patience.flat_map(|option| [*option, "5m"]);
+    let usual = usual.into_iter().chain(patience).collect::<Vec<_>>();
     let mut proxy = Proxy::at(&url, &[&usual, args].concat());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.address().1));
     for number in 0..2 * EACH {
@@ -168,7 +172,11 @@ async fn crowd(fields: &'static str, args: &[&str]) -> Option<u64> {
     peak(proxy.binary().pid())
 }
 
+/// One crowd at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn takes_little(fields: &'static str, args: &[&str]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match runtime.block_on(crowd(fields, args)) {
         Some(peak) => {
