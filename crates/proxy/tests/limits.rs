@@ -202,6 +202,27 @@ fn the_origin_may_take_so_long_for_its_head_and_pause_so_long_within_its_content
 }
 
 #[test]
+fn the_origin_has_so_much_time_for_all_of_its_head_whatever_was_sent_to_it_before() {
+    let origin = Origin::start(|request, conn| {
+        if request.target == "/silent" {
+            return conn.pause(2 * LATE);
+        }
+        conn.send("HTTP/1.1 200 OK\r\nX: ");
+        for _ in 0..20 {
+            conn.pause(HALF / 2);
+            conn.send("x");
+        }
+    });
+    let site = site(&origin, |limits| limits.first_byte_timeout = LIMIT);
+    for path in ["/silent", "/drips"] {
+        let mut client = client(&site);
+        let took = time(|| assert_eq!(client.get(path).status, 504, "{path}"));
+        // Sending the request does not buy the origin another round.
+        assert!((LIMIT..2 * LIMIT).contains(&(took + HALF / 10)), "{path}: {took:?}");
+    }
+}
+
+#[test]
 fn a_request_waits_so_long_for_its_turn_at_the_origin() {
     for (busy, status) in [(HALF, 200), (LATE, 503)] {
         let origin = Origin::start(move |request, conn| {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::connection::Opened;
+use super::patience::Patience;
 use super::upload::Upload;
 use super::{Origin, http2};
 use crate::content::{Allowance, Informational, Piece, RequestContent};
@@ -175,11 +176,13 @@ impl Once<'_> {
         let limits = &self.origin.shared.limits;
         let mut spans = Vec::new();
         let mut informational = 0;
+        // For the head as a whole, however it drips.
+        let mut patience = Patience::new(limits.first_byte_timeout);
         let decoded = loop {
             let buf = &connection.buf;
             match http1::decode_response(buf, &limits.http1, self.answered(), &mut spans)? {
                 Progress::Partial => {
-                    self.fill(connection, upload, informational == 0).await?;
+                    self.fill(connection, upload, informational == 0, &mut patience).await?;
                 }
                 Progress::Complete(head) if head.status >= 200 => break head,
                 Progress::Complete(head) if head.status == 101 && self.may_switch => break head,
@@ -191,6 +194,7 @@ impl Once<'_> {
                     }
                     self.pass_on(connection, &head, &spans)?;
                     connection.buf.advance(head.len);
+                    patience.renew();
                 }
             }
         };
@@ -235,10 +239,11 @@ impl Once<'_> {
         connection: &mut Connection,
         upload: &mut Upload,
         first: bool,
+        patience: &mut Patience,
     ) -> Result<(), FetchError> {
         let limit = self.origin.shared.limits.first_byte_timeout;
         let timed_out = || FetchError::HeadTimeout { limit };
-        let read = send_and_fill(connection, upload, limit).await?.ok_or_else(timed_out)?;
+        let read = send_and_fill(connection, upload, patience).await?.ok_or_else(timed_out)?;
         let unanswered = first && connection.buf.is_empty();
         let closed = |source| FetchError::Closed { source, unanswered };
         match read {
@@ -269,19 +274,24 @@ impl Once<'_> {
     }
 }
 
-/// Drives the upload and reads at the same time; `None` if nothing moved for `limit`.
+/// Drives the upload and reads at the same time; `None` if there is no patience left. What is sent
+/// renews it.
 async fn send_and_fill(
     connection: &mut Connection,
     upload: &mut Upload,
-    limit: Duration,
+    patience: &mut Patience,
 ) -> Result<Option<io::Result<usize>>, FetchError> {
     loop {
-        let sent_before = upload.sent;
+        let left = patience.left();
         let both = poll_fn(|cx| {
+            let sent = upload.sent;
             if !upload.is_done()
                 && let Err(error) = upload.poll(cx, connection)
             {
                 return Poll::Ready(Err(error));
+            }
+            if upload.sent > sent {
+                patience.renew();
             }
             let read = connection.poll_fill(cx);
             if read.is_pending() && !upload.is_done() {
@@ -290,10 +300,10 @@ async fn send_and_fill(
             }
             read.map(Ok)
         });
-        match timeout(limit, both).await {
+        match timeout(left, both).await {
             Ok(outcome) => return outcome.map(Some),
-            Err(_) if upload.sent > sent_before => {}
-            Err(_) => return Ok(None),
+            Err(_) if patience.left().is_zero() => return Ok(None),
+            Err(_) => {}
         }
     }
 }
@@ -407,7 +417,8 @@ impl Http1Content {
     async fn fill(&mut self) -> Result<(), FetchError> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let limit = self.pause;
-        let read = send_and_fill(connection, &mut self.upload, limit).await?;
+        let mut patience = Patience::new(limit);
+        let read = send_and_fill(connection, &mut self.upload, &mut patience).await?;
         match read.ok_or(FetchError::Stalled { limit })? {
             Ok(0) => {
                 self.decoder

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 mod http2;
 pub(crate) mod outgoing;
+mod patience;
 mod resolve;
 pub(crate) mod switch;
 pub(crate) mod tls;

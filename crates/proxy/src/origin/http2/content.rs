@@ -18,6 +18,7 @@ use crate::error::FetchError;
 use crate::http2_fields;
 use crate::origin::Origin;
 use crate::origin::exchange::Arrived;
+use crate::origin::patience::Patience;
 
 /// Read from its stream piece by piece.
 pub(crate) struct Content {
@@ -76,12 +77,21 @@ impl Content {
     /// The next piece; `None` at the orderly end.
     pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
         let limit = self.pause;
+        let mut patience = Patience::new(limit);
         loop {
-            let before = self.upload.sent();
-            match timeout(limit, poll_fn(|cx| self.poll(cx))).await {
+            let left = patience.left();
+            let next = poll_fn(|cx| {
+                let before = self.upload.sent();
+                let next = self.poll(cx);
+                if self.upload.sent() > before {
+                    patience.renew();
+                }
+                next
+            });
+            match timeout(left, next).await {
                 Ok(next) => return next,
-                Err(_) if self.upload.sent() > before => {}
-                Err(_) => return Err(FetchError::Stalled { limit }),
+                Err(_) if patience.left().is_zero() => return Err(FetchError::Stalled { limit }),
+                Err(_) => {}
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::head::{ResponseHead, Version};
 use crate::http2_fields;
 use crate::origin::Origin;
 use crate::origin::exchange::{Request, Response, ResponseContent};
+use crate::origin::patience::Patience;
 
 /// Sends a request and waits for the head of its final response.
 pub(in crate::origin) async fn exchange(
@@ -83,13 +84,23 @@ impl Waiting<'_> {
         upload: &mut Upload,
     ) -> Result<http::Response<RecvStream>, FetchError> {
         let limit = self.origin.shared.limits.first_byte_timeout;
+        let mut patience = Patience::new(limit);
         loop {
-            let before = (upload.sent(), self.told);
-            let head = poll_fn(|cx| self.poll(cx, &mut response, upload));
-            match timeout(limit, head).await {
+            let left = patience.left();
+            let head = poll_fn(|cx| {
+                let before = (upload.sent(), self.told);
+                let head = self.poll(cx, &mut response, upload);
+                if (upload.sent(), self.told) > before {
+                    patience.renew();
+                }
+                head
+            });
+            match timeout(left, head).await {
                 Ok(head) => return head,
-                Err(_) if (upload.sent(), self.told) > before => {}
-                Err(_) => return Err(FetchError::HeadTimeout { limit }),
+                Err(_) if patience.left().is_zero() => {
+                    return Err(FetchError::HeadTimeout { limit });
+                }
+                Err(_) => {}
             }
         }
     }
