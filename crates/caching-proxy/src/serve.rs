@@ -16,7 +16,7 @@ use store::DiskOptions;
 
 use crate::cli::environment::{Lookup, base_directory};
 use crate::cli::{Certificates, Serve};
-use crate::control::{self, BindError, Server};
+use crate::control::{self, AskError, BindError, Server};
 use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer};
 use crate::recorder::AccessLog;
 use crate::self_signed::{self, SelfSignedError};
@@ -107,19 +107,28 @@ pub(crate) fn run_demo(port: u16, environment: Lookup<'_>) -> Result<(), ServeEr
 fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Home, ServeError> {
     let name = InstanceName::new(&serve.origin, serve.first);
     let base = || base_directory(environment).ok_or(StateError::NoHome);
-    let claimed = match &serve.directory {
+    let take = || match &serve.directory {
         Some(directory) => Claim::take(directory),
         // The instance of this name, and no other, is the one that is replaced.
         None if serve.take_over => Claim::take(&base()?.join(name.to_string())),
         None => state::claim_below(&base()?, &name),
     };
-    match claimed {
-        Err(StateError::InUse { directory, .. }) if serve.take_over => {
-            let predecessor = Some(Predecessor::in_directory(&directory)?);
-            Ok(Home { claim: Claim::to_come(directory), predecessor })
+    for _ in 1..control::ATTEMPTS {
+        match take() {
+            Err(StateError::InUse { directory, .. }) if serve.take_over => {
+                match Predecessor::in_directory(&directory) {
+                    // It has just begun, or is about to end: then the directory is free soon.
+                    Err(TakeOverError::Ask(AskError::NotRunning)) => thread::sleep(control::PAUSE),
+                    found => {
+                        let claim = Claim::to_come(directory);
+                        return Ok(Home { claim, predecessor: Some(found?) });
+                    }
+                }
+            }
+            claimed => return Ok(Home { claim: claimed?, predecessor: None }),
         }
-        claimed => Ok(Home { claim: claimed?, predecessor: None }),
     }
+    Ok(Home { claim: take()?, predecessor: None })
 }
 
 fn until_ended(

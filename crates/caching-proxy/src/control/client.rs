@@ -34,14 +34,27 @@ pub(crate) enum AskError {
 }
 
 /// An instance that starts or stops does not answer for a moment.
-const ATTEMPTS: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ATTEMPTS: u32 = 100;
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
-/// The same as [`ask`], of one that may not answer yet.
+impl AskError {
+    /// Whoever was asked is not there, or has ended in the middle of it.
+    fn is_absence(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::NotRunning => true,
+            Self::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof),
+            Self::Refused(_) | Self::Garbled => false,
+        }
+    }
+}
+
+/// The same as [`ask`], of one that may not answer yet, or may end while it is asked: then whoever
+/// comes after it is. What is asked may be carried out twice.
 pub(crate) fn ask_patiently(directory: &Path, request: &Request) -> Result<Value, AskError> {
     for _ in 1..ATTEMPTS {
         match ask(directory, request) {
-            Err(AskError::NotRunning) => thread::sleep(PAUSE),
+            Err(error) if error.is_absence() => thread::sleep(PAUSE),
             outcome => return outcome,
         }
     }
@@ -51,14 +64,7 @@ pub(crate) fn ask_patiently(directory: &Path, request: &Request) -> Result<Value
 /// Tells the instance that runs in this directory that this process wants to take over; both go on
 /// to speak with each other.
 pub(crate) fn begin_to_take_over(directory: &Path) -> Result<UnixStream, AskError> {
-    let mut attempt = 1;
-    let mut socket = loop {
-        match connect(directory) {
-            Err(AskError::NotRunning) if attempt < ATTEMPTS => thread::sleep(PAUSE),
-            connected => break connected?,
-        }
-        attempt += 1;
-    };
+    let mut socket = connect(directory)?;
     socket.set_write_timeout(Some(PATIENCE)).map_err(AskError::Io)?;
     let line = Request::TakeOver.to_line();
     socket.write_all(line.as_bytes()).map_err(AskError::Io)?;
@@ -69,6 +75,9 @@ pub(crate) fn begin_to_take_over(directory: &Path) -> Result<UnixStream, AskErro
 pub(crate) fn ask(directory: &Path, request: &Request) -> Result<Value, AskError> {
     let mut socket = connect(directory)?;
     let answer = exchange(&mut socket, request).map_err(AskError::Io)?;
+    if answer.is_empty() {
+        return Err(AskError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
     let answer: Value = serde_json::from_slice(&answer).map_err(|_| AskError::Garbled)?;
     match answer["error"].as_str() {
         Some(why) => Err(AskError::Refused(why.to_owned())),

@@ -14,7 +14,7 @@ use proxy::Forgotten;
 use proxy::purge::Purge;
 use serde_json::{Value, json};
 
-pub(crate) use client::{AskError, ask, ask_patiently, begin_to_take_over};
+pub(crate) use client::{ATTEMPTS, AskError, PAUSE, ask, ask_patiently, begin_to_take_over};
 pub(crate) use server::{BindError, Server, forget_former, step_aside, step_back};
 
 use crate::succession;

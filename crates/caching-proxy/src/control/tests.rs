@@ -102,6 +102,24 @@ fn a_socket_that_a_killed_instance_left_is_replaced() {
 }
 
 #[test]
+fn whoever_comes_after_one_that_ended_while_it_was_asked_is_asked_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let dying = std::os::unix::net::UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+    let place = directory.path().to_owned();
+    let successor = std::thread::spawn(move || {
+        // Once with the question unread, once after reading it.
+        drop(dying.accept().unwrap());
+        let (mut client, _) = dying.accept().unwrap();
+        assert!(client.read(&mut [0; 512]).unwrap() > 0);
+        drop((client, dying));
+        serve(&place)
+    });
+    let answer = ask_patiently(directory.path(), &Request::Stats).unwrap();
+    assert_eq!(answer["did"], "stats");
+    drop(successor.join().unwrap());
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(SOCKET), "precious").unwrap();

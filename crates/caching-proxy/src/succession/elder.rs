@@ -148,6 +148,8 @@ impl Elder {
         let heir = Heir::start(ours, succession, directory, self.log.clone())?;
         let mut legacy = self.handle.prepare_legacy(heir)?.ok_or(HandOverError::Disk)?;
         legacy.predecessors.insert(0, theirs);
+        // One that an earlier process left must not be taken back for ours.
+        control::forget_former(&self.directory);
         let served = send_legacy(wire, &legacy, self.lock().as_ref())
             .map_err(HandOverError::from)
             .and_then(|()| wait_until_it_serves(wire, pid));

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use testkit::{Origin, eventually};
+use testkit::{Launch, Origin, eventually};
 
 use super::has_ended;
 use crate::{Proxy, cache, ok};
@@ -53,9 +53,25 @@ impl Pretender {
         }
     }
 
+    /// Whether it is the only one.
+    fn may_take(&mut self) -> bool {
+        let mut line = String::new();
+        while self.lines.read_line(&mut line).unwrap() > 0 {
+            if line.contains(r#""pid""#) {
+                return true;
+            }
+        }
+        assert!(line.contains("taking over already"), "{line}");
+        false
+    }
+
     /// Goes as far as having everything.
     fn takes_all(&mut self) {
         self.hears(r#""pid""#);
+        self.takes_all_that_is_left();
+    }
+
+    fn takes_all_that_is_left(&mut self) {
         self.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
         self.hears(r#""yours""#);
     }
@@ -115,8 +131,12 @@ fn a_process_that_dies_before_it_serves_leaves_all_as_it_was() {
     let mut kept = proxy.client();
     kept.get("/");
     drop(Pretender::before(&proxy));
+    // It may not be known at once that this one is gone.
     let mut pretender = Pretender::before(&proxy);
-    pretender.takes_all();
+    while !pretender.may_take() {
+        pretender = Pretender::before(&proxy);
+    }
+    pretender.takes_all_that_is_left();
     // While it thinks.
     assert_eq!(get(&proxy, "/"), "HIT");
     assert_eq!(get(&proxy, "/meanwhile"), "MISS");
@@ -136,6 +156,40 @@ fn a_process_that_dies_before_it_serves_leaves_all_as_it_was() {
     let older = proxy.take_over();
     assert_eq!(get(&proxy, "/c"), "HIT");
     has_ended(older);
+}
+
+#[test]
+fn a_socket_that_an_earlier_process_left_is_not_taken_back_for_this_ones() {
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    let place = proxy.directory.path().join("cache");
+    drop(std::os::unix::net::UnixListener::bind(place.join("control.former")).unwrap());
+    let mut pretender = Pretender::before(&proxy);
+    pretender.takes_all();
+    drop(pretender);
+    assert!(proxy.binary().says("take-over-failed"));
+    assert_eq!(get(&proxy, "/"), "MISS");
+    let older = proxy.take_over();
+    assert_eq!(get(&proxy, "/"), "HIT");
+    has_ended(older);
+}
+
+#[test]
+fn a_directory_that_is_in_use_by_nobody_who_listens_is_taken_when_it_is_free() {
+    let origin = site();
+    let directory = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(directory.path().join("instance.lock")).unwrap();
+    lock.lock().unwrap();
+    let freed = std::thread::spawn(move || {
+        std::thread::sleep(crate::millis(500));
+        drop(lock);
+    });
+    let launch = Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
+        .args(["--port", "0", "--origin", &origin.url(), "--take-over", "--cache-dir"])
+        .arg(directory.path());
+    let heir = launch.start();
+    freed.join().unwrap();
+    assert!(heir.terminate().success());
 }
 
 #[test]
