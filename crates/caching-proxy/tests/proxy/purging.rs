@@ -2,9 +2,9 @@
 
 use std::thread;
 
-use testkit::{Launch, Origin, Output, Response};
+use testkit::{Launch, Origin, Output, Response, eventually};
 
-use crate::{Proxy, cache, cache_status, millis, ok, response};
+use crate::{Proxy, cache, cache_status, count, millis, ok, response};
 
 pub(super) fn purge(proxy: &Proxy, args: &[&str]) -> Output {
     Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
@@ -155,8 +155,11 @@ fn what_was_purged_softly_is_validated_and_then_good_again() {
         let line = purged(&proxy, &["--soft", "--url", "http://a.example/"]);
         assert!(line.starts_with("made stale: http://a.example/, in "), "{line}");
         if restart {
+            // What waits for the disk, or is looked for there, is a miss.
+            assert!(eventually(|| count(&proxy, "store.queued_bytes") == 0));
             proxy.kill9();
             proxy.start();
+            assert!(eventually(|| count(&proxy, "store.segments_to_recover") == 0));
         }
         assert_eq!(get(&proxy), told("HIT", "validated"));
         assert_eq!(get(&proxy), told("HIT", "fresh"));
