@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http1::BadHead;
+use memchr::{memchr, memchr_iter};
 use policy::Fields;
 
-/// Names that stand in each response and that the codec's library does not know.
+/// Names that are looked for in each request, or stand in each response, and that the codec's library
+/// does not know.
+pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("priority");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A list of fields as the codec wants it.
 pub(crate) fn map(fields: &Fields) -> HeaderMap {
@@ -37,13 +40,14 @@ pub(crate) fn list(map: &HeaderMap) -> Fields {
 /// The field lines of a head as it is written for HTTP/1.1. All values share one allocation.
 pub(crate) fn lines(text: &[u8]) -> HeaderMap {
     let block = Bytes::copy_from_slice(text);
-    // Most heads have less, and none of them many more.
-    let mut map = HeaderMap::with_capacity(24);
-    let mut at = line_end(text, 0) + 2;
-    while at < text.len() {
-        let end = line_end(text, at);
+    // No byte of a line is a control byte.
+    let mut ends = memchr_iter(b'\r', text);
+    let mut map = HeaderMap::with_capacity(ends.clone().count());
+    let Some(status_line) = ends.next() else { return map };
+    let mut at = status_line + 2;
+    for end in ends {
         let line = text.get(at..end).unwrap_or_default();
-        if let Some(colon) = line.iter().position(|&byte| byte == b':') {
+        if let Some(colon) = memchr(b':', line) {
             let (name, value) = line.split_at(colon);
             let value = value.get(1..).unwrap_or_default();
             let start = end - value.trim_ascii_start().len();
@@ -53,12 +57,6 @@ pub(crate) fn lines(text: &[u8]) -> HeaderMap {
         at = end + 2;
     }
     map
-}
-
-/// No byte of a line is a control byte.
-fn line_end(text: &[u8], from: usize) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
-    from + rest.iter().position(|&byte| byte == b'\r').unwrap_or(rest.len())
 }
 
 /// A line that a message of HTTP/1.1 can have and one of HTTP/2 cannot is left out.

@@ -196,15 +196,20 @@ pub(super) fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>) {
     encode::field(out, b"X-Request-Id", told.id.as_bytes());
 }
 
+/// What the framing of HTTP/1.1 and the length that HTTP/2 only announces have in common.
+pub(super) fn write_length(out: &mut Vec<u8>, answer: &Answer) {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
+    if let Some(length) = answer.length.filter(|_| answer.status() != 204) {
+        encode::field_u64(out, b"Content-Length", length);
+    }
+}
+
 fn write_framing(out: &mut Vec<u8>, answer: &Answer, framing: Framing) {
-    match (framing, answer.length) {
-        //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
-        //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
-        (Framing::Length, Some(length)) if answer.status() != 204 => {
-            encode::field_u64(out, b"Content-Length", length);
-        }
-        (Framing::Chunked, _) => encode::field(out, b"Transfer-Encoding", b"chunked"),
-        _ => {}
+    match framing {
+        Framing::Length => write_length(out, answer),
+        Framing::Chunked => encode::field(out, b"Transfer-Encoding", b"chunked"),
+        Framing::UntilClose => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 use policy::Fields;
 
-use crate::front::deliver::{Told, write_head};
+use crate::front::deliver::{Told, write_head, write_length};
 use crate::http2_fields::{lines, map};
 use crate::request::Answer;
 
@@ -15,14 +15,10 @@ pub(super) fn response(
 ) -> (Response<()>, usize) {
     text.clear();
     write_head(text, answer, told);
+    write_length(text, answer);
     let mut response = Response::new(());
     *response.status_mut() = status(answer.status());
     *response.headers_mut() = lines(text);
-    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
-    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
-    if let Some(length) = answer.length.filter(|_| answer.status() != 204) {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
-    }
     (response, text.len())
 }
 

@@ -284,7 +284,9 @@ fn number(payload: &[u8]) -> u32 {
 /// Finds the frames in a stream of bytes, however it is cut.
 #[derive(Default)]
 struct Frames {
-    head: SmallVec<[u8; HEAD]>,
+    head: [u8; HEAD],
+    /// How many bytes of the head are there.
+    known: usize,
     /// Bytes of the payload that are still to come.
     left: u32,
     /// How the payload begins.
@@ -305,14 +307,13 @@ impl Frames {
     /// Takes what belongs to one head or one payload. A head is taken together with none of its
     /// payload; one without a payload ends at once.
     fn step(&mut self, bytes: &[u8]) -> Step {
-        if self.head.len() == HEAD && self.left == 0 {
-            self.head.clear();
+        if self.known == HEAD && self.left == 0 {
+            self.known = 0;
             self.payload.clear();
         }
-        if self.head.len() < HEAD {
-            let taken = (HEAD - self.head.len()).min(bytes.len());
-            self.head.extend_from_slice(bytes.get(..taken).unwrap_or_default());
-            let begins = self.head.len() == HEAD;
+        if self.known < HEAD {
+            let taken = self.take_head(bytes);
+            let begins = self.known == HEAD;
             if begins {
                 self.left = self.head().2;
             }
@@ -327,12 +328,23 @@ impl Frames {
         Step { taken, begins: false, ends: self.left == 0 }
     }
 
-    /// Type, flags and length.
-    fn head(&self) -> (u8, u8, u32) {
-        match self.head[..] {
-            [a, b, c, kind, flags, ..] => (kind, flags, u32::from_be_bytes([0, a, b, c])),
-            _ => (u8::MAX, 0, 0),
+    /// Takes what belongs to the head, which is there as a whole most of the time.
+    fn take_head(&mut self, bytes: &[u8]) -> usize {
+        if let (0, Some(head)) = (self.known, bytes.first_chunk()) {
+            self.head = *head;
+            self.known = HEAD;
+            return HEAD;
         }
+        let room = self.head.iter_mut().skip(self.known);
+        let taken = room.zip(bytes).map(|(to, from)| *to = *from).count();
+        self.known += taken;
+        taken
+    }
+
+    /// Type, flags and length.
+    const fn head(&self) -> (u8, u8, u32) {
+        let [a, b, c, kind, flags, ..] = self.head;
+        (kind, flags, u32::from_be_bytes([0, a, b, c]))
     }
 
     fn stream(&self) -> u32 {
