@@ -1,4 +1,7 @@
+use http1::BadRequest;
+
 use super::*;
+use crate::seats::Full;
 
 fn limit() -> Duration {
     Duration::from_secs(1)

@@ -18,7 +18,7 @@ use crate::content::{Informational, Piece};
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::ids::RequestId;
-use crate::origin::exchange::ResponseContent;
+use crate::origin::content::ResponseContent;
 use crate::request::answer::{Answer, AnswerContent, AnswerHead};
 use crate::request::assembly::Assembly;
 use crate::request::trailers;

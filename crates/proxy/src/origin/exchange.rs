@@ -1,23 +1,19 @@
 //! One request and its response over a connection to the origin.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http1::{Answered, BodyDecoder, BodyEvent, FieldSpan, Framing, Progress};
+use http1::{Answered, FieldSpan, Framing, Progress};
 use policy::{Fields, Method};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
 
-use super::connection::Connection;
-use super::connection::Opened;
+use super::connection::{Connection, Opened};
+use super::content::{Http1Content, ResponseContent};
 use super::patience::Patience;
 use super::upload::Upload;
 use super::{Origin, http2};
-use crate::content::{Allowance, Informational, Piece, RequestContent};
+use crate::content::{Allowance, Informational, RequestContent};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
 
@@ -37,36 +33,6 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     pub(crate) head: ResponseHead,
     pub(crate) content: ResponseContent,
-}
-
-/// The content of a response, read from where it comes piece by piece.
-#[expect(clippy::large_enum_variant, reason = "no allocation for what comes by HTTP/1.1")]
-pub(crate) enum ResponseContent {
-    Http1(Http1Content),
-    Http2(Box<http2::Content>),
-}
-
-/// Read from a connection of its own.
-pub(crate) struct Http1Content {
-    origin: Arc<Origin>,
-    connection: Option<Connection>,
-    upload: Upload,
-    decoder: BodyDecoder,
-    allowance: Allowance,
-    framing: Framing,
-    persistent: bool,
-    /// How long the origin may pause.
-    pause: Duration,
-    /// Held as long as the connection is in use.
-    _slot: OwnedSemaphorePermit,
-}
-
-/// What can be had of the content without waiting.
-pub(crate) enum Arrived {
-    /// The next piece; `None` at the orderly end.
-    Next(Option<Piece>),
-    /// More has to be read first.
-    Waiting,
 }
 
 /// Sends a request and waits for the head of its final response. A request that was sent on a kept
@@ -214,18 +180,8 @@ impl Once<'_> {
         (head, decoded): (ResponseHead, http1::ResponseHead),
         slot: OwnedSemaphorePermit,
     ) -> Response {
-        let limits = &self.origin.shared.limits;
-        let content = ResponseContent::Http1(Http1Content {
-            origin: Arc::clone(self.origin),
-            connection: Some(connection),
-            upload,
-            decoder: BodyDecoder::new(decoded.framing, &limits.http1),
-            allowance: Allowance::new(limits.response_content),
-            framing: decoded.framing,
-            persistent: decoded.persistent,
-            pause: limits.between_bytes_timeout,
-            _slot: slot,
-        });
+        let content = Http1Content::new(self.origin, connection, upload, &decoded, slot);
+        let content = ResponseContent::Http1(content);
         Response { head, content }
     }
 
@@ -243,7 +199,7 @@ impl Once<'_> {
     ) -> Result<(), FetchError> {
         let limit = self.origin.shared.limits.first_byte_timeout;
         let timed_out = || FetchError::HeadTimeout { limit };
-        let read = send_and_fill(connection, upload, patience).await?.ok_or_else(timed_out)?;
+        let read = upload.send_and_fill(connection, patience).await?.ok_or_else(timed_out)?;
         let unanswered = first && connection.buf.is_empty();
         let closed = |source| FetchError::Closed { source, unanswered };
         match read {
@@ -274,40 +230,6 @@ impl Once<'_> {
     }
 }
 
-/// Drives the upload and reads at the same time; `None` if there is no patience left. What is sent
-/// renews it.
-async fn send_and_fill(
-    connection: &mut Connection,
-    upload: &mut Upload,
-    patience: &mut Patience,
-) -> Result<Option<io::Result<usize>>, FetchError> {
-    loop {
-        let left = patience.left();
-        let both = poll_fn(|cx| {
-            let sent = upload.sent;
-            if !upload.is_done()
-                && let Err(error) = upload.poll(cx, connection)
-            {
-                return Poll::Ready(Err(error));
-            }
-            if upload.sent > sent {
-                patience.renew();
-            }
-            let read = connection.poll_fill(cx);
-            if read.is_pending() && !upload.is_done() {
-                // An answer is not likely before the end of the request.
-                connection.expect_little();
-            }
-            read.map(Ok)
-        });
-        match timeout(left, both).await {
-            Ok(outcome) => return outcome.map(Some),
-            Err(_) if patience.left().is_zero() => return Ok(None),
-            Err(_) => {}
-        }
-    }
-}
-
 impl Request {
     /// The same once more, if nothing forbids that.
     fn again(&self) -> Option<Self> {
@@ -322,131 +244,4 @@ impl Request {
             takes_trailers: self.takes_trailers,
         })
     }
-}
-
-impl ResponseContent {
-    /// The next piece; `None` at the orderly end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
-        match self {
-            Self::Http1(content) => content.next().await,
-            Self::Http2(content) => content.next().await,
-        }
-    }
-
-    /// What has arrived already.
-    pub(crate) fn try_next(&mut self) -> Result<Arrived, FetchError> {
-        match self {
-            Self::Http1(content) => content.try_next(),
-            Self::Http2(content) => content.try_next(),
-        }
-    }
-
-    /// Lets the origin pause so long from now on.
-    pub(crate) fn may_pause(&mut self, limit: Duration) {
-        match self {
-            Self::Http1(content) => content.pause = limit,
-            Self::Http2(content) => content.may_pause(limit),
-        }
-    }
-
-    /// Whether the origin may pause for longer than usual.
-    pub(crate) fn is_patient(&self) -> bool {
-        match self {
-            Self::Http1(content) => {
-                content.pause > content.origin.shared.limits.between_bytes_timeout
-            }
-            Self::Http2(content) => content.is_patient(),
-        }
-    }
-
-    /// The announced length of the content; `None` if only its end will tell.
-    pub(crate) fn length(&self) -> Option<u64> {
-        match self {
-            Self::Http1(content) => content.length(),
-            Self::Http2(content) => content.length(),
-        }
-    }
-}
-
-impl Http1Content {
-    /// The next piece; `None` at the orderly end, after which the connection is kept if it can be.
-    async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
-        loop {
-            if let Arrived::Next(piece) = self.try_next()? {
-                return Ok(piece);
-            }
-            self.fill().await?;
-        }
-    }
-
-    /// What has arrived already.
-    fn try_next(&mut self) -> Result<Arrived, FetchError> {
-        let Some(connection) = &mut self.connection else { return Ok(Arrived::Next(None)) };
-        match self.decoder.decode(&mut connection.buf)? {
-            BodyEvent::NeedMore => Ok(Arrived::Waiting),
-            BodyEvent::Data(data) => {
-                self.allowance.take(data.len())?;
-                Ok(Arrived::Next(Some(Piece::Data(data))))
-            }
-            BodyEvent::Trailers(trailers) => {
-                let mut fields = Fields::new();
-                head::load(&mut fields, &trailers.block, &trailers.fields);
-                policy::strip::strip_hop_by_hop(&mut fields);
-                // Nothing can follow them: whoever has them need not ask for the end.
-                if matches!(self.decoder.decode(&mut connection.buf), Ok(BodyEvent::End)) {
-                    self.finish();
-                }
-                Ok(Arrived::Next(Some(Piece::Trailers(fields))))
-            }
-            BodyEvent::End => {
-                self.finish();
-                Ok(Arrived::Next(None))
-            }
-        }
-    }
-
-    /// The announced length of the content; `None` if only its end will tell.
-    fn length(&self) -> Option<u64> {
-        match self.framing {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
-        }
-    }
-
-    async fn fill(&mut self) -> Result<(), FetchError> {
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let limit = self.pause;
-        let mut patience = Patience::new(limit);
-        let read = send_and_fill(connection, &mut self.upload, &mut patience).await?;
-        match read.ok_or(FetchError::Stalled { limit })? {
-            Ok(0) => {
-                self.decoder
-                    .end_of_input()
-                    .map_err(|_| truncated(io::ErrorKind::UnexpectedEof.into()))?;
-                // Delimited by the end of the connection, which therefore cannot be kept.
-                self.connection = None;
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(source) => Err(truncated(source)),
-        }
-    }
-
-    /// Gives the connection back, but only from the clean state: everything sent, everything read,
-    /// nothing unexpected behind it.
-    fn finish(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        let clean = self.persistent
-            && self.framing != Framing::UntilClose
-            && self.upload.is_done()
-            && connection.is_clean();
-        if clean {
-            self.origin.keep(connection);
-        }
-    }
-}
-
-fn truncated(source: io::Error) -> FetchError {
-    FetchError::Truncated { source }
 }

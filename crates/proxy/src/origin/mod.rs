@@ -2,6 +2,7 @@
 
 mod budget;
 pub(crate) mod connection;
+pub(crate) mod content;
 pub(crate) mod exchange;
 mod http2;
 pub(crate) mod outgoing;

@@ -1,11 +1,15 @@
 //! Sends a request to the origin, while the response may already be arriving.
 
+use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http1::encode;
+use tokio::time::timeout;
 
 use super::connection::Connection;
+use super::patience::Patience;
 use crate::content::{Piece, RequestContent};
 use crate::error::{ContentError, FetchError};
 
@@ -16,7 +20,7 @@ pub(crate) struct Upload {
     content: Option<RequestContent>,
     state: State,
     /// Bytes written so far: progress keeps the patience for a response fresh.
-    pub(crate) sent: u64,
+    sent: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl Upload {
 
     /// Sends what can be sent. An origin that stops taking the request is no error here: its
     /// response, or the end of the connection, tells more. A client that breaks its content is.
-    pub(crate) fn poll(
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         connection: &mut Connection,
@@ -61,6 +65,39 @@ impl Upload {
                 Ok(())
             }
             Poll::Ready(Err(UploadError::Content(error))) => Err(FetchError::Client(error)),
+        }
+    }
+
+    /// Sends and reads at the same time; `None` if there is no patience left. What is sent renews it.
+    pub(super) async fn send_and_fill(
+        &mut self,
+        connection: &mut Connection,
+        patience: &mut Patience,
+    ) -> Result<Option<io::Result<usize>>, FetchError> {
+        loop {
+            let left = patience.left();
+            let both = poll_fn(|cx| {
+                let sent = self.sent;
+                if !self.is_done()
+                    && let Err(error) = self.poll(cx, connection)
+                {
+                    return Poll::Ready(Err(error));
+                }
+                if self.sent > sent {
+                    patience.renew();
+                }
+                let read = connection.poll_fill(cx);
+                if read.is_pending() && !self.is_done() {
+                    // An answer is not likely before the end of the request.
+                    connection.expect_little();
+                }
+                read.map(Ok)
+            });
+            match timeout(left, both).await {
+                Ok(outcome) => return outcome.map(Some),
+                Err(_) if patience.left().is_zero() => return Ok(None),
+                Err(_) => {}
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::assembly::Assembly;
 use super::upgrade::Tunnel;
 use crate::entry::StoredHead;
 use crate::head::ResponseHead;
-use crate::origin::exchange::ResponseContent;
+use crate::origin::content::ResponseContent;
 use crate::proxy_status::ProxyError;
 
 /// A response on its way to a client.

@@ -12,7 +12,7 @@ use super::answer::AnswerContent;
 use crate::content::Piece;
 use crate::entry::StoredHead;
 use crate::error::Broken;
-use crate::origin::exchange::ResponseContent;
+use crate::origin::content::ResponseContent;
 
 /// The pieces of a content, in order.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use crate::content::Piece;
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::error::FetchError;
-use crate::origin::exchange::{Arrived, ResponseContent};
+use crate::origin::content::{Arrived, ResponseContent};
 
 /// A fill that nobody reads is still finished if no more than this is missing...
 const LITTLE_LEFT: u64 = 1 << 20;

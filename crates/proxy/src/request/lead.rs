@@ -17,7 +17,8 @@ use crate::content::Informational;
 use crate::entry::StoredHead;
 use crate::error::FetchError;
 use crate::head::ResponseHead;
-use crate::origin::exchange::{Response, ResponseContent};
+use crate::origin::content::ResponseContent;
+use crate::origin::exchange::Response;
 use crate::worker::Worker;
 
 /// A fetch on behalf of one request and of all who wait for the same key.

@@ -17,7 +17,7 @@ use crate::content::Piece;
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::head::ResponseHead;
-use crate::origin::exchange::ResponseContent;
+use crate::origin::content::ResponseContent;
 
 /// Begins to store, unless the store refuses or the key was invalidated meanwhile.
 pub(super) fn begin(

@@ -12,7 +12,8 @@ use super::{Entry, Request, range};
 use crate::entry::StoredHead;
 use crate::error::{ContentError, FetchError, Refusal};
 use crate::head::{self, ResponseHead};
-use crate::origin::exchange::{Response, ResponseContent};
+use crate::origin::content::ResponseContent;
+use crate::origin::exchange::Response;
 use crate::worker::Worker;
 
 /// Who is turned away because there is too much to do is told to come back within so many seconds.

@@ -17,7 +17,7 @@ use crate::content::{Allowance, Piece};
 use crate::error::FetchError;
 use crate::http2_fields;
 use crate::origin::Origin;
-use crate::origin::exchange::Arrived;
+use crate::origin::content::Arrived;
 use crate::origin::patience::Patience;
 
 /// Read from its stream piece by piece.

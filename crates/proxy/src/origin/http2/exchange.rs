@@ -22,7 +22,8 @@ use crate::error::FetchError;
 use crate::head::{ResponseHead, Version};
 use crate::http2_fields;
 use crate::origin::Origin;
-use crate::origin::exchange::{Request, Response, ResponseContent};
+use crate::origin::content::ResponseContent;
+use crate::origin::exchange::{Request, Response};
 use crate::origin::patience::Patience;
 
 /// Sends a request and waits for the head of its final response.
