@@ -6,7 +6,7 @@ use policy::{Part, Verdict, strong};
 
 use super::fetch::Conditions;
 use super::lead::Lead;
-use super::parts::{Needed, PartSet};
+use super::part_set::{Needed, PartSet};
 use super::{Entry, Found, reuse};
 use crate::origin::exchange::Response;
 

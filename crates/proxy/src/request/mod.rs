@@ -43,6 +43,7 @@ mod look_up;
 mod other_variants;
 pub(crate) mod part_fill;
 mod part_lead;
+mod part_set;
 mod part_store;
 mod parts;
 mod post;

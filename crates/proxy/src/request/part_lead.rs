@@ -11,8 +11,9 @@ use super::errand::{Errand, Missing};
 use super::invalidations::Began;
 use super::lead::{Lead, Led, ToLeader, tell};
 use super::part_fill::{Completion, Follow, begin, begin_part, complete, fill_part};
+use super::part_set::{self, Needed, PartSet};
 use super::part_store::keep_part;
-use super::parts::{self, Became, FetchedRange, Needed, PartSet};
+use super::parts::{Became, FetchedRange};
 use super::reconcile::{self, Freshened, Reconciled, Times};
 use super::{Entry, Found, Request, Wanted, respond, reuse};
 use crate::error::FetchError;
@@ -229,7 +230,7 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
             }
             let to_client = |follow, became| missing.answered(request, &first, follow, became);
             fill_part(&lead, leader, fill, content, to_client).await;
-            parts::make_room(std::slice::from_ref(set), worker, wanted);
+            part_set::make_room(std::slice::from_ref(set), worker, wanted);
         }
     }
 }

@@ -8,7 +8,8 @@ use super::assembly::Assembly;
 use super::lead::{Lead, ToLeader};
 use super::part_fill::{Follow, begin_part, fill_part};
 use super::part_lead::{Arrived, forget, pass_on};
-use super::parts::{self, FetchedRange, PartSet};
+use super::part_set::{self, PartSet};
+use super::parts::FetchedRange;
 use super::range::Ranged;
 use super::reconcile::{self, Times};
 use super::{Entry, Found, Request, respond};
@@ -109,5 +110,5 @@ fn drop_outdated(lead: &Lead, head: &ResponseHead, part: Part) {
     for set in outdated {
         set.forget(worker, wanted);
     }
-    parts::make_room(&current, worker, wanted);
+    part_set::make_room(&current, worker, wanted);
 }

@@ -1,20 +1,11 @@
 //! The log of events in the directory of a store, so that what an event ended stays ended.
 //!
-//! ```text
-//! header    8 bytes magic, u32 version, u32 zero, u64 floor: entries that began before it are dead;
-//!           u64 files with numbers below it are dead;
-//!           u64 numbers below it may have been given; u64 seed of the hashes of keys and prefixes;
-//!           u64 xxh3-64 of the header so far
-//! records   u64 hash, u32 kind: 0 label, 1 key, 2 prefix, 3 everything, 4 files of a key; u32 length
-//!           of the prefix, u64 number of the event, i64 since when what it is about is stale (the
-//!           least number for dead); u64 xxh3-64 of all that, seeded with the checksum before it:
-//!           none can be lost from the middle, doubled or moved
-//! ```
-//!
-//! All numbers are little-endian. Records are only appended; a new log is written aside and moved
+//! How it is written is in [`format`]. Records are only appended; a new log is written aside and moved
 //! into place at each start and when too many records are out of date. Every doubt ends more rather
 //! than less: a log that is missing, cut in the middle of a record or damaged ends everything that
 //! was stored before. So a log that cannot be written is taken away until it can be written again.
+
+mod format;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,26 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use self::format::{LONGEST, RECORD, Replayed, decode, encode, put_record};
 use super::files::{Files, Handle};
 use super::health::is_shortage;
 use super::lane::{Lane, lock};
 use crate::events::{Event, Events, MOST, Table};
-use crate::matcher::{Fate, Subject};
 use crate::stats::Counters;
 
 const NAME: &str = "events";
-const MAGIC: &[u8; 8] = b"cp-event";
-const VERSION: u32 = 2;
-const HEADER: usize = 56;
-const RECORD: usize = 40;
-/// Stands for dead where others have a time.
-const DEAD: i64 = i64::MIN;
 /// Records beyond twice the subjects remembered, above which the log is written anew.
 const OUT_OF_DATE: u64 = 4096;
-/// Bytes above which a log is not one of ours.
-const LONGEST: u64 = (HEADER + 4 * MOST * RECORD) as u64;
 /// Events that wait for a disk that hangs, above which those whose callers gave up are let go.
 const CROWD: usize = 1024;
 
@@ -86,14 +68,6 @@ struct Log {
     length: u64,
     /// The checksum of the last record, or of the header.
     chain: u64,
-}
-
-/// What a log says.
-#[derive(Debug, PartialEq, Eq)]
-struct Replayed {
-    table: Table,
-    /// No number as high was given.
-    taken: u64,
 }
 
 impl Journal {
@@ -307,151 +281,5 @@ fn replay(files: &Files, path: &Path) -> io::Result<Option<Replayed>> {
         Ok(bytes) => Ok(decode(&bytes)),
         Err(error) if is_shortage(&error) => Err(error),
         Err(_) => Ok(None),
-    }
-}
-
-fn encode(table: &Table, taken: u64) -> (Vec<u8>, u64) {
-    let mut bytes = Vec::with_capacity(HEADER + table.len() * RECORD);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&table.floor.to_le_bytes());
-    bytes.extend_from_slice(&table.files_floor.to_le_bytes());
-    bytes.extend_from_slice(&taken.to_le_bytes());
-    bytes.extend_from_slice(&table.seed.to_le_bytes());
-    let mut chain = xxh3_64(&bytes);
-    bytes.extend_from_slice(&chain.to_le_bytes());
-    for event in table.events() {
-        chain = put_record(&mut bytes, &event, chain);
-    }
-    (bytes, chain)
-}
-
-/// Appends a record and returns its checksum.
-fn put_record(out: &mut Vec<u8>, event: &Event, chain: u64) -> u64 {
-    let start = out.len();
-    let (kind, length, hash) = event.subject.parts();
-    let since = if let Fate::Stale { since } = event.fate { since.max(DEAD + 1) } else { DEAD };
-    out.extend_from_slice(&hash.to_le_bytes());
-    out.extend_from_slice(&kind.to_le_bytes());
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&event.number.to_le_bytes());
-    out.extend_from_slice(&since.to_le_bytes());
-    let checksum = xxh3_64_with_seed(&out[start..], chain);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    checksum
-}
-
-fn decode(bytes: &[u8]) -> Option<Replayed> {
-    let (header, mut rest) = bytes.split_at_checked(HEADER)?;
-    let (head, mut sum) = header.split_at(HEADER - 8);
-    let mut fields = head.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?.get(4..)?;
-    let (floor, files_floor) = (number(&mut fields)?, number(&mut fields)?);
-    let (taken, seed) = (number(&mut fields)?, number(&mut fields)?);
-    let mut table = Table::with(floor, files_floor, seed);
-    let mut chain = number(&mut sum)?;
-    if chain != xxh3_64(head) {
-        return None;
-    }
-    while !rest.is_empty() {
-        let (record, behind) = rest.split_at_checked(RECORD)?;
-        let (mut record, mut sum) = record.split_at(RECORD - 8);
-        if number(&mut sum)? != xxh3_64_with_seed(record, chain) {
-            return None;
-        }
-        chain = xxh3_64_with_seed(record, chain);
-        table.note(read_record(&mut record)?);
-        rest = behind;
-    }
-    Some(Replayed { table, taken })
-}
-
-fn read_record(record: &mut &[u8]) -> Option<Event> {
-    let (hash, kind) = (number(record)?, number(record)?);
-    // The kind is the lower half of the two.
-    let subject = Subject::of_parts(kind as u32, (kind >> 32) as u32, hash)?;
-    let number = number(record)?;
-    let since = self::number(record)?.cast_signed();
-    let fate = if since == DEAD { Fate::Dead } else { Fate::Stale { since } };
-    Some(Event { subject, fate, number })
-}
-
-fn number(bytes: &mut &[u8]) -> Option<u64> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(u64::from_le_bytes(*number))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(floor: u64, events: &[Event]) -> Table {
-        let mut table = Table::with(floor, 2, 99);
-        for event in events {
-            table.note(*event);
-        }
-        table
-    }
-
-    const fn event(hash: u64, number: u64) -> Event {
-        Event { subject: Subject::Label(hash), fate: Fate::Dead, number }
-    }
-
-    const STALE: Event = Event {
-        subject: Subject::Prefix { length: 12, hash: 7 },
-        fate: Fate::Stale { since: -5 },
-        number: 6,
-    };
-
-    /// A log of two events that was appended to.
-    fn log() -> Vec<u8> {
-        let (mut bytes, chain) = encode(&table(3, &[event(7, 4)]), 1000);
-        let chain = put_record(&mut bytes, &STALE, chain);
-        put_record(&mut bytes, &event(7, 5), chain);
-        bytes
-    }
-
-    #[test]
-    fn a_log_is_read_back_with_the_last_events_of_each_subject() {
-        let read = decode(&log()).unwrap();
-        assert_eq!(read.table, table(3, &[event(7, 5), STALE]));
-        assert_eq!(read.taken, 1000);
-        let (again, _) = encode(&read.table, 1000);
-        assert_eq!(again.len(), HEADER + 2 * RECORD);
-        assert_eq!(decode(&again), Some(read));
-        let (empty, _) = encode(&Table::default(), 1);
-        assert_eq!(decode(&empty).unwrap().table, Table::default());
-        let all = Event { subject: Subject::Everything, ..event(0, 8) };
-        let (mut bytes, chain) = encode(&table(3, &[event(7, 4), STALE]), 1000);
-        put_record(&mut bytes, &all, chain);
-        assert_eq!(decode(&bytes).unwrap().table, table(9, &[]));
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_torn_record_is_noticed() {
-        let log = log();
-        for bit in 0..8 * log.len() {
-            let mut damaged = log.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(&damaged), None, "bit {bit}");
-        }
-        for length in 0..log.len() {
-            let is_whole = length >= HEADER && (length - HEADER).is_multiple_of(RECORD);
-            assert_eq!(decode(&log[..length]).is_some(), is_whole, "{length} bytes");
-        }
-        // Zeros, as a power cut may leave them.
-        assert_eq!(decode(&[&log[..], &[0; RECORD]].concat()), None);
-    }
-
-    #[test]
-    fn a_record_that_is_lost_doubled_or_moved_is_noticed() {
-        let log = log();
-        let (header, records) = log.split_at(HEADER);
-        let (a, rest) = records.split_at(RECORD);
-        let (b, c) = rest.split_at(RECORD);
-        for parts in [vec![b, c], vec![a, c], vec![a, b, b, c], vec![b, a, c]] {
-            assert_eq!(decode(&[header, &parts.concat()].concat()), None);
-        }
     }
 }
