@@ -127,6 +127,12 @@ fn check_message(exchanged: &Exchanged<'_>) -> Result<(), NotStored> {
         206 if !is_single_part(exchanged.response) => Err(NotStored::PartialContent),
         // The key does not have the precondition or range that they answer.
         304 | 412 | 416 => Err(NotStored::ConditionalStatus),
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+        //# The 426 (Upgrade Required) status code indicates that the server refuses to perform the
+        //# request using the current protocol but might be willing to do so after the client upgrades
+        //# to a different protocol.
+        // Another client's protocol may be another, and the Upgrade field must not be stored.
+        426 => Err(NotStored::UpgradeRequired),
         _ => Ok(()),
     }
 }
@@ -202,10 +208,10 @@ fn check_directives(
 }
 
 /// The statuses whose caching requirements are implemented here: those that RFC 9110 defines,
-/// except the ones about preconditions.
+/// except the ones about preconditions, and 426, which is about a connection.
 const fn is_understood(status: u16) -> bool {
     matches!(status, 200..=206 | 300..=303 | 305 | 307 | 308 | 400..=411 | 413..=415 | 417 | 421
-        | 422 | 426 | 500..=505)
+        | 422 | 500..=505)
 }
 
 fn check_set_cookie(

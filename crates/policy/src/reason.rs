@@ -179,6 +179,8 @@ reasons! {
         PartUnderWay = "part-under-way", None;
         /// A status that answers a precondition or range of this one request: 304, 412 or 416.
         ConditionalStatus = "conditional-status", Some("RFC 9111 §3");
+        /// A 426 is about the protocol of the connection that it came on.
+        UpgradeRequired = "upgrade-required", Some("RFC 9110 §15.5.22");
         /// The origin forbids it.
         NoStore = "no-store", Some("RFC 9111 §5.2.2.5");
         /// The client forbids it.

@@ -11,16 +11,8 @@ impl Offer {
     /// What the Upgrade fields of a request offer; `None` if nothing of it is passed on. Whether the
     /// request may offer anything at all (its version, its Connection field) is the codec's question.
     pub fn of(request: &Fields) -> Option<Offer> {
-        let mut list = Vec::new();
-        for protocol in request.all("upgrade").flat_map(members) {
-            if is_protocol(protocol) && !carries_requests(protocol) {
-                if !list.is_empty() {
-                    list.extend_from_slice(b", ");
-                }
-                list.extend_from_slice(protocol);
-            }
-        }
-        (!list.is_empty()).then_some(Offer(list))
+        let protocols = protocols(request).filter(|protocol| !carries_requests(protocol));
+        list(protocols).map(Offer)
     }
 
     /// The value of the Upgrade field that the origin gets.
@@ -38,6 +30,36 @@ impl Offer {
         let is_sound = !named.is_empty() && named.iter().all(|named| is_offered(named));
         is_sound.then(|| named.join(&b", "[..]))
     }
+}
+
+/// What a client is told of the protocols that a 426 requires: the value of an Upgrade field of the
+/// proxy's own. They are told as they are, whether or not an offer of them would be passed on: it is
+/// the origin that requires them, and its answer means nothing without.
+pub fn required(status: u16, response: &Fields) -> Option<Vec<u8>> {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+    //# A server MAY send an Upgrade header field in any other response to advertise that it implements
+    //# support for upgrading to the listed protocols, in order of descending preference, when
+    //# appropriate for a future request.
+    // That is about the connection to the origin, whose protocol the client does not choose.
+    if status != 426 {
+        return None;
+    }
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+    //# The server MUST send an Upgrade header field in a 426 response to indicate the required
+    //# protocol(s) (Section 7.8).
+    // Without it the answer says nothing, so it counts even where Connection does not name it.
+    list(protocols(response))
+}
+
+/// The protocols that the Upgrade fields of a message name.
+fn protocols(message: &Fields) -> impl Iterator<Item = &[u8]> {
+    message.all("upgrade").flat_map(members).filter(|protocol| is_protocol(protocol))
+}
+
+/// The value of a field that names these; `None` if there are none.
+fn list<'a>(protocols: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let protocols: Vec<_> = protocols.collect();
+    (!protocols.is_empty()).then(|| protocols.join(&b", "[..]))
 }
 
 /// `protocol-name ["/" protocol-version]`
@@ -88,6 +110,27 @@ mod tests {
             ("X-Upgrade: websocket", None),
         ] {
             assert_eq!(offered(head).as_deref(), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn what_a_426_requires_is_told_whatever_it_is_and_no_other_response_tells_anything() {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+        //= type=test
+        //# The server MUST send an Upgrade header field in a 426 response to indicate the required
+        //# protocol(s) (Section 7.8).
+        for (status, head, expected) in [
+            (426, "Connection: upgrade\nUpgrade: websocket", Some("websocket")),
+            (426, "Connection: close\nUpgrade: websocket", Some("websocket")),
+            (426, "Upgrade: HTTP/3.0, a/1\nUpgrade: b", Some("HTTP/3.0, a/1, b")),
+            (426, "Upgrade: a b, c", Some("c")),
+            (426, "Upgrade: a b", None),
+            (426, "Connection: upgrade", None),
+            (200, "Connection: upgrade\nUpgrade: websocket", None),
+            (400, "Connection: upgrade\nUpgrade: websocket", None),
+        ] {
+            let got = required(status, &fields(head)).map(|it| String::from_utf8(it).unwrap());
+            assert_eq!(got.as_deref(), expected, "{status} {head}");
         }
     }
 

@@ -83,7 +83,7 @@ pub(crate) async fn deliver<W: Outgoing>(
     let keep = terms.persistent && !terms.closing && framing != Framing::UntilClose;
     write_head(&mut outbound.head, &answer, told);
     write_framing(&mut outbound.head, &answer, framing);
-    write_connection(&mut outbound.head, terms, keep);
+    write_connection(&mut outbound.head, &answer, terms, keep);
     encode::end_of_head(&mut outbound.head);
     let source = match answer.content {
         // What is sent behind a 101 is no content (`tunnel`).
@@ -175,8 +175,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, answer: &Answer, told: &Told<'_>) {
             for (name, value) in head.fields.iter() {
                 if name.eq_ignore_ascii_case(b"Vary") {
                     encode::field(out, name, policy::vary::for_clients(value));
-                // The framing is computed for this hop, below.
-                } else if !name.eq_ignore_ascii_case(b"Content-Length") {
+                } else if !is_of_this_hop(name) {
                     encode::field(out, name, value);
                 }
             }
@@ -213,11 +212,35 @@ fn write_framing(out: &mut Vec<u8>, answer: &Answer, framing: Framing) {
     }
 }
 
-fn write_connection(out: &mut Vec<u8>, terms: Terms, keep: bool) {
-    match (keep, terms.version) {
-        (false, _) => encode::field(out, b"Connection", b"close"),
-        (true, Version::Http10) => encode::field(out, b"Connection", b"keep-alive"),
-        (true, Version::Http11) => {}
+/// What is written for this hop alone, where it has a place at all.
+fn is_of_this_hop(name: &[u8]) -> bool {
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2
+    //# An intermediary transforming an HTTP/1.x message to HTTP/2 MUST remove connection-specific header
+    //# fields as discussed in Section 7.6.1 of [HTTP], or their messages will be treated by other HTTP/2
+    //# endpoints as malformed (Section 8.1.1).
+    name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"Upgrade")
+}
+
+fn write_connection(out: &mut Vec<u8>, answer: &Answer, terms: Terms, keep: bool) {
+    let required = answer.required();
+    if let Some(protocols) = required {
+        encode::field(out, b"Upgrade", protocols);
+    }
+    let persistence: &[u8] = match (keep, terms.version) {
+        (false, _) => b"close",
+        (true, Version::Http10) => b"keep-alive",
+        (true, Version::Http11) => b"",
+    };
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+    //# A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header
+    //# field (Section 7.6.1) to inform intermediaries not to forward this field.
+    match (persistence, required) {
+        (b"", None) => {}
+        (b"", Some(_)) => encode::field(out, b"Connection", b"upgrade"),
+        (persistence, None) => encode::field(out, b"Connection", persistence),
+        (persistence, Some(_)) => {
+            encode::field(out, b"Connection", &[persistence, b", upgrade"].concat());
+        }
     }
 }
 

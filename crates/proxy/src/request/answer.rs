@@ -117,6 +117,14 @@ impl Answer {
         (Self { head, age, content, length, report }, tunnel)
     }
 
+    /// The protocols that a 426 requires, if it says so. No stored response is one.
+    pub(crate) fn required(&self) -> Option<&[u8]> {
+        match &self.head {
+            AnswerHead::Own(head) if head.status == 426 => head.fields.get("Upgrade"),
+            _ => None,
+        }
+    }
+
     /// Status code of the response.
     pub(crate) fn status(&self) -> u16 {
         match &self.head {

@@ -161,9 +161,14 @@ fn announced_length(
 /// what a recipient with a clock has to add is added.
 pub(crate) fn for_next_hop(head: &mut ResponseHead, now: Timestamp) {
     let fields = &mut head.fields;
+    let required = policy::upgrade::required(head.status, fields);
     policy::strip::strip_hop_by_hop(fields);
     fields.remove("X-Cache");
     fields.remove("X-Request-Id");
+    // The front writes it for its own connection, if that is one of HTTP/1.1.
+    if let Some(protocols) = required {
+        fields.push(b"Upgrade", &protocols);
+    }
     policy::date::stamp(fields, now);
     fields.push(b"Via", head::via(head.version));
 }

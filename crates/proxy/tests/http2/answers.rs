@@ -26,6 +26,23 @@ fn a_miss_and_then_a_hit_with_the_fields_of_http2() {
 }
 
 #[test]
+fn an_upgrade_that_the_origin_requires_is_not_spoken_of_by_http2() {
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2
+    //= type=test
+    //# An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header fields.
+    let origin = Origin::answering(
+        "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Content-Length: 1\r\n\r\n?",
+    );
+    let site = Site::before(&origin);
+    speak(async {
+        let got = get(&mut client(&site).await, "/").await;
+        assert_eq!((got.status, got.text()), (426, "?"));
+        assert_eq!((got.field("upgrade"), got.field("connection")), ("", ""));
+    });
+}
+
+#[test]
 fn both_protocols_share_what_is_stored() {
     let origin = Origin::answering(ok("shared"));
     let site = Site::before(&origin);

@@ -132,6 +132,84 @@ fn any_other_answer_is_an_ordinary_response_and_the_connection_goes_on_as_http()
     }
 }
 
+/// What a 426 says beside its status, before and behind the proxy.
+fn required(fields: &str, request: &str) -> (Option<String>, Option<String>) {
+    let answer = format!(
+        "HTTP/1.1 426 Upgrade Required\r\n{fields}Cache-Control: max-age=60\r\n\
+         Content-Length: 1\r\n\r\n?"
+    );
+    let origin = Origin::answering(answer);
+    let site = Site::before(&origin);
+    let mut told = None;
+    for count in 1..3 {
+        let mut client = site.client();
+        client.send(request);
+        let answer = client.response();
+        assert_eq!((answer.status, &*answer.text()), (426, "?"), "{fields}");
+        // What it is about is the origin's business each time.
+        assert_eq!((answer.field("X-Cache"), origin.count()), (Some("MISS"), count), "{fields}");
+        assert!(answer.all("Upgrade").len() <= 1 && answer.all("Connection").len() <= 1);
+        let one = |name| answer.field(name).map(str::to_owned);
+        let now = (one("Upgrade"), one("Connection"));
+        assert!(*told.get_or_insert_with(|| now.clone()) == now, "{fields}");
+    }
+    told.unwrap()
+}
+
+#[test]
+fn a_426_tells_the_client_what_the_origin_requires() {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22
+    //= type=test
+    //# The server MUST send an Upgrade header field in a 426 response to indicate the required
+    //# protocol(s) (Section 7.8).
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+    //= type=test
+    //# A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header
+    //# field (Section 7.6.1) to inform intermediaries not to forward this field.
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    for (fields, told) in [
+        ("Connection: upgrade\r\nUpgrade: a/1,b\r\nUpgrade: c\r\n", Some("a/1, b, c")),
+        ("Connection: x, Upgrade\r\nX: 1\r\nUpgrade: HTTP/3.0\r\n", Some("HTTP/3.0")),
+        ("Connection: close\r\nUpgrade: websocket\r\n", Some("websocket")),
+        ("Connection: upgrade\r\n", None),
+    ] {
+        for request in [NEXT, ASK, post] {
+            let expected = (told.map(str::to_owned), told.map(|_| "upgrade".to_owned()));
+            assert_eq!(required(fields, request), expected, "{fields} {request}");
+        }
+    }
+}
+
+#[test]
+fn a_426_says_beside_what_is_required_what_becomes_of_the_connection() {
+    let fields = "Connection: upgrade\r\nUpgrade: a\r\n";
+    for (request, connection) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close, upgrade"),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive, upgrade"),
+        ("GET / HTTP/1.0\r\n\r\n", "close, upgrade"),
+    ] {
+        let expected = (Some("a".to_owned()), Some(connection.to_owned()));
+        assert_eq!(required(fields, request), expected, "{request}");
+    }
+}
+
+#[test]
+fn what_another_answer_advertises_is_about_the_connection_to_the_origin() {
+    for status in ["200 OK", "400 Bad Request", "503 Service Unavailable"] {
+        let origin = Origin::answering(format!(
+            "HTTP/1.1 {status}\r\nConnection: upgrade\r\nUpgrade: h2c, websocket\r\n\
+             Content-Length: 1\r\n\r\nx"
+        ));
+        let site = Site::before(&origin);
+        for request in [NEXT, ASK] {
+            let mut client = site.client();
+            client.send(request);
+            let answer = client.response();
+            assert_eq!((answer.field("Upgrade"), answer.field("Connection")), (None, None));
+        }
+    }
+}
+
 #[test]
 fn a_switch_that_was_not_offered_is_refused() {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
