@@ -158,7 +158,7 @@ pub(crate) enum FetchError {
     #[error("the proxy failed in the middle of this request")]
     Internal,
     /// The client went away, or broke its own content, while it was being forwarded.
-    #[error("the client's content broke: {0}")]
+    #[error(transparent)]
     Client(#[from] ContentError),
 }
 

@@ -64,6 +64,28 @@ fn nghttp_gets_what_curl_gets() {
 }
 
 #[test]
+fn curl_shows_that_an_upload_is_too_large_while_it_still_sends() {
+    if run("curl", &["--version"]).is_none() {
+        return;
+    }
+    let origin = Origin::at_heads(|_, conn| drop(conn.read_body()));
+    let proxy = Proxy::with(&origin, &["--max-request-content", "100k"]);
+    let file = proxy.directory.path().join("upload");
+    std::fs::write(&file, vec![b'x'; 32 << 20]).unwrap();
+    let url = format!("http://127.0.0.1:{}/", proxy.address().1);
+    for protocol in ["--http1.1", "--http2-prior-knowledge"] {
+        // Of a length that is known, without asking first; and of one that is not.
+        for upload in ["-H Expect: -T \"$0\"", "-T - < \"$0\""] {
+            let line = format!("curl -sS -w ' %{{http_code}}' {protocol} {url} {upload}");
+            let printed = run("sh", &["-c", &line, file.to_str().unwrap()]).unwrap();
+            let expected = "content has more than 102400 bytes, which is all that is taken\n 413";
+            assert!(printed.ends_with(expected), "{line}: {printed}");
+            assert_eq!(printed.matches("content").count(), 1, "{printed}");
+        }
+    }
+}
+
+#[test]
 fn what_a_client_may_do_is_as_the_operator_says() {
     let origin = Origin::answering(ok("Cache-Control: max-age=60\r\n", "x"));
     let args = ["--http2-streams", "7", "--http2-header-list", "8k", "--http2-resets", "3"];
@@ -74,8 +96,9 @@ fn what_a_client_may_do_is_as_the_operator_says() {
         .chunks(6)
         .map(|one| (one[1], u32::from_be_bytes(one[2..].try_into().unwrap())))
         .collect();
-    // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE.
-    assert!(told.contains(&(3, 7)) && told.contains(&(6, 8 << 10)), "{told:?}");
+    // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE, which the codec does not take
+    // itself.
+    assert!(told.contains(&(3, 7)) && told.contains(&(6, (8 << 10) + 1)), "{told:?}");
     let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
     for number in 0..4 {
         frames.send(&Frame::headers(number * 2 + 1, true, &get));

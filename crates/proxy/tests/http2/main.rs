@@ -27,6 +27,7 @@ mod bounds;
 mod content;
 mod drain;
 mod frames;
+mod leftover;
 mod malformed;
 mod origin;
 mod priorities;

@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 use h2::RecvStream;
 use tokio::sync::mpsc;
 
-use super::deliver::Stream;
-use super::head;
+use super::deliver::{Delivery, Stream};
 use super::intake::Intake;
 use super::receive::Announced;
+use super::{head, leftover};
 use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
 use crate::request::{self, Answer, Next};
@@ -32,9 +32,29 @@ pub(super) async fn wait(mut stream: Stream, next: Next) {
 
 /// The same with content, which is handed on while the response may already be on its way.
 pub(super) async fn exchange(
+    stream: Stream,
+    next: Next,
+    mut body: RecvStream,
+    announced: Announced,
+) {
+    answer_while_it_comes(stream, next, &mut body, announced).await;
+    finish(None, Some(body)).await;
+}
+
+/// Sends what is left of a response, and then takes what is left of its request.
+pub(super) async fn finish(delivery: Option<Delivery>, body: Option<RecvStream>) {
+    if let Some(delivery) = delivery {
+        delivery.run().await;
+    }
+    if let Some(body) = body.filter(|body| !body.is_end_stream()) {
+        leftover::discard(body).await;
+    }
+}
+
+async fn answer_while_it_comes(
     mut stream: Stream,
     next: Next,
-    body: RecvStream,
+    body: &mut RecvStream,
     announced: Announced,
 ) {
     let limits = stream.worker.shared.limits.clone();
@@ -53,7 +73,7 @@ pub(super) async fn exchange(
     tokio::select! {
         biased;
         () = &mut intake => respond.await,
-        // RFC 9113 §8.1: what is still to come is not needed; the codec says so to the client.
+        // What is still to come is not needed.
         () = &mut respond => {}
     }
 }

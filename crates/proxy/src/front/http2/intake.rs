@@ -16,7 +16,7 @@ use crate::untrusted;
 
 /// Reads the content of one request.
 pub(super) struct Intake<'l> {
-    body: RecvStream,
+    body: &'l mut RecvStream,
     /// Bytes that were announced and have not come yet.
     left: Option<u64>,
     allowance: Allowance,
@@ -25,7 +25,7 @@ pub(super) struct Intake<'l> {
 }
 
 impl<'l> Intake<'l> {
-    pub(super) fn new(body: RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
+    pub(super) fn new(body: &'l mut RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
         let allowance = Allowance::new(limits.request_content);
         let pace = Pace::new(limits.body_timeout, length);
         Self { body, left: length, allowance, pace, limits }

@@ -8,6 +8,7 @@ mod deliver;
 mod exchange;
 mod head;
 mod intake;
+mod leftover;
 mod malformed;
 mod meter;
 mod payload;
@@ -104,7 +105,8 @@ fn builder(limits: &Limits, is_crowded: bool) -> server::Builder {
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(streams)
-        .max_header_list_size(http2.header_list)
+        // The codec refuses a list of the size that it is given.
+        .max_header_list_size(http2.header_list.saturating_add(1))
         .max_frame_size(16 << 10)
         .initial_window_size(http2.stream_window)
         .initial_connection_window_size(http2.connection_window)
@@ -291,6 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Takes a request through the steps that never wait.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Payload>) {
         let (parts, body) = request.into_parts();
+        let body = (!body.is_end_stream()).then_some(body);
         self.served += 1;
         let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
         let id = parts.headers.get(X_REQUEST_ID).map(http::HeaderValue::as_bytes);
@@ -308,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Err(Unfit::Malformed(bad)) => return refuse(&mut stream, bad),
             Err(Unfit::Refused(refusal)) => return self.answer(stream, Err(refusal), body, None),
         };
-        let has_content = !body.is_end_stream() && announced.length != Some(0);
+        let has_content = body.is_some() && announced.length != Some(0);
         let started = match self.peer.refused {
             Some(full) => Err(Refusal::Full(full)),
             None => request::screen_length(self.worker, announced.length).and_then(|()| {
@@ -349,27 +352,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         told
     }
 
-    /// Answers at once, or lets a task do it.
+    /// Answers at once, or lets a task do it. `body` is what is still to come of the request.
     fn answer(
         &mut self,
         stream: Stream,
         started: Result<Started, Refusal>,
-        body: RecvStream,
+        body: Option<RecvStream>,
         content: Option<Announced>,
     ) {
         let method = &stream.request.head.method;
         let refused =
             |refusal| Started::Answered(request::refusal(&stream.worker, method, &refusal));
-        match (started.unwrap_or_else(refused), content) {
-            (Started::Answered(answer), _) => {
-                if let Some(delivery) = stream.deliver(answer, &mut self.text) {
-                    drop(tokio::spawn(delivery.run()));
+        match (started.unwrap_or_else(refused), content, body) {
+            (Started::Answered(answer), _, body) => {
+                let delivery = stream.deliver(answer, &mut self.text);
+                if delivery.is_some() || body.is_some() {
+                    drop(tokio::spawn(exchange::finish(delivery, body)));
                 }
             }
-            (Started::Waiting(next), None) => drop(tokio::spawn(exchange::wait(stream, next))),
-            (Started::Waiting(next), Some(announced)) => {
+            (Started::Waiting(next), Some(announced), Some(body)) => {
                 drop(tokio::spawn(exchange::exchange(stream, next, body, announced)));
             }
+            (Started::Waiting(next), ..) => drop(tokio::spawn(exchange::wait(stream, next))),
         }
     }
 }

@@ -1,0 +1,87 @@
+//! What still comes of a request that has been answered.
+
+use super::*;
+
+/// What became of an upload.
+#[derive(Debug, PartialEq, Eq)]
+struct Uploaded {
+    /// Bytes that were sent before the client was told to stop.
+    sent: usize,
+    /// What it was told, if it was.
+    reset: Option<u32>,
+    /// The response was whole by then.
+    answered: bool,
+}
+
+/// Sends so much content as the window of its stream allows, and its end.
+fn upload(frames: &mut Frames, announced: bool, total: usize) -> Uploaded {
+    let length = total.to_string();
+    let mut fields = [&[(":method", "POST")], &GET[1..]].concat();
+    fields.extend(announced.then_some(("content-length", &*length)));
+    frames.send(&Frame::headers(1, false, &fields));
+    // RFC 9113 §6.9.2: what may be sent before anything was said of it.
+    let mut window = 65_535;
+    let mut done = Uploaded { sent: 0, reset: None, answered: false };
+    while done.sent < total && done.reset.is_none() {
+        let piece = window.min(16 << 10).min(total - done.sent);
+        if piece > 0 {
+            frames.send(&Frame::new(kind::DATA, 0, 1).with(vec![b'x'; piece]));
+            done.sent += piece;
+            window -= piece;
+            continue;
+        }
+        let frame = frames.frame().unwrap();
+        match frame.kind {
+            kind::WINDOW_UPDATE if frame.stream == 1 => window += frame.number_at(0) as usize,
+            kind::RST_STREAM => done.reset = Some(frame.number_at(0)),
+            kind::DATA => done.answered |= frame.flags & flag::END_STREAM != 0,
+            _ => {}
+        }
+    }
+    if done.reset.is_none() {
+        frames.send(&Frame::new(kind::DATA, flag::END_STREAM, 1));
+    }
+    done
+}
+
+/// A proxy that takes little content.
+fn narrow() -> (Origin, Site) {
+    let origin = Origin::at_heads(|_, conn| {
+        if conn.read_body().is_some() {
+            conn.send(ok("x"));
+        }
+    });
+    let site = Site::with(&origin, |limits| limits.request_content = Some(100));
+    (origin, site)
+}
+
+#[test]
+fn a_client_that_sends_on_for_a_while_is_not_told_to_stop() {
+    let (_origin, site) = narrow();
+    for announced in [true, false] {
+        let mut frames = site.frames();
+        // More than the windows take by themselves.
+        let done = upload(&mut frames, announced, 900_000);
+        assert_eq!(done, Uploaded { sent: 900_000, reset: None, answered: true }, "{announced}");
+        assert!(frames.send(&Frame::new(kind::PING, 0, 0).with(*b"testping")));
+        let first = frames.until(|frame| matches!(frame.kind, kind::PING | kind::RST_STREAM));
+        assert_eq!(first.unwrap().kind, kind::PING, "{announced}");
+    }
+}
+
+#[test]
+fn a_client_that_sends_too_much_after_its_response_is_told_that_it_is_not_needed() {
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1
+    //= type=test
+    //# a server MAY request that the client abort transmission of a request without error by sending a
+    //# RST_STREAM with an error code of NO_ERROR after sending a complete response (i.e., a frame with
+    //# the END_STREAM flag set).
+    let (_origin, site) = narrow();
+    for announced in [true, false] {
+        let mut frames = site.frames();
+        let done = upload(&mut frames, announced, 8 << 20);
+        assert!(done.answered && done.reset == Some(0), "{done:?}");
+        assert!(((1 << 20)..(1 << 20) + (128 << 10)).contains(&done.sent), "{done:?}");
+        assert!(frames.ping());
+    }
+}
