@@ -22,6 +22,8 @@ use super::waits::{TooLong, Waits};
 const READ_SIZE: usize = 4 << 10;
 /// How much from a client that sends much, if not too many do.
 const LARGE_READ: usize = 32 << 10;
+/// How often it is looked whether a client that has sent ahead has ended its side.
+const LOOK: Duration = Duration::from_secs(1);
 /// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
 /// encrypts in one go, and little enough to be still in the cache of the processor by then.
 const COPY_SIZE: usize = 64 << 10;
@@ -211,6 +213,20 @@ impl<W: Outgoing> Outbound<W> {
                 return;
             }
         }
+    }
+
+    /// Ends soon after the client has ended its own side. For few: each costs a timer of its own.
+    pub(crate) async fn ended_meanwhile(&self) {
+        // Boxed, so that those who wait for something else stay small.
+        let ended = async {
+            while let Ok(ready) = self.io.tcp().ready(Interest::READABLE).await
+                && !ready.is_read_closed()
+            {
+                // What it has sent ahead is not read yet, and would be announced again at once.
+                sleep(LOOK).await;
+            }
+        };
+        Box::pin(ended).await;
     }
 
     /// Says that nothing more will come.

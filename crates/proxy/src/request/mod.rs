@@ -63,7 +63,7 @@ use std::sync::Arc;
 use policy::forwarded::Way;
 use policy::reason::{Pass, Refetch};
 use policy::rules::CacheStatus;
-use policy::{Asked, Offer, Plan};
+use policy::{Asked, Plan};
 use store::Key;
 use tokio::sync::mpsc;
 
@@ -74,6 +74,7 @@ pub(crate) use self::screen::screen_length;
 
 use self::query::Read;
 use self::reuse::{Choice, Usable};
+use self::upgrade::{Offered, Place};
 
 use crate::content::{Informational, RequestContent};
 use crate::entry::StoredHead;
@@ -107,11 +108,21 @@ pub(crate) enum Next {
     /// The origin's answer, for this request alone.
     Forward(Pass),
     /// The same, which may be that the connection goes on in another protocol.
-    Upgrade(Offer),
+    Upgrade(Offered),
     /// A response for this key, from wherever it comes first.
     Obtain(Wanted),
     /// The same, for a QUERY: its content comes first.
     Query(Asked),
+}
+
+impl Next {
+    /// The place among the tunnels that is kept for the request, if it has an offer.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Upgrade(offered) => Some(offered.place()),
+            Self::Forward(_) | Self::Obtain(_) | Self::Query(_) => None,
+        }
+    }
 }
 
 /// A request for something that may be stored.
@@ -158,7 +169,7 @@ pub(crate) fn start(
         return Ok(Started::Answered(answer));
     }
     if let Some(offer) = upgrade::offer(worker, head) {
-        return Ok(Started::Waiting(Next::Upgrade(offer.clone())));
+        return Ok(Started::Waiting(Next::Upgrade(offer)));
     }
     let rules = &worker.shared.rules;
     let asked = match policy::classify(&head.method, &head.fields, has_content, rules) {

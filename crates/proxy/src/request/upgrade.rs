@@ -4,7 +4,7 @@
 //! nothing of its answer is stored. Until the origin has answered with a 101 the connection speaks
 //! HTTP, whatever the client has sent ahead; with any other answer it goes on doing so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::reason::Pass;
 use policy::{Offer, Reason};
@@ -30,34 +30,71 @@ pub(crate) struct Tunnel {
     pub(crate) _place: OwnedSemaphorePermit,
 }
 
+/// An offer on its way to the origin, and its place among the tunnels.
+#[derive(Clone)]
+pub(crate) struct Offered {
+    offer: Offer,
+    place: Place,
+}
+
+/// The right to have a tunnel open, kept for a client until the origin has answered its offer.
+#[derive(Clone, Default)]
+pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    /// Leaves it to others. If the origin takes up the offer all the same there has to be another.
+    pub(crate) fn give_up(&self) {
+        drop(self.take());
+    }
+
+    fn keep(&self, permit: OwnedSemaphorePermit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+    }
+
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Offered {
+    /// The place that is kept for it from [`upgrade`] on.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+}
+
 /// What is offered to the origin. Nothing where there are to be no tunnels, or where the origin is
 /// asked by HTTP/2 alone, which has no upgrades; then it is a request like any other.
-pub(crate) fn offer<'a>(worker: &Worker, head: &'a RequestHead) -> Option<&'a Offer> {
+pub(crate) fn offer(worker: &Worker, head: &RequestHead) -> Option<Offered> {
     //= https://www.rfc-editor.org/rfc/rfc9110#section-7.8
     //# A server MAY ignore a received Upgrade header field if it wishes to continue using the current
     //# protocol on that connection.
     let may_be_taken_up =
         worker.shared.limits.tunnels > 0 && worker.origin.shared.url.protocol() != Protocol::Http2;
-    head.offer.as_ref().filter(|_| may_be_taken_up)
+    let offer = head.offer.clone().filter(|_| may_be_taken_up)?;
+    Some(Offered { offer, place: Place::default() })
 }
 
 /// Asks the origin, and passes on whatever it answers.
 pub(crate) async fn upgrade(
     worker: &Arc<Worker>,
     request: &Request,
-    offer: &Offer,
+    Offered { offer, place }: &Offered,
     informational: mpsc::Sender<Informational>,
 ) -> Answer {
     let why = Pass::Upgrade;
     let forwarded = Forwarded::new(why.fwd());
-    let Ok(place) = Arc::clone(&worker.shared.tunnels).try_acquire_owned() else {
-        let error = FetchError::NoTunnel { limit: worker.shared.limits.tunnels };
-        return respond::failed(worker, request, &error, forwarded);
-    };
+    let permit = || Arc::clone(&worker.shared.tunnels).try_acquire_owned().ok();
+    let none = FetchError::NoTunnel { limit: worker.shared.limits.tunnels };
+    let Some(kept) = permit() else { return respond::failed(worker, request, &none, forwarded) };
+    place.keep(kept);
     let unanswered = Unanswered::of(worker, request);
     match fetch::switch(worker, request, offer, informational).await {
         // What an unsafe request did is told in the other protocol: its outcome is never known here.
-        Ok(Switch::Switched(switched)) => switched_to(worker, *switched, place, forwarded),
+        Ok(Switch::Switched(switched)) => match place.take().or_else(permit) {
+            Some(place) => switched_to(worker, *switched, place, forwarded),
+            None => respond::failed(worker, request, &none, forwarded),
+        },
         Ok(Switch::Declined(response)) => {
             let mut response = *response;
             unanswered.settle();

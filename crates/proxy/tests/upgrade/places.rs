@@ -44,6 +44,61 @@ fn a_place_is_free_again_when_the_origin_declines() {
 }
 
 #[test]
+fn a_client_that_has_ended_its_side_before_the_answer_leaves_its_place_to_others() {
+    //= https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+    //= type=test
+    //# Note that a TCP connection that is half-closed by the client does not delimit a request
+    //# message, nor does it imply that the client is no longer interested in a response.
+    let (go, wait) = channel();
+    let (go, wait) = (go.into_inner().unwrap(), Mutex::new(wait));
+    let origin = Origin::start(move |request, conn| {
+        if request.target == "/slow" {
+            conn.send(next(&wait.lock().unwrap()));
+            return;
+        }
+        conn.send(SWITCH);
+        drop(conn.rest());
+        conn.close();
+    });
+    let site = Site::with(&origin, |limits| limits.tunnels = 1);
+    let slow = ASK.replace("/chat?room=1", "/slow");
+    let asked = |ahead: &str| {
+        let before = origin.count();
+        let mut client = site.client();
+        client.send([&*slow, ahead].concat());
+        assert!(eventually(|| origin.count() == before + 1));
+        client
+    };
+    let gets_in = || {
+        let mut client = site.client();
+        client.send(ASK);
+        (client.head_to("GET").unwrap().status == 101).then_some(client)
+    };
+    for ahead in ["", NEXT] {
+        let mut client = asked(ahead);
+        assert!(gets_in().is_none(), "as long as it may go on there is no other place");
+        client.finish();
+        let mut other = None;
+        assert!(eventually(|| {
+            other = gets_in();
+            other.is_some()
+        }));
+        // It gets its answer all the same, unless that needs a place.
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny";
+        go.send(if ahead.is_empty() { answer } else { SWITCH }).unwrap();
+        let expected = if ahead.is_empty() { 200 } else { 503 };
+        assert_eq!(client.response().status, expected);
+        drop(other);
+        assert!(eventually(|| site.running.handle().open_tunnels() == 0));
+    }
+    // Where there is a place again, it has one.
+    let mut client = asked("");
+    client.finish();
+    go.send(SWITCH).unwrap();
+    assert_eq!(client.head_to("GET").unwrap().status, 101);
+}
+
+#[test]
 fn no_places_at_all_take_up_no_offer() {
     let origin = switching(|_| {});
     let site = Site::with(&origin, |limits| limits.tunnels = 0);

@@ -16,6 +16,7 @@ use crate::front::content::{Consumed, Intake};
 use crate::front::deliver::{self, Terms};
 use crate::front::socket::Outbound;
 use crate::front::transport::{Incoming, Outgoing};
+use crate::request::upgrade::Place;
 use crate::request::{self, Answer, Next, Request};
 use crate::worker::Worker;
 
@@ -32,10 +33,12 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
     ) -> io::Result<Answer> {
         let most = self.worker.shared.limits.informational;
         let (interim, hints) = mpsc::channel(most);
+        let place = next.place();
         self.inbound.rest();
         // Boxed, and gone before the answer is delivered, which may take long.
         let mut finish = Box::pin(request::finish(self.worker, request, next, None, interim));
-        answer(self.worker, &mut self.outbound, request, received, finish.as_mut(), hints).await
+        let outbound = &mut self.outbound;
+        answer(self.worker, outbound, request, received, finish.as_mut(), hints, place).await
     }
 
     /// A request with content: it is handed on while the response may already be on its way.
@@ -65,7 +68,7 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
             let answer = {
                 let finish = request::finish(worker, request, next, Some(content), interim);
                 let mut finish = Box::pin(finish);
-                answer(worker, outbound, request, received, finish.as_mut(), hints).await
+                answer(worker, outbound, request, received, finish.as_mut(), hints, None).await
             };
             let Ok(answer) = answer else { return Turn::Cut };
             // Content that is still on its way may never come to its end.
@@ -89,7 +92,8 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
     }
 }
 
-/// Waits for the answer, and passes on the informational responses that come before it.
+/// Waits for the answer, and passes on the informational responses that come before it. A client that has
+/// ended its side gets it all the same; only `place`, where it could say nothing, is left to others.
 async fn answer<W: Outgoing>(
     worker: &Worker,
     outbound: &mut Outbound<W>,
@@ -97,6 +101,7 @@ async fn answer<W: Outgoing>(
     received: &Received,
     mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
     mut hints: mpsc::Receiver<Informational>,
+    mut place: Option<Place>,
 ) -> io::Result<Answer> {
     let outcome = loop {
         tokio::select! {
@@ -106,6 +111,11 @@ async fn answer<W: Outgoing>(
             }
             outcome = &mut finish => break outcome,
             () = outbound.gone() => return Err(io::ErrorKind::ConnectionReset.into()),
+            () = outbound.ended_meanwhile(), if place.is_some() => {
+                if let Some(place) = place.take() {
+                    place.give_up();
+                }
+            }
         }
     };
     while let Ok(hint) = hints.try_recv() {
