@@ -9,13 +9,16 @@ mod cli;
 mod control;
 mod demo;
 mod files;
+mod metrics;
 mod output;
 mod purge;
+mod reach;
 mod recorder;
 mod self_signed;
 mod serve;
 mod signals;
 mod state;
+mod stats;
 mod steering;
 mod succession;
 mod supervisor;
@@ -61,6 +64,9 @@ fn run(command: Command, sockets: Vec<Inherited>) -> Result<(), Box<dyn Error>> 
         Command::Clear(what) => Ok(clear::run(&what, base_directory(&process), &mut io::stdout())?),
         Command::Purge(purge) => {
             Ok(purge::run(&purge, base_directory(&process), &mut io::stdout())?)
+        }
+        Command::Tell(what, instances) => {
+            Ok(stats::run(what, &instances, base_directory(&process), &mut io::stdout())?)
         }
         Command::Demo { port } => Ok(serve::run_demo(port, &process)?),
     }

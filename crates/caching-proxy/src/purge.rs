@@ -5,12 +5,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use crate::clear::{ATTEMPTS, ClearError, PAUSE, selected};
+use crate::clear::{ClearError, selected};
 use crate::cli::Purge;
-use crate::control::{self, AskError, Request};
-use crate::state::{Claim, StateError};
+use crate::control::Request;
+use crate::reach::{self, ReachError};
 
 /// Why something was not purged.
 #[derive(Debug, thiserror::Error)]
@@ -18,22 +17,14 @@ pub(crate) enum PurgeError {
     /// There is no way to tell which instances there are.
     #[error(transparent)]
     Select(#[from] ClearError),
-    /// A directory cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
     /// Nothing runs.
     #[error(
         "nothing was purged: no instance is running{}; start it and purge again, or empty its cache with --clear-cache", within(.0.as_deref())
     )]
     NotRunning(Option<PathBuf>),
     /// The running instance did not do it.
-    #[error("cannot purge in {}: {source}", .directory.display())]
-    Ask {
-        /// The instance directory.
-        directory: PathBuf,
-        /// Why.
-        source: AskError,
-    },
+    #[error("cannot purge: {0}")]
+    Reach(#[from] ReachError),
 }
 
 fn within(directory: Option<&Path>) -> String {
@@ -47,18 +38,19 @@ pub(crate) fn run(
     base: Option<PathBuf>,
     out: &mut dyn Write,
 ) -> Result<(), PurgeError> {
+    let request = Request::Purge { what: purge.what.clone(), soft: purge.soft };
     let mut failure = None;
     let mut told = false;
     for directory in selected(&purge.instances, base)? {
-        match tell(purge, &directory) {
-            Ok(true) => {
+        match reach::ask(&directory, &request) {
+            Ok(Some(_)) => {
                 told = true;
                 // Nobody reads it: what was asked for is done all the same.
                 let _ = writeln!(out, "{}", line(purge, &directory));
             }
             // A cache of the past, unless it was named.
-            Ok(false) => {}
-            Err(error) => failure = failure.or(Some(error)),
+            Ok(None) => {}
+            Err(error) => failure = failure.or(Some(error.into())),
         }
     }
     match failure {
@@ -74,23 +66,4 @@ fn line(purge: &Purge, directory: &Path) -> String {
         return format!("made stale: {what}, in {directory}");
     }
     format!("purged: {what}, in {directory}")
-}
-
-/// Tells the instance in a directory; false if none runs there.
-fn tell(purge: &Purge, directory: &Path) -> Result<bool, PurgeError> {
-    let request = Request::Purge { what: purge.what.clone(), soft: purge.soft };
-    for attempt in 1.. {
-        match control::ask(directory, &request) {
-            Ok(_) => return Ok(true),
-            Err(AskError::NotRunning) => {}
-            Err(source) => return Err(PurgeError::Ask { directory: directory.into(), source }),
-        }
-        // One that starts or stops holds its directory for a moment without answering.
-        match Claim::take_existing(directory) {
-            Err(StateError::InUse { .. }) if attempt < ATTEMPTS => thread::sleep(PAUSE),
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(false),
-        }
-    }
-    Ok(false)
 }

@@ -15,15 +15,16 @@ use proxy::{
 use store::DiskOptions;
 
 use crate::cli::environment::{Lookup, base_directory};
-use crate::cli::{Certificates, Serve};
+use crate::cli::{Certificates, Metrics, Serve};
 use crate::control::{self, AskError, BindError, Server};
+use crate::metrics::{Bound, ListenError, Listener, Source, Token};
 use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer};
 use crate::recorder::AccessLog;
 use crate::self_signed::{self, SelfSignedError};
 use crate::signals::{self, Ending, Signal};
 use crate::state::{self, Claim, InstanceName, StateError};
 use crate::steering::Steering;
-use crate::succession::{Elder, Predecessor, Succession, TakeOverError};
+use crate::succession::{Elder, Known, Predecessor, Succession, TakeOverError};
 use crate::supervisor::Supervisor;
 use crate::units::{ByteSize, Span};
 use crate::{capacity, clock_millis, demo, files};
@@ -58,6 +59,9 @@ pub(crate) enum ServeError {
     /// The instance that runs cannot be replaced.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    /// There are no metrics.
+    #[error(transparent)]
+    Metrics(#[from] ListenError),
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] BindError),
@@ -142,7 +146,7 @@ fn until_ended(
     let room = capacity::connections(files::raise_limit());
     let supervisor = Supervisor::of(environment);
     let (log, writer) = open_log(&serve, environment)?;
-    let drain = serve.drain;
+    let (drain, metrics) = (serve.drain, serve.metrics.clone());
     let claim = home.as_ref().map(|home| &home.claim);
     let listen = listeners(&serve, claim, &sockets)?;
     let connections = connections(&serve, room);
@@ -155,8 +159,10 @@ fn until_ended(
     let prepared = proxy::prepare(settings, recorder, &mut inherited)?;
     // What nobody asks for any more is for the older process to close.
     drop(inherited);
-    let started = start(prepared, home.as_mut(), &ending, &log)?;
-    let Started { running, control, succession } = started;
+    let metrics = metrics.map(|told| bind_for_metrics(&told, home.as_ref())).transpose()?;
+    ready.metrics = metrics.as_ref().map(|bound| bound.address);
+    let started = start(prepared, home.as_mut(), metrics, &ending, &log)?;
+    let Started { running, metrics, control, succession } = started;
     for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
         place.address = *address;
     }
@@ -188,10 +194,14 @@ fn until_ended(
             if let Some(control) = control {
                 control.disown();
             }
+            if let Some(metrics) = &metrics {
+                metrics.stop();
+            }
             log.say(Event::Replaced { pid, limit: drain });
             hand_over(running, drain, endings)?;
         }
     }
+    drop(metrics);
     log.say_surely(Event::Stopped);
     writer.finish();
     Ok(())
@@ -207,6 +217,7 @@ impl Home {
 /// What runs.
 struct Started {
     running: Running,
+    metrics: Option<Listener>,
     control: Option<Server>,
     succession: Arc<Succession>,
 }
@@ -215,13 +226,14 @@ struct Started {
 fn start(
     prepared: Prepared,
     home: Option<&mut Home>,
+    metrics: Option<Bound>,
     ending: &Sender<Ending>,
     log: &Log,
 ) -> Result<Started, ServeError> {
-    let succession = Arc::new(Succession::default());
+    let (succession, begun) = (Arc::new(Succession::default()), clock_millis());
     let Some(home) = home else {
         let running = prepared.open(Legacy::default())?.run()?;
-        return Ok(Started { running, control: None, succession });
+        return Ok(Started { running, metrics: None, control: None, succession });
     };
     let mut legacy = Legacy::default();
     if let Some(predecessor) = &mut home.predecessor {
@@ -233,8 +245,14 @@ fn start(
     let opened = prepared.open(legacy)?;
     let (handle, directory) = (opened.handle(), claim.directory().to_owned());
     let lock = claim.lock_copy()?;
-    let elder = Elder::new(handle, Arc::clone(&succession), directory, lock, log.clone());
-    let commands = Arc::new(Steering { elder, log: log.clone(), ending: ending.clone() });
+    let takeovers = home.predecessor.as_ref().map_or(0, |other| other.takeovers + 1);
+    let source = Arc::new(Source::new(handle.clone(), begun, takeovers));
+    let known = Known { metrics: metrics.as_ref().map(|bound| bound.address), takeovers };
+    let elder = Elder::new(handle, Arc::clone(&succession), directory, lock, known, log.clone());
+    let (log, ending) = (log.clone(), ending.clone());
+    let commands = Arc::new(Steering { elder, source: Arc::clone(&source), log, ending });
+    // Before the other process stops: no scraper meets a closed door.
+    let metrics = metrics.map(|bound| bound.serve(source)).transpose()?;
     let control = if let Some(predecessor) = &home.predecessor {
         control::step_aside(claim.directory())?;
         let control = Server::start(claim, commands)?;
@@ -245,7 +263,15 @@ fn start(
     } else {
         Server::start(claim, commands)?
     };
-    Ok(Started { running: opened.run()?, control: Some(control), succession })
+    Ok(Started { running: opened.run()?, metrics, control: Some(control), succession })
+}
+
+/// An address that cannot be had is found before anything changes.
+fn bind_for_metrics(told: &Metrics, home: Option<&Home>) -> Result<Bound, ListenError> {
+    let token = told.token.as_deref().map(Token::of_file).transpose()?;
+    let predecessor = home.and_then(|home| home.predecessor.as_ref());
+    let theirs = predecessor.and_then(|other| other.metrics);
+    Bound::to(told.listen, token, theirs)
 }
 
 /// SIGHUP never ends the process, whether there are files to be read again or not.
@@ -328,6 +354,7 @@ fn ready(
 ) -> Ready {
     Ready {
         connections: Some(connections.listener).filter(|most| *most < usize::MAX),
+        metrics: None,
         answers: listen.iter().map(place).collect(),
         origin: serve.origin.to_string(),
         directory: claim.map(|claim| PathBuf::from(claim.directory())),

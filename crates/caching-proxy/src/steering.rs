@@ -1,31 +1,25 @@
 //! What the commands of the control socket do.
 
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 
-use proxy::events::Counts;
+use proxy::Forgotten;
 use proxy::purge::Purge;
-use proxy::{CertificateInfo, Forgotten, HandshakeFailure};
 use serde_json::{Value, json};
 
 use crate::control::{self, Commands, Request};
-use crate::output::{Event, Log, rfc3339};
+use crate::metrics::{self, Format, Source};
+use crate::output::{Event, Log};
 use crate::signals::Ending;
+use crate::stats;
 use crate::succession::Elder;
-
-/// A certificate as it is told of.
-fn told(certificate: &CertificateInfo) -> Value {
-    json!({
-        "file": certificate.file.display().to_string(),
-        "names": certificate.names,
-        "not_after": rfc3339(certificate.not_after.as_millis()),
-        "not_after_seconds": certificate.not_after.as_millis() / 1000,
-    })
-}
 
 /// What the control socket steers.
 pub(crate) struct Steering {
     pub(crate) elder: Elder,
+    pub(crate) source: Arc<Source>,
     pub(crate) log: Log,
     pub(crate) ending: Sender<Ending>,
 }
@@ -39,7 +33,8 @@ impl Commands for Steering {
         };
         match request {
             Request::Clear => self.clear(),
-            Request::Stats => self.stats(),
+            Request::Stats => stats::to_json(&self.source.read()),
+            Request::Metrics => self.metrics(),
             Request::Purge { what, soft } => self.purge(&what, soft),
             Request::Forget(what) => self.forget(&what),
             Request::TakeOver => json!({ "error": "nothing can be answered to that" }),
@@ -52,6 +47,7 @@ impl Commands for Steering {
             Ok(Some(pid)) => drop(self.ending.send(Ending::Replaced(pid))),
             Ok(None) => {}
             Err(why) => {
+                self.source.failed_takeovers.fetch_add(1, Ordering::Relaxed);
                 let (code, message) = ("take-over-failed", format!("nobody has taken over: {why}"));
                 self.log.say(Event::Trouble { code, message, times: 1 });
             }
@@ -90,67 +86,8 @@ impl Steering {
         json!({ "purged": what, "soft": soft })
     }
 
-    /// What happened in TLS, and what is served there.
-    fn tls(&self, counts: &Counts) -> Value {
-        let failures = HandshakeFailure::ALL.iter().zip(counts.handshake_failures);
-        let failures = failures.map(|(why, count)| (why.code().to_owned(), json!(count)));
-        json!({
-            "handshakes": counts.handshakes,
-            "failures": Value::Object(failures.collect()),
-            "certificates": self.handle().certificates().iter().map(told).collect::<Vec<_>>(),
-            "origin_certificate": self.handle().origin_certificate().as_ref().map(told),
-        })
-    }
-
-    fn connections(&self) -> Value {
-        let proxy::ConnectionCounts { open, refused, dropped, made_way } =
-            self.handle().connections();
-        json!({ "open": open, "refused": refused, "dropped": dropped, "made_way": made_way })
-    }
-
-    fn stats(&self) -> Value {
-        let (counts, store) = (self.handle().counts(), self.handle().store_stats());
-        let damaged =
-            store.damaged.iter().map(|(why, count)| (why.code().to_owned(), json!(count)));
-        json!({
-            "requests": counts.requests,
-            "hits": counts.hits,
-            "origin_failures": counts.origin_failures,
-            "refused": counts.refused,
-            "cut": counts.cut,
-            "connections": counts.connections,
-            "tunnels": { "begun": counts.tunnels, "open": self.handle().open_tunnels() },
-            "client_connections": self.connections(),
-            "bytes": counts.bytes,
-            "tls": self.tls(&counts),
-            "store": {
-                "memory_entries": store.memory_entries,
-                "memory_bytes": store.memory_bytes,
-                "kept_bytes": store.kept_bytes,
-                "disk_entries": store.disk_entries,
-                "disk_bytes": store.disk_bytes,
-                "segment_bytes": store.segment_bytes,
-                "index_bytes": store.index_bytes,
-                "segments_to_recover": store.segments_to_recover,
-                "log_stored_bytes": store.log_stored_bytes,
-                "log_copied_bytes": store.log_copied_bytes,
-                "log_written_bytes": store.log_written_bytes,
-                "in_flight_bytes": store.in_flight_bytes,
-                "queued_bytes": store.queued_bytes,
-                "memory_evictions": store.memory_evictions,
-                "disk_evictions": store.disk_evictions,
-                "disk_write_failures": store.disk_write_failures,
-                "disk_read_errors": store.disk_read_errors,
-                "disk_left_alone": store.disk_left_alone,
-                "disk_timeouts": store.disk_timeouts,
-                "queue_full_skips": store.queue_full_skips,
-                "resting_skips": store.resting_skips,
-                "passed_along": store.passed_along,
-                "events": store.events,
-                "event_write_failures": store.event_write_failures,
-                "event_logs_lost": store.event_logs_lost,
-                "damaged": Value::Object(damaged.collect()),
-            },
-        })
+    fn metrics(&self) -> Value {
+        let families = metrics::families(&self.source.read());
+        json!({ "metrics": metrics::text(&families, Format::Prometheus) })
     }
 }

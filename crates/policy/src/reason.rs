@@ -30,6 +30,11 @@ macro_rules! reasons {
         impl $name {
             /// Every reason of this kind.
             pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
+            /// Its place in [`Self::ALL`].
+            pub const fn place(self) -> usize {
+                self as usize
+            }
         }
 
         impl Reason for $name {

@@ -3,11 +3,14 @@
 //! This is the only place where a log field or a counter is named.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::failure::Failure;
 use crate::front::tls::HandshakeFailure;
 use crate::front::tunnel::TunnelEnd;
+use crate::outcomes::{self, Answered, Outcome, Outcomes, Tally};
 
 /// A request that was answered. Feeds the access log.
 #[derive(Debug)]
@@ -85,28 +88,33 @@ pub trait Recorder: Send + Sync + 'static {
 #[repr(align(128))]
 pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
-    pub(crate) hits: AtomicU64,
-    pub(crate) origin_failures: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) failures: Tally<{ Failure::ALL.len() }>,
     pub(crate) cut: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) tunnels: AtomicU64,
     pub(crate) handshakes: AtomicU64,
-    pub(crate) handshake_failures: [AtomicU64; HandshakeFailure::ALL.len()],
+    pub(crate) handshake_failures: Tally<{ HandshakeFailure::ALL.len() }>,
     pub(crate) bytes: AtomicU64,
 }
 
 /// The sums over all workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Requests answered.
     pub requests: u64,
     /// Those whose content came from the cache.
     pub hits: u64,
+    /// Those that the proxy answered itself without store or origin.
+    pub refused: u64,
+    /// All of them by how they were answered, and why; also codes that have not come up.
+    pub outcomes: Vec<Outcome>,
     /// Attempts to get a response from the origin that failed.
     pub origin_failures: u64,
-    /// Requests the proxy answered itself without store or origin.
-    pub refused: u64,
+    /// The same for each reason, in the order of [`Failure::ALL`].
+    pub failures: [u64; Failure::ALL.len()],
+    /// Requests that were sent to the origin once more.
+    pub origin_retries: u64,
     /// Responses that could not be sent to their end.
     pub cut: u64,
     /// Client connections accepted.
@@ -127,19 +135,36 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Counts {
-    pub(crate) fn include(&mut self, counters: &Counters) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.requests += read(&counters.requests);
-        self.hits += read(&counters.hits);
-        self.origin_failures += read(&counters.origin_failures);
-        self.refused += read(&counters.refused);
-        self.cut += read(&counters.cut);
-        self.connections += read(&counters.connections);
-        self.tunnels += read(&counters.tunnels);
-        self.handshakes += read(&counters.handshakes);
-        for (sum, counter) in self.handshake_failures.iter_mut().zip(&counters.handshake_failures) {
-            *sum += read(counter);
+    /// The sums over the counters of all workers.
+    pub(crate) fn of(all: &[Arc<Counters>], origin_retries: u64) -> Self {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            all.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        let (mut failures, mut handshake_failures) =
+            ([0; Failure::ALL.len()], [0; HandshakeFailure::ALL.len()]);
+        for counters in all {
+            counters.failures.add_to(&mut failures);
+            counters.handshake_failures.add_to(&mut handshake_failures);
         }
-        self.bytes += read(&counters.bytes);
+        let outcomes = outcomes::sum(all.iter().map(|counters| &counters.outcomes));
+        let answered = |is_meant: fn(Answered) -> bool| {
+            let meant = outcomes.iter().filter(|outcome| is_meant(outcome.answered));
+            meant.map(|outcome| outcome.requests).sum()
+        };
+        Self {
+            requests: sum(|counters| &counters.requests),
+            hits: answered(Answered::is_hit),
+            refused: answered(|answered| answered == Answered::Refused),
+            origin_failures: failures.iter().sum(),
+            failures,
+            origin_retries,
+            cut: sum(|counters| &counters.cut),
+            connections: sum(|counters| &counters.connections),
+            tunnels: sum(|counters| &counters.tunnels),
+            handshakes: sum(|counters| &counters.handshakes),
+            handshake_failures,
+            bytes: sum(|counters| &counters.bytes),
+            outcomes,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The handle by which a running proxy is steered.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Handle {
     pub(crate) counters: Arc<[Arc<Counters>]>,
     certificates: Arc<[Arc<Certificates>]>,
     bell: Bell,
+    /// Of all listeners, in the order of their doors.
+    addresses: Arc<[SocketAddr]>,
     /// Other descriptors of the listening sockets, as long as they are open.
     copies: Arc<Mutex<Vec<Inherited>>>,
 }
@@ -37,8 +40,9 @@ impl Handle {
         bell: Bell,
         copies: Vec<Inherited>,
     ) -> Self {
+        let addresses = copies.iter().map(|listener| listener.address).collect();
         let (certificates, copies) = (certificates.into(), Arc::new(Mutex::new(copies)));
-        Self { shared, origin, counters, certificates, bell, copies }
+        Self { shared, origin, counters, certificates, bell, addresses, copies }
     }
 
     fn copies(&self) -> MutexGuard<'_, Vec<Inherited>> {
@@ -183,12 +187,25 @@ impl Handle {
         self.shared.seats.counts()
     }
 
+    /// The same for each listener.
+    pub fn connections_of_listeners(&self) -> Vec<(SocketAddr, ConnectionCounts)> {
+        let counts =
+            |(door, address): (usize, &SocketAddr)| (*address, self.shared.seats.counts_of(door));
+        self.addresses.iter().enumerate().map(counts).collect()
+    }
+
     /// Counts since the start, over all workers.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for counters in self.counters.iter() {
-            counts.include(counters);
-        }
-        counts
+        Counts::of(&self.counters, self.origin.retries())
+    }
+
+    /// What was told as trouble since the start, by its code, and how often it happened.
+    pub fn troubles(&self) -> Vec<(&'static str, u64)> {
+        self.shared.troubles.counts()
+    }
+
+    /// Connections to the origin that are in use.
+    pub fn origin_connections(&self) -> usize {
+        self.origin.in_use()
     }
 }

@@ -17,6 +17,7 @@ mod head;
 mod http2_fields;
 mod ids;
 mod origin;
+mod outcomes;
 mod proxy_status;
 pub mod purge;
 mod request;
@@ -38,6 +39,7 @@ pub use self::handle::Handle;
 pub use self::head::Scheme;
 pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError, Protocol};
+pub use self::outcomes::{Answered, Outcome};
 pub use self::seats::ConnectionCounts;
 pub use self::server::{Drained, Opened, Prepared, Running, StartError, prepare, start};
 pub use self::settings::{

@@ -5,6 +5,7 @@
 //! longest makes way for a new one; where none is idle, the new one is answered with a 503, and
 //! beyond a few of those at once it is closed without a word. `docs/limits.md` says why.
 
+mod counts;
 mod full;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+pub use self::counts::ConnectionCounts;
 pub(crate) use self::full::Full;
 
 use crate::clock::ticks;
@@ -49,9 +51,6 @@ pub(crate) struct Seats {
     files: u64,
     book: Mutex<Book>,
     crowded: Notify,
-    refused: AtomicU64,
-    dropped: AtomicU64,
-    made_way: AtomicU64,
 }
 
 #[derive(Default)]
@@ -60,6 +59,8 @@ struct Book {
     guests: HashMap<u64, Arc<Guest>>,
     /// How many of them there are at each listener.
     doors: HashMap<usize, usize>,
+    /// What became of connections at each listener; who is there now is counted above.
+    tallies: HashMap<usize, ConnectionCounts>,
     /// How many of them each client has, where that is counted.
     clients: HashMap<IpAddr, usize>,
     /// Those who are about to be told that there is no seat.
@@ -88,19 +89,6 @@ pub(crate) struct Seat {
     client: Option<IpAddr>,
     /// There was none: it is told so.
     pub(crate) refused: Option<Full>,
-}
-
-/// What became of connections, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionCounts {
-    /// Connections that are open.
-    pub open: u64,
-    /// Those that were answered with a 503 because there were too many.
-    pub refused: u64,
-    /// Those that were closed without an answer.
-    pub dropped: u64,
-    /// Idle ones that were closed to make room.
-    pub made_way: u64,
 }
 
 impl Guest {
@@ -144,15 +132,7 @@ impl Seats {
     }
 
     fn with(limits: ConnectionLimits, files: u64) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            files,
-            book: Mutex::default(),
-            crowded: Notify::new(),
-            refused: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            made_way: AtomicU64::new(0),
-        })
+        Arc::new(Self { limits, files, book: Mutex::default(), crowded: Notify::new() })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -164,6 +144,7 @@ impl Seats {
     pub(crate) fn enter(self: &Arc<Self>, door: usize, descriptor: u64) -> Option<Seat> {
         let now = ticks();
         let mut book = self.book();
+        book.tally(door).accepted += 1;
         if descriptor >= part(self.files) {
             book.high_at = Some(now);
         }
@@ -178,7 +159,7 @@ impl Seats {
         if full.is_none() {
             book.guests.insert(number, Arc::clone(&guest));
             *book.doors.entry(door).or_default() += 1;
-        } else if !self.stand(&mut book) {
+        } else if !book.stand(door) {
             return None;
         }
         Some(Seat { seats: Arc::clone(self), number, guest, client: None, refused: full })
@@ -222,28 +203,17 @@ impl Seats {
         }
         idle.select_nth_unstable_by(most - 1, |one, other| other.cmp(one));
         for (_, number) in idle.iter().take(most) {
-            self.send_away(book, *number);
+            Self::send_away(book, *number);
         }
         true
     }
 
     /// From here on its seat is somebody else's.
-    fn send_away(&self, book: &mut Book, number: u64) {
+    fn send_away(book: &mut Book, number: u64) {
         if let Some(guest) = book.leave(number) {
-            self.made_way.fetch_add(1, Ordering::Relaxed);
+            book.tally(guest.door).made_way += 1;
             guest.send_away();
         }
-    }
-
-    /// A place to be told that there is no seat.
-    fn stand(&self, book: &mut Book) -> bool {
-        if book.standing >= REFUSALS.max(book.guests.len() / SHARE_TO_LEAVE) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return false;
-        }
-        book.standing += 1;
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        true
     }
 
     /// Makes room as long as it is crowded. Runs for ever.
@@ -268,7 +238,7 @@ impl Seats {
         });
         let idle: Vec<_> = idle.map(|(&number, _)| number).collect();
         for number in idle {
-            self.send_away(&mut book, number);
+            Self::send_away(&mut book, number);
         }
         !doors.is_empty()
     }
@@ -299,17 +269,36 @@ impl Seats {
     }
 
     pub(crate) fn counts(&self) -> ConnectionCounts {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ConnectionCounts {
-            open: self.book().guests.len() as u64,
-            refused: read(&self.refused),
-            dropped: read(&self.dropped),
-            made_way: read(&self.made_way),
-        }
+        let book = self.book();
+        let open = book.guests.len() as u64;
+        let now = ConnectionCounts { open, ..ConnectionCounts::default() };
+        book.tallies.values().fold(now, |sum, tally| sum.plus(*tally))
+    }
+
+    /// Those of one listener.
+    pub(crate) fn counts_of(&self, door: usize) -> ConnectionCounts {
+        let book = self.book();
+        let open = book.doors.get(&door).copied().unwrap_or_default() as u64;
+        ConnectionCounts { open, ..book.tallies.get(&door).copied().unwrap_or_default() }
     }
 }
 
 impl Book {
+    fn tally(&mut self, door: usize) -> &mut ConnectionCounts {
+        self.tallies.entry(door).or_default()
+    }
+
+    /// A place to be told that there is no seat.
+    fn stand(&mut self, door: usize) -> bool {
+        if self.standing >= REFUSALS.max(self.guests.len() / SHARE_TO_LEAVE) {
+            self.tally(door).dropped += 1;
+            return false;
+        }
+        self.standing += 1;
+        self.tally(door).refused += 1;
+        true
+    }
+
     fn leave(&mut self, number: u64) -> Option<Arc<Guest>> {
         let guest = self.guests.remove(&number)?;
         if let Some(taken) = self.doors.get_mut(&guest.door) {
@@ -349,7 +338,7 @@ impl Seat {
             return true;
         }
         let _ = book.leave(self.number);
-        let stands = self.seats.stand(&mut book);
+        let stands = book.stand(self.guest.door);
         self.refused = stands.then_some(Full::Client { limit });
         stands
     }

@@ -20,6 +20,7 @@ pub(crate) struct Troubles {
 struct Told {
     at: u64,
     since: u64,
+    ever: u64,
 }
 
 impl Troubles {
@@ -38,14 +39,23 @@ impl Troubles {
         }
     }
 
+    /// How often each code came up, in their order.
+    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts: Vec<_> = told.iter().map(|(code, told)| (*code, told.ever)).collect();
+        counts.sort_unstable();
+        counts
+    }
+
     /// How often `code` came up since it was last told, if it may be told now.
     fn due(&self, code: &'static str, now: u64, pause: u64) -> Option<u64> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(told) = told.get_mut(code) else {
-            told.insert(code, Told { at: now, since: 0 });
+            told.insert(code, Told { at: now, since: 0, ever: 1 });
             return Some(1);
         };
         told.since += 1;
+        told.ever += 1;
         if now.saturating_sub(told.at) < pause {
             return None;
         }
@@ -68,5 +78,6 @@ mod tests {
         assert_eq!(troubles.due("a", 11_000, PAUSE), Some(3));
         assert_eq!(troubles.due("a", 70_999, LONG_PAUSE), None);
         assert_eq!(troubles.due("a", 71_000, LONG_PAUSE), Some(2));
+        assert_eq!(troubles.counts(), [("a", 6), ("b", 1)]);
     }
 }

@@ -229,7 +229,7 @@ impl Worker {
         if matches!(error, FetchError::Client(_) | FetchError::Loop { .. }) {
             return;
         }
-        add(&self.counters.origin_failures, 1);
+        self.counters.failures.add(error.failure() as usize);
         let message = error.to_string();
         self.shared.troubles.tell(&*self.shared.recorder, error.code(), &message);
     }

@@ -13,8 +13,8 @@ use super::environment::{Lookup, variable_of};
 use super::fault::{Fault, Source, example_of, named};
 use super::raw::{Raw, RawCommand, RawInstances};
 use super::tunnels;
-use super::{Command, Instances, Purge, Serve};
-use super::{clients, http2, limits, origin_tls, purge, targeted, tls};
+use super::{Command, Instances, Purge, Serve, Telling};
+use super::{clients, http2, limits, metrics, origin_tls, purge, targeted, tls};
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
 
@@ -85,7 +85,7 @@ impl Given {
         Err(self.fault(why, format!("give {} to {}", Span(least), Span(most))))
     }
 
-    fn address(&self) -> Result<SocketAddr, Fault> {
+    pub(super) fn address(&self) -> Result<SocketAddr, Fault> {
         self.text()?
             .parse()
             .map_err(|_| self.unlike_example("it is not ADDR:PORT with a numeric address"))
@@ -194,12 +194,39 @@ pub(super) fn command(raw: Raw, environment: Lookup<'_>) -> Result<Command, Faul
         }
         None => {}
     }
-    if texts.flag("--clear-cache", raw.clear_cache)?.is_some() {
+    if let Some(errand) = errand(&raw, &texts)? {
         let Raw { cache_dir, origin, port, listen, .. } = raw;
-        let raw = RawInstances { cache_dir, origin, port, listen };
-        return instances(raw, &texts).map(Command::Clear);
+        let instances = instances(RawInstances { cache_dir, origin, port, listen }, &texts)?;
+        return Ok(match errand {
+            Errand::Clear => Command::Clear(instances),
+            Errand::Tell(what) => Command::Tell(what, instances),
+        });
     }
     serve(raw, &texts).map(|serve| Command::Serve(Box::new(serve)))
+}
+
+/// What is done in place of serving.
+#[derive(Clone, Copy)]
+enum Errand {
+    Clear,
+    Tell(Telling),
+}
+
+/// The errand that an option names. What was typed wins over a variable.
+fn errand(raw: &Raw, texts: &Texts<'_>) -> Result<Option<Errand>, Fault> {
+    let mut named: Option<(Given, Errand)> = None;
+    for (option, typed, errand) in [
+        ("--clear-cache", raw.clear_cache, Errand::Clear),
+        ("--stats", raw.metrics.stats, Errand::Tell(Telling::Stats)),
+        ("--metrics", raw.metrics.metrics, Errand::Tell(Telling::Metrics)),
+    ] {
+        let given = texts.flag(option, typed)?;
+        let given = given.map(|source| Given { option, source, value: "1".into() });
+        let (before, what) = named.map_or((None, errand), |(given, what)| (Some(given), what));
+        let (before, now) = one_of(before, given)?;
+        named = before.map(|given| (given, what)).or(now.map(|given| (given, errand)));
+    }
+    Ok(named.map(|(_, errand)| errand))
 }
 
 fn instances(raw: RawInstances, texts: &Texts<'_>) -> Result<Instances, Fault> {
@@ -291,8 +318,9 @@ fn ends(raw: &mut Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let http2 = http2::check(std::mem::take(&mut raw.http2), texts)?;
     let tunnels = tunnels::check(std::mem::take(&mut raw.tunnels), texts)?;
     let bounds = limits::check(std::mem::take(&mut raw.limits), texts)?;
+    let metrics = metrics::check(std::mem::take(&mut raw.metrics), texts)?;
     let usual = Serve::new(first, origin);
-    Ok(Serve { listen, tls, origin_tls, clients, http2, bounds, tunnels, ..usual })
+    Ok(Serve { listen, tls, origin_tls, clients, http2, bounds, metrics, tunnels, ..usual })
 }
 
 /// One of the two, or neither. What was typed wins over a variable.

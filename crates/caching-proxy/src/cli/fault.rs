@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 54] = [
+const EXAMPLES: [(&str, &str); 56] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -43,6 +43,8 @@ const EXAMPLES: [(&str, &str); 54] = [
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),
     ("--disk", "--disk 1GiB"),
+    ("--metrics-listen", "--metrics-listen 127.0.0.1:9464"),
+    ("--metrics-token-file", "--metrics-token-file /etc/caching-proxy/token"),
     ("--log", "--log info"),
     ("--workers", "--workers 4"),
     ("--drain", "--drain 25s"),

@@ -6,6 +6,7 @@ pub(crate) mod environment;
 mod fault;
 mod http2;
 mod limits;
+mod metrics;
 mod origin_tls;
 mod purge;
 mod raw;
@@ -28,6 +29,7 @@ use environment::Lookup;
 
 pub(crate) use fault::Fault;
 pub(crate) use limits::Bounds;
+pub(crate) use metrics::Metrics;
 pub(crate) use tls::{Certificates, Tls};
 pub(crate) use tunnels::Tunnels;
 
@@ -42,11 +44,22 @@ pub(crate) enum Command {
     Clear(Instances),
     /// Purge some of what running instances have stored, and exit.
     Purge(Purge),
+    /// Tell what running instances have counted, and exit.
+    Tell(Telling, Instances),
     /// Serve the built-in origin.
     Demo {
         /// The port on loopback; 0 lets the system pick one.
         port: u16,
     },
+}
+
+/// How counters are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// To a person.
+    Stats,
+    /// To a program that collects metrics.
+    Metrics,
 }
 
 /// Everything `--port --origin` can be told.
@@ -68,6 +81,8 @@ pub(crate) struct Serve {
     pub(crate) http2: Http2Limits,
     /// What clients may do, and how slowly.
     pub(crate) bounds: Bounds,
+    /// Where metrics are told.
+    pub(crate) metrics: Option<Metrics>,
     /// `--cache-dir`, used as given.
     pub(crate) directory: Option<PathBuf>,
     /// The lifetime of responses that bring none; zero for none.
@@ -120,6 +135,7 @@ impl Serve {
             clients: Clients::default(),
             http2: Http2Limits::default(),
             bounds: Bounds::default(),
+            metrics: None,
             directory: None,
             ttl: Span(Duration::from_mins(5)),
             memory: ByteSize(256 << 20),

@@ -8,6 +8,7 @@ use super::clients::RawClients;
 use super::environment::variable_of;
 use super::http2::RawHttp2;
 use super::limits::RawLimits;
+use super::metrics::RawMetrics;
 use super::origin_tls::RawOriginTls;
 use super::tls::RawTls;
 use super::tunnels::RawTunnels;
@@ -24,6 +25,8 @@ Examples:
       Empty every cache of this user, also those in use, and exit.
   caching-proxy purge --tag news --soft
       Make what has this tag stale in the running instances, and exit.
+  caching-proxy --stats
+      Show what the running instances have counted, and exit.
   caching-proxy demo
       Try it without a server of your own.
 
@@ -77,6 +80,8 @@ pub(crate) struct Raw {
     /// Empty the cache, also under a running instance, and exit; alone, every cache of this user
     #[arg(long)]
     pub(crate) clear_cache: bool,
+    #[command(flatten)]
+    pub(crate) metrics: RawMetrics,
     /// What to write: off, error, warn, info or requests [default: requests on a terminal, else
     /// info]
     #[arg(long, value_name = "LEVEL")]

@@ -26,6 +26,8 @@ pub(crate) enum Request {
     Clear,
     /// Tell the counters.
     Stats,
+    /// Tell them to a program that collects metrics.
+    Metrics,
     /// Forget some of what is stored, or take it for stale.
     Purge {
         /// Which.
@@ -45,6 +47,7 @@ impl Request {
         match self {
             Self::Clear => "clear",
             Self::Stats => "stats",
+            Self::Metrics => "metrics",
             Self::Purge { .. } => "purge",
             Self::Forget(_) => "forget",
             Self::TakeOver => "take-over",
@@ -53,7 +56,7 @@ impl Request {
 
     fn to_line(&self) -> String {
         let mut line = match self {
-            Self::Clear | Self::Stats | Self::TakeOver => json!({}),
+            Self::Clear | Self::Stats | Self::Metrics | Self::TakeOver => json!({}),
             Self::Forget(what) => succession::to_json(what),
             Self::Purge { what, soft } => purge::to_json(what, *soft),
         };
@@ -68,6 +71,7 @@ impl Request {
         match word {
             "clear" => Ok(Self::Clear),
             "stats" => Ok(Self::Stats),
+            "metrics" => Ok(Self::Metrics),
             "purge" => purge::from_json(&value).map(|(what, soft)| Self::Purge { what, soft }),
             "forget" => {
                 let what = succession::from_json(&value);

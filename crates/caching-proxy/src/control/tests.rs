@@ -38,7 +38,7 @@ fn each_command_is_answered() {
     let _running = serve(directory.path());
     let purge = Request::Purge { what: Purge::All, soft: true };
     let forget = Request::Forget(proxy::Forgotten::default());
-    for request in [Request::Clear, Request::Stats, purge, forget] {
+    for request in [Request::Clear, Request::Stats, Request::Metrics, purge, forget] {
         assert_eq!(ask(directory.path(), &request).unwrap(), json!({ "did": request.word() }));
     }
 }

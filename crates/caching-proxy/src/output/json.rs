@@ -50,6 +50,7 @@ fn ready_body(ready: &Ready) -> Value {
         "url": ready.url(),
         "tls_url": ready.url_of(Speaks::Https),
         "redirect_url": ready.url_of(Speaks::Redirect),
+        "metrics_url": ready.metrics_url(),
         "listen": ready.answers.iter().map(|place| place.address.to_string()).collect::<Vec<_>>(),
         "origin": ready.origin,
         "pid": std::process::id(),

@@ -180,6 +180,8 @@ pub(crate) struct Ready {
     pub(crate) workers: usize,
     /// Connections of clients at once, for each address; `None` if there is no limit.
     pub(crate) connections: Option<usize>,
+    /// Where metrics are told.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Ready {
@@ -214,25 +216,31 @@ pub(crate) enum Speaks {
     Redirect,
 }
 
+impl Ready {
+    /// Where a scraper on this machine asks.
+    fn metrics_url(&self) -> Option<String> {
+        self.metrics.map(|address| format!("http://{}/metrics", reached(address)))
+    }
+}
+
 impl Place {
-    /// The unspecified address is reached through loopback.
     fn url(&self) -> String {
         let scheme = match self.speaks {
             Speaks::Http | Speaks::Redirect => "http",
             Speaks::Https => "https",
         };
-        let mut reached = self.address;
-        match reached.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => {
-                reached.set_ip(Ipv4Addr::LOCALHOST.into());
-            }
-            IpAddr::V6(ip) if ip.is_unspecified() => {
-                reached.set_ip(Ipv6Addr::LOCALHOST.into());
-            }
-            _ => {}
-        }
-        format!("{scheme}://{reached}")
+        format!("{scheme}://{}", reached(self.address))
     }
+}
+
+/// The unspecified address is reached through loopback.
+fn reached(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// An answered request, as much of it as is said.

@@ -68,9 +68,10 @@ fn ready_line(ready: &Ready, paint: Paint) -> String {
     let most =
         ready.connections.map_or(String::new(), |most| format!("at most {most} connections, "));
     let ttl = if ready.ttl.0.is_zero() { "none".to_owned() } else { ready.ttl.to_string() };
+    let metrics = ready.metrics_url().map_or(String::new(), |url| format!(", metrics on {url}"));
     format!(
         "caching-proxy ready on {url} for {}, cache {} in memory, {disk}{place}, \
-         {most}lifetime where the origin gives none: {ttl}",
+         {most}lifetime where the origin gives none: {ttl}{metrics}",
         ready.origin, ready.memory
     )
 }

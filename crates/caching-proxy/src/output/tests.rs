@@ -32,6 +32,7 @@ fn ready() -> Ready {
         ttl: Span(Duration::from_mins(5)),
         workers: 2,
         connections: Some(819),
+        metrics: None,
     }
 }
 
@@ -123,6 +124,11 @@ fn the_ready_line_says_url_origin_directory_sizes_and_lifetime() {
     for part in parts {
         assert!(line.contains(part), "{part} is not in {line}");
     }
+    let metrics = Some("[::]:9464".parse().unwrap());
+    let with = Ready { metrics, ..ready() };
+    assert!(with.metrics_url() == Some("http://[::1]:9464/metrics".to_owned()));
+    let line = readable(&Event::Ready(Box::new(with)));
+    assert!(line.ends_with(", metrics on http://[::1]:9464/metrics"), "{line}");
     let without = Ready { disk: None, ttl: Span(Duration::ZERO), ..ready() };
     let line = readable(&Event::Ready(Box::new(without)));
     assert!(line.contains("no disk,") && line.ends_with(": none"), "{line}");

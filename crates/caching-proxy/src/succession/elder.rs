@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -53,6 +54,15 @@ pub(crate) enum HandOverError {
     Io(#[from] io::Error),
 }
 
+/// What another process is told besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// Where metrics are told. Both may listen there for a while.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// How often a process has taken over, in the line that leads to this one.
+    pub(crate) takeovers: u64,
+}
+
 /// What another process can take over.
 pub(crate) struct Elder {
     pub(crate) handle: Handle,
@@ -60,6 +70,7 @@ pub(crate) struct Elder {
     pub(crate) directory: PathBuf,
     /// The lock of the instance directory.
     pub(crate) lock: Mutex<Option<File>>,
+    known: Known,
     pub(crate) log: Log,
     /// One is being talked to.
     busy: AtomicBool,
@@ -71,10 +82,11 @@ impl Elder {
         succession: Arc<Succession>,
         directory: PathBuf,
         lock: Option<File>,
+        known: Known,
         log: Log,
     ) -> Self {
-        let lock = Mutex::new(lock);
-        Self { handle, succession, directory, lock, log, busy: AtomicBool::new(false) }
+        let (lock, busy) = (Mutex::new(lock), AtomicBool::new(false));
+        Self { handle, succession, directory, lock, known, log, busy }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<File>> {
@@ -129,7 +141,13 @@ impl Elder {
                 wire.send(&line, &files)?;
             }
         }
-        wire.send(&json!({ "pid": std::process::id() }), &[])?;
+        let Known { metrics, takeovers } = self.known;
+        let line = json!({
+            "pid": std::process::id(),
+            "metrics": metrics.map(|address| address.to_string()),
+            "takeovers": takeovers,
+        });
+        wire.send(&line, &[])?;
         Ok(())
     }
 

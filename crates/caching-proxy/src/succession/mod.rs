@@ -23,7 +23,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use proxy::{Forgotten, Kind};
 use serde_json::{Value, json};
 
-pub(crate) use elder::Elder;
+pub(crate) use elder::{Elder, Known};
 pub(crate) use successor::{Predecessor, TakeOverError};
 
 /// Who has the store and the control socket, as the older process sees it.

@@ -45,6 +45,10 @@ pub(crate) struct Predecessor {
     pub(crate) pid: u64,
     /// Its listening sockets.
     pub(crate) listeners: Vec<Inherited>,
+    /// Where it tells metrics.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// How often a process has taken over, in the line that leads to it.
+    pub(crate) takeovers: u64,
 }
 
 impl Predecessor {
@@ -55,7 +59,9 @@ impl Predecessor {
         loop {
             let line = heard(&mut wire)?;
             if let Some(pid) = line["pid"].as_u64() {
-                return Ok(Self { wire, pid, listeners });
+                let metrics = line["metrics"].as_str().and_then(|address| address.parse().ok());
+                let takeovers = line["takeovers"].as_u64().unwrap_or(0);
+                return Ok(Self { wire, pid, listeners, metrics, takeovers });
             }
             add(&mut listeners, &mut wire, &line)?;
         }

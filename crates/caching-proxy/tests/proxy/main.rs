@@ -34,6 +34,7 @@ mod kills;
 mod large;
 mod loops;
 mod memory_files;
+mod metrics;
 mod no_vary_search;
 mod purging;
 mod query;

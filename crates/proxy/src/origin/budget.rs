@@ -10,11 +10,14 @@ const SAVED: u64 = 100;
 /// Saves up repeats while requests go well. An origin in trouble would otherwise get twice as many
 /// requests as there are, just when it cannot serve them.
 #[derive(Debug)]
-pub(super) struct Budget(AtomicU64);
+pub(super) struct Budget {
+    saved: AtomicU64,
+    spent: AtomicU64,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(AtomicU64::new(SAVED * COST))
+        Self { saved: AtomicU64::new(SAVED * COST), spent: AtomicU64::new(0) }
     }
 }
 
@@ -23,13 +26,22 @@ impl Budget {
     pub(super) fn save(&self) {
         let save = |saved| (saved < SAVED * COST).then_some(saved + 1);
         // Where as much is saved as may be, that is enough.
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, save);
+        let _ = self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, save);
     }
 
     /// Whether a request may be sent once more.
     pub(super) fn spend(&self) -> bool {
         let spend = |saved: u64| saved.checked_sub(COST);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+        let may = self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
+        if may {
+            self.spent.fetch_add(1, Ordering::Relaxed);
+        }
+        may
+    }
+
+    /// How many were.
+    pub(super) fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
     }
 }
 
@@ -48,5 +60,6 @@ mod tests {
         assert_eq!(spent(), 1);
         (0..100_000).for_each(|_| budget.save());
         assert_eq!(spent(), 100);
+        assert_eq!(budget.spent(), 201);
     }
 }

@@ -84,6 +84,16 @@ impl Shared {
         Arc::clone(&self.large_readers).try_acquire_owned().ok()
     }
 
+    /// Requests that were sent once more.
+    pub(crate) fn retries(&self) -> u64 {
+        self.budget.spent()
+    }
+
+    /// Connections that are in use.
+    pub(crate) fn in_use(&self) -> usize {
+        self.limits.origin_connections.saturating_sub(self.slots.available_permits())
+    }
+
     /// Whether an answer may come by HTTP/2.
     pub(crate) fn may_speak_http2(&self) -> bool {
         match self.url.protocol() {

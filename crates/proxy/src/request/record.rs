@@ -39,11 +39,9 @@ pub(crate) fn record_tunnel(
     let counters = &worker.counters;
     add(&counters.requests, 1);
     add(&counters.bytes, delivered.bytes);
-    if report.is_hit() {
-        add(&counters.hits, 1);
-    }
-    if report.source == Source::Proxy {
-        add(&counters.refused, 1);
+    match report.source {
+        Source::Store { why, .. } => counters.outcomes.hit(why),
+        Source::Origin(_) | Source::Proxy => counters.outcomes.other(report.code),
     }
     if delivered.cut {
         add(&counters.cut, 1);

@@ -6,6 +6,7 @@
 mod coherence;
 mod failures;
 mod load;
+mod metrics;
 
 use testkit::{Binary, eventually};
 

@@ -26,20 +26,20 @@ mod self_signed;
 mod websocket;
 
 /// An authority that tests trust, and a place for what it issues.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     directory: TempDir,
 }
 
 /// The files of a certificate and its key.
 #[derive(Clone)]
-struct Files {
+pub(crate) struct Files {
     certificate: PathBuf,
     key: PathBuf,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let params = authority("authority of the tests");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let directory = TempDir::new().unwrap();
@@ -56,7 +56,7 @@ impl Authority {
         self.issue_with(stem, &CertificateParams::new(owned(names)).unwrap())
     }
 
-    fn issue_with(&self, stem: &str, params: &CertificateParams) -> Files {
+    pub(crate) fn issue_with(&self, stem: &str, params: &CertificateParams) -> Files {
         let key = KeyPair::generate().unwrap();
         let made = params.signed_by(&key, &self.issuer).unwrap();
         let at = |end: &str| self.directory.path().join(format!("{stem}.{end}"));
@@ -103,7 +103,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 impl Files {
-    fn args(&self) -> [String; 4] {
+    pub(crate) fn args(&self) -> [String; 4] {
         let path = |path: &Path| path.display().to_string();
         ["--tls-cert".into(), path(&self.certificate), "--tls-key".into(), path(&self.key)]
     }

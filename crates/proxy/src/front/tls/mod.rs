@@ -122,9 +122,7 @@ async fn open(
 
 /// Counts a handshake that came to nothing, and tells of it now and then.
 fn failed(worker: &Worker, why: HandshakeFailure, visitor: &Visitor, details: &str) {
-    if let Some(counter) = worker.counters.handshake_failures.get(why as usize) {
-        add(counter, 1);
-    }
+    worker.counters.handshake_failures.add(why as usize);
     if why.is_told() {
         let message = format!("TLS handshake with {}: {details}", visitor.client.ip());
         worker.shared.troubles.tell_rarely(&*worker.shared.recorder, why.code(), &message);
