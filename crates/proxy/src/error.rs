@@ -31,7 +31,7 @@ pub(crate) enum FetchError {
     ResolveTimeout {
         /// The name.
         host: String,
-        /// [`crate::Limits::connect_timeout`].
+        /// How long a request waits for that.
         limit: Duration,
     },
     /// No connection could be made.
