@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![expect(clippy::disallowed_methods, reason = "patience is real time")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use policy::{Rules, Timestamp};
 use proxy::clock::Clock;
 use proxy::events::{Recorder, Served, Trouble};
 use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin};
+use testkit::{Client, Deaf, Origin};
 
 /// Each patience of these tests. The machine may take half of it for itself.
 const LIMIT: Duration = Duration::from_millis(600);
@@ -32,11 +33,15 @@ impl Recorder for Silent {
 
 /// A proxy in this process, in memory only.
 fn site(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Running {
+    site_at(&origin.url(), change)
+}
+
+fn site_at(origin: &str, change: impl FnOnce(&mut Limits)) -> Running {
     let mut limits = Limits::default();
     change(&mut limits);
     let settings = Settings {
         listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-        origin: OriginUrl::parse(&origin.url()).unwrap(),
+        origin: OriginUrl::parse(origin).unwrap(),
         origin_tls: proxy::OriginTls::default(),
         workers: 1,
         store: store::Options::default(),
@@ -220,6 +225,49 @@ fn the_origin_has_so_much_time_for_all_of_its_head_whatever_was_sent_to_it_befor
         // Sending the request does not buy the origin another round.
         assert!((LIMIT..2 * LIMIT).contains(&(took + HALF / 10)), "{path}: {took:?}");
     }
+}
+
+#[test]
+fn connecting_to_the_origin_may_take_so_long() {
+    let Some(deaf) = Deaf::new() else { return };
+    let url = format!("http://{}", deaf.address());
+    let hasty = site_at(&url, |limits| limits.connect_timeout = LIMIT);
+    check_late(time(|| {
+        let answer = client(&hasty).get("/");
+        assert_eq!(answer.status, 504);
+        assert!(answer.field("Cache-Status").unwrap().contains("detail=origin-connect-timeout"));
+    }));
+    // The system tries again after a second.
+    let patient = site_at(&url, |limits| limits.connect_timeout = 4 * LIMIT);
+    let mut waiting = client(&patient);
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    sleep(HALF);
+    let listener = deaf.hear();
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").unwrap();
+    assert_eq!(waiting.response().status, 200);
+}
+
+#[test]
+fn the_origin_may_take_so_long_for_its_handshake() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let site = site_at(&url, |limits| limits.tls_timeout = LIMIT);
+    check_late(time(|| {
+        let answer = client(&site).get("/");
+        assert_eq!(answer.status, 504);
+        assert!(answer.field("Cache-Status").unwrap().contains("detail=origin-tls-timeout"));
+    }));
+    // One that says something, if not what is wanted, is not late.
+    let mut waiting = client(&site);
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (_late, (mut stream, _)) = (listener.accept().unwrap(), listener.accept().unwrap());
+    sleep(HALF);
+    // An alert: the handshake fails.
+    stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+    let answer = waiting.response();
+    assert_eq!(answer.status, 502);
+    assert!(answer.field("Cache-Status").unwrap().contains("detail=origin-tls-alert"));
 }
 
 #[test]

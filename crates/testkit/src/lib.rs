@@ -17,12 +17,14 @@ use std::time::Duration;
 
 mod binary;
 mod client;
+mod deaf;
 pub mod frames;
 mod origin;
 mod wire;
 
 pub use binary::{Binary, Launch, Output};
 pub use client::{Client, Response};
+pub use deaf::Deaf;
 pub use origin::{Conn, Origin, Received};
 pub use wire::Cut;
 

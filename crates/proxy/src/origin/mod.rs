@@ -146,7 +146,8 @@ impl Origin {
     }
 
     /// A place on a connection by HTTP/2, or that there is none to be had. Where many would begin at
-    /// the same moment, one makes the connection and the others wait for it.
+    /// the same moment, one makes the connection and the others wait for it, as long as connecting may
+    /// take.
     async fn place(&self) -> Result<Opened, FetchError> {
         if let Some(place) = self.lines.place() {
             return Ok(Opened::Http2(place));
@@ -158,7 +159,9 @@ impl Origin {
             }
             return self.open_either().await;
         }
-        let _opening = self.opening.lock().await;
+        // Where connecting fails, those who wait would else do so one after the other.
+        let patience = self.shared.limits.connect_timeout;
+        let _opening = timeout(patience, self.opening.lock()).await;
         match self.lines.place() {
             Some(place) => Ok(Opened::Http2(place)),
             None => self.open_either().await,

@@ -52,3 +52,24 @@ fn an_origin_that_answers_pings_may_take_its_time() {
     assert_eq!(old.response().text(), "/base/a");
     assert_eq!((origin.seen().len(), origin.connections.load(Ordering::Relaxed)), (1, 1));
 }
+
+#[test]
+fn those_who_wait_for_a_connection_that_cannot_be_made_do_not_queue_up() {
+    let Some(deaf) = testkit::Deaf::new() else { return };
+    let url = OriginUrl::parse(&format!("http://{}", deaf.address())).unwrap();
+    let url = url.by(proxy::Protocol::Http2);
+    let limit = Duration::from_millis(500);
+    let site = Site::at(url, |limits| limits.connect_timeout = limit);
+    let mut clients: Vec<_> = (0..10)
+        .map(|number| {
+            let mut client = testkit::Client::connect(site.address());
+            client.send(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        let answer = client.response();
+        assert_eq!(answer.status, 504);
+        assert!(answer.first_byte < 4 * limit, "{:?}", answer.first_byte);
+    }
+}
