@@ -129,7 +129,7 @@ fn rfc9112_7_1_1_extensions_are_limited_by_line_and_by_message() {
     assert_eq!(fault("1;23456789".into()), None);
     assert_eq!(fault("1;234567890".into()), Some("chunk-line-too-long"));
     let chunk = "1;23456789\r\nx\r\n";
-    assert_eq!(fault(chunk.repeat(2)), None);
+    assert_eq!(fault(chunk.repeat(2) + "1;2\r\nx\r\n"), None);
     assert_eq!(fault(chunk.repeat(2) + "1;23\r\nx\r\n"), Some("chunk-extensions-too-large"));
     assert_eq!(fault("1\r\nx\r\n".repeat(100)), None);
     let long = "1;".to_owned() + &"a".repeat(1023);
@@ -211,8 +211,17 @@ fn rfc9112_7_1_2_trailers_are_as_strict_as_header_fields() {
     let large = "A: ".to_owned() + &"b".repeat(Limits::default().trailers);
     refuse(&format!("0\r\n{large}"), BadBody::Trailers(BadHead::TooLarge));
     assert_eq!(BadBody::Trailers(BadHead::TooLarge).status(), 431);
-    let many = "A: b\r\n".repeat(Limits::default().fields + 1);
-    refuse(&format!("0\r\n{many}"), BadBody::Trailers(BadHead::TooManyFields));
+}
+
+#[test]
+fn rfc9112_7_1_2_trailers_have_so_many_bytes_and_fields_and_no_more() {
+    let Limits { trailers, fields, .. } = Limits::default();
+    let of = |length: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(length - 7));
+    accept(&of(trailers), "");
+    refuse(&of(trailers + 1), BadBody::Trailers(BadHead::TooLarge));
+    let many = |count: usize| format!("0\r\n{}\r\n", "A: b\r\n".repeat(count));
+    accept(&many(fields), "");
+    refuse(&many(fields + 1), BadBody::Trailers(BadHead::TooManyFields));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn host(lines: &str) -> String {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [lines(), versions(), methods(), targets(), hosts(), limits()].into_iter().flatten().collect()
+    [lines(), versions(), methods(), targets(), hosts()].into_iter().flatten().collect()
 }
 
 fn lines() -> Vec<Case> {
@@ -229,20 +229,4 @@ fn hosts() -> Vec<Case> {
     ];
     cases.extend(bad.iter().map(|bad| refused(HOST, 400, host(&format!("Host: {bad}\r\n")))));
     cases
-}
-
-fn limits() -> Vec<Case> {
-    let field = |length: usize| format!("X: {}\r\n", "x".repeat(length - 3));
-    let many = |count: usize| "X: 1\r\n".repeat(count);
-    let with = |fields: &str| format!("GET /l HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    let target = |length: usize| line(&format!("GET /{} HTTP/1.1", "a".repeat(length)));
-    vec![
-        // 8 KiB of request line, 16 KiB of field, 128 fields, 32 KiB of head.
-        refused("RFC 9112 §3", 414, target(8_192 - 13)),
-        refused("RFC 6585 §5", 431, with(&field(16_385))),
-        forwarded("RFC 6585 §5", with(&field(16_384)), "GET /l HTTP/1.1"),
-        refused("RFC 6585 §5", 431, with(&many(128))),
-        forwarded("RFC 6585 §5", with(&many(127)), "GET /l HTTP/1.1"),
-        refused("RFC 6585 §5", 431, with(&field(16_000).repeat(3))),
-    ]
 }
