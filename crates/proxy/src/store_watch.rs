@@ -94,6 +94,7 @@ pub(crate) async fn watch(shared: &Arc<Shared>) {
         sleep(LOOK).await;
         shared.store.prune_events();
         shared.store.divide_memory();
+        shared.succession.let_ended_go();
         let stats = shared.store.stats();
         for (kind, told) in KINDS.iter().zip(&mut told) {
             if let Some(times) = told.due((kind.count)(&stats)) {

@@ -5,7 +5,7 @@
 //! was something, and the older one, which has few requests left, forgets all that it has.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -112,6 +112,19 @@ impl Succession {
         self.has_predecessors.store(!predecessors.is_empty(), Ordering::SeqCst);
     }
 
+    /// Lets go of the predecessors that have ended. One that lives says nothing.
+    pub(crate) fn let_ended_go(&self) {
+        if !self.has_predecessors.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut predecessors = lock(&self.predecessors);
+        predecessors.retain(|mut stream| {
+            let heard = stream.read(&mut [0]);
+            heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        });
+        self.has_predecessors.store(!predecessors.is_empty(), Ordering::SeqCst);
+    }
+
     /// Tells the heir, if there is one, that something was forgotten here.
     pub(crate) fn tell_heir(
         &self,
@@ -160,6 +173,27 @@ mod tests {
         let mut rest = Vec::new();
         theirs.read_to_end(&mut rest).unwrap();
         succession.tell_predecessors();
+    }
+
+    #[test]
+    fn the_socket_of_a_predecessor_is_kept_as_long_as_it_lives() {
+        let pair = || {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            (ours, theirs)
+        };
+        let ((first, mut one), (second, other)) = (pair(), pair());
+        let succession = Succession::new(vec![first, second]);
+        succession.let_ended_go();
+        assert_eq!(lock(&succession.predecessors).len(), 2);
+        drop(other);
+        succession.let_ended_go();
+        succession.tell_predecessors();
+        assert_eq!(one.read(&mut [0; 8]).unwrap(), 1);
+        drop(one);
+        succession.let_ended_go();
+        assert!(lock(&succession.predecessors).is_empty());
+        assert!(!succession.has_predecessors.load(Ordering::SeqCst));
     }
 
     #[test]
