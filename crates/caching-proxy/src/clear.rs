@@ -138,7 +138,7 @@ fn clear(directory: &Path) -> Result<Done, ClearError> {
         };
         match control::ask(directory, &Request::Clear) {
             Ok(answer) => return Ok(Done::Told(told(&answer))),
-            Err(AskError::NotRunning) if attempt < ATTEMPTS => thread::sleep(PAUSE),
+            Err(error) if error.is_absence() && attempt < ATTEMPTS => thread::sleep(PAUSE),
             Err(AskError::NotRunning) => return Err(busy.into()),
             Err(source) => return Err(ClearError::Ask { directory: directory.into(), source }),
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::clear::{ATTEMPTS, PAUSE};
 use crate::control::{self, AskError, Request};
-use crate::state::{Claim, StateError};
+use crate::state::{self, StateError};
 
 /// Why an instance gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,18 +27,18 @@ pub(crate) enum ReachError {
 
 /// The answer of the instance in a directory; `None` if none runs there.
 pub(crate) fn ask(directory: &Path, request: &Request) -> Result<Option<Value>, ReachError> {
-    for attempt in 1.. {
+    for _ in 0..ATTEMPTS {
         match control::ask(directory, request) {
             Ok(answer) => return Ok(Some(answer)),
-            Err(AskError::NotRunning) => {}
+            // Whoever comes after one that has ended in the middle of it is asked too.
+            Err(error) if error.is_absence() => {}
             Err(source) => return Err(ReachError::Ask { directory: directory.into(), source }),
         }
-        // One that starts or stops holds its directory for a moment without answering.
-        match Claim::take_existing(directory) {
-            Err(StateError::InUse { .. }) if attempt < ATTEMPTS => thread::sleep(PAUSE),
-            Err(error) => return Err(error.into()),
-            Ok(_) => return Ok(None),
+        if !state::is_claimed(directory)? {
+            return Ok(None);
         }
+        // One that starts or stops holds its directory for a moment without answering.
+        thread::sleep(PAUSE);
     }
-    Ok(None)
+    Err(ReachError::Ask { directory: directory.into(), source: AskError::NotRunning })
 }

@@ -9,25 +9,29 @@ use std::{io, thread};
 use policy::Rules;
 use proxy::clock::Clock;
 use proxy::{
-    ConnectionLimits, Inherited, Kind, Legacy, Limits, Listen, OriginUrl, Prepared, Running,
-    Settings, StartError, TlsSettings,
+    ConnectionLimits, Inherited, Kind, Limits, Listen, OriginUrl, Running, Settings, StartError,
+    TlsSettings,
 };
 use store::DiskOptions;
 
-use crate::cli::environment::{Lookup, base_directory};
-use crate::cli::{Certificates, Metrics, Serve};
-use crate::control::{self, AskError, BindError, Server};
-use crate::metrics::{Bound, ListenError, Listener, Source, Token};
+use crate::cli::environment::Lookup;
+use crate::cli::{Certificates, Serve};
+use crate::control::BindError;
+use crate::home::Home;
+use crate::metrics::ListenError;
 use crate::output::{self, Event, Log, Place, Ready, Speaks, Style, Writer};
 use crate::recorder::AccessLog;
 use crate::self_signed::{self, SelfSignedError};
 use crate::signals::{self, Ending, Signal};
-use crate::state::{self, Claim, InstanceName, StateError};
-use crate::steering::Steering;
-use crate::succession::{Elder, Known, Predecessor, Succession, TakeOverError};
+use crate::start::{Around, Started, bind_for_metrics, start};
+use crate::state::{Claim, StateError};
+use crate::succession::{Succession, TakeOverError};
 use crate::supervisor::Supervisor;
 use crate::units::{ByteSize, Span};
 use crate::{capacity, clock_millis, demo, files};
+
+/// Files that watching for signals takes, which is not told in order where there are none.
+const FOR_SIGNALS: usize = 12;
 
 /// Why the proxy does not run.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,11 @@ pub(crate) enum ServeError {
     /// There are no metrics.
     #[error(transparent)]
     Metrics(#[from] ListenError),
+    /// It would serve nobody.
+    #[error(
+        "cannot take over: so few files may be open that there is no room for clients; raise the limit (ulimit -n)"
+    )]
+    NoRoom,
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] BindError),
@@ -82,19 +91,13 @@ impl From<StartError> for ServeError {
     }
 }
 
-/// The instance directory, and the process that has it, if this one is to take over.
-struct Home {
-    claim: Claim,
-    predecessor: Option<Predecessor>,
-}
-
 /// Serves the origin that was asked for, on these `sockets` where they are of the right address.
 pub(crate) fn run(
     serve: Serve,
     sockets: Vec<Inherited>,
     environment: Lookup<'_>,
 ) -> Result<(), ServeError> {
-    let place = claim(&serve, environment)?;
+    let place = Home::claim(&serve, environment)?;
     until_ended(serve, Some(place), sockets, environment, |_| None)
 }
 
@@ -108,33 +111,6 @@ pub(crate) fn run_demo(port: u16, environment: Lookup<'_>) -> Result<(), ServeEr
     until_ended(serve, None, Vec::new(), environment, |ready| Some(demo::hints(&ready.url())))
 }
 
-fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Home, ServeError> {
-    let name = InstanceName::new(&serve.origin, serve.first);
-    let base = || base_directory(environment).ok_or(StateError::NoHome);
-    let take = || match &serve.directory {
-        Some(directory) => Claim::take(directory),
-        // The instance of this name, and no other, is the one that is replaced.
-        None if serve.take_over => Claim::take(&base()?.join(name.to_string())),
-        None => state::claim_below(&base()?, &name),
-    };
-    for _ in 1..control::ATTEMPTS {
-        match take() {
-            Err(StateError::InUse { directory, .. }) if serve.take_over => {
-                match Predecessor::in_directory(&directory) {
-                    // It has just begun, or is about to end: then the directory is free soon.
-                    Err(TakeOverError::Ask(AskError::NotRunning)) => thread::sleep(control::PAUSE),
-                    found => {
-                        let claim = Claim::to_come(directory);
-                        return Ok(Home { claim, predecessor: Some(found?) });
-                    }
-                }
-            }
-            claimed => return Ok(Home { claim: claimed?, predecessor: None }),
-        }
-    }
-    Ok(Home { claim: take()?, predecessor: None })
-}
-
 fn until_ended(
     serve: Serve,
     mut home: Option<Home>,
@@ -142,8 +118,9 @@ fn until_ended(
     environment: Lookup<'_>,
     hint: impl FnOnce(&Ready) -> Option<String>,
 ) -> Result<(), ServeError> {
-    let (ending, endings) = signals::watch()?;
     let room = capacity::connections(files::raise_limit());
+    files::check_room(FOR_SIGNALS)?;
+    let (ending, endings) = signals::watch()?;
     let supervisor = Supervisor::of(environment);
     let (log, writer) = open_log(&serve, environment)?;
     let (drain, metrics) = (serve.drain, serve.metrics.clone());
@@ -161,12 +138,15 @@ fn until_ended(
     drop(inherited);
     let metrics = metrics.map(|told| bind_for_metrics(&told, home.as_ref())).transpose()?;
     ready.metrics = metrics.as_ref().map(|bound| bound.address);
-    let started = start(prepared, home.as_mut(), metrics, &ending, &log)?;
-    let Started { running, metrics, control, succession } = started;
+    let around = Around { ending: &ending, log: &log, supervisor: &supervisor };
+    let started = start(prepared, home.as_mut(), metrics, &around);
+    if started.is_err() {
+        home.take().into_iter().for_each(Home::keep_until_the_end);
+    }
+    let Started { running, metrics, control, succession, watchdog } = started?;
     for (place, address) in ready.answers.iter_mut().zip(running.local_addrs()) {
         place.address = *address;
     }
-    on_hangup(&running, &supervisor)?;
     let replaces = home.as_mut().and_then(|place| place.predecessor.take());
     supervisor.ready(&ready.url(), replaces.is_some());
     let hint = hint(&ready).map(Event::Hint);
@@ -181,7 +161,8 @@ fn until_ended(
     if let Some(hint) = hint {
         log.say_surely(hint);
     }
-    let ended = wait_for_end(&endings, &succession);
+    let ended = wait_for_end(&endings, &ending, &succession);
+    drop(watchdog);
     match ended {
         Ending::Signal(signal) => {
             supervisor.stopping();
@@ -207,91 +188,26 @@ fn until_ended(
     Ok(())
 }
 
-impl Home {
-    fn take_listeners(&mut self) -> Vec<Inherited> {
-        let predecessor = self.predecessor.as_mut();
-        predecessor.map(|other| std::mem::take(&mut other.listeners)).unwrap_or_default()
-    }
-}
-
-/// What runs.
-struct Started {
-    running: Running,
-    metrics: Option<Listener>,
-    control: Option<Server>,
-    succession: Arc<Succession>,
-}
-
-/// Opens the store and serves; takes over first where another process has the store.
-fn start(
-    prepared: Prepared,
-    home: Option<&mut Home>,
-    metrics: Option<Bound>,
-    ending: &Sender<Ending>,
-    log: &Log,
-) -> Result<Started, ServeError> {
-    let (succession, begun) = (Arc::new(Succession::default()), clock_millis());
-    let Some(home) = home else {
-        let running = prepared.open(Legacy::default())?.run()?;
-        return Ok(Started { running, metrics: None, control: None, succession });
-    };
-    let mut legacy = Legacy::default();
-    if let Some(predecessor) = &mut home.predecessor {
-        let lock;
-        (legacy, lock) = predecessor.take()?;
-        home.claim.inherit(lock)?;
-    }
-    let claim = &home.claim;
-    let opened = prepared.open(legacy)?;
-    let (handle, directory) = (opened.handle(), claim.directory().to_owned());
-    let lock = claim.lock_copy()?;
-    let takeovers = home.predecessor.as_ref().map_or(0, |other| other.takeovers + 1);
-    let source = Arc::new(Source::new(handle.clone(), begun, takeovers));
-    let known = Known { metrics: metrics.as_ref().map(|bound| bound.address), takeovers };
-    let elder = Elder::new(handle, Arc::clone(&succession), directory, lock, known, log.clone());
-    let (log, ending) = (log.clone(), ending.clone());
-    let commands = Arc::new(Steering { elder, source: Arc::clone(&source), log, ending });
-    // Before the other process stops: no scraper meets a closed door.
-    let metrics = metrics.map(|bound| bound.serve(source)).transpose()?;
-    let control = if let Some(predecessor) = &home.predecessor {
-        control::step_aside(claim.directory())?;
-        let control = Server::start(claim, commands)?;
-        // Both accept connections for a moment, and what is accepted is served.
-        predecessor.relieve();
-        control::forget_former(claim.directory());
-        control
-    } else {
-        Server::start(claim, commands)?
-    };
-    Ok(Started { running: opened.run()?, metrics, control: Some(control), succession })
-}
-
-/// An address that cannot be had is found before anything changes.
-fn bind_for_metrics(told: &Metrics, home: Option<&Home>) -> Result<Bound, ListenError> {
-    let token = told.token.as_deref().map(Token::of_file).transpose()?;
-    let predecessor = home.and_then(|home| home.predecessor.as_ref());
-    let theirs = predecessor.and_then(|other| other.metrics);
-    Bound::to(told.listen, token, theirs)
-}
-
-/// SIGHUP never ends the process, whether there are files to be read again or not.
-fn on_hangup(running: &Running, supervisor: &Supervisor) -> io::Result<()> {
-    let (handle, supervisor) = (running.handle(), supervisor.clone());
-    signals::on_hangup(move || supervisor.reload(|| handle.reload_certificates()))
-}
-
-/// Waits for a signal, or until another process has taken over.
-fn wait_for_end(endings: &Receiver<Ending>, succession: &Succession) -> Ending {
+/// Waits for a signal, or until another process has taken over. What came before that is said again.
+fn wait_for_end(
+    endings: &Receiver<Ending>,
+    again: &Sender<Ending>,
+    succession: &Succession,
+) -> Ending {
+    let mut hurry = None;
     // The senders live as long as the process.
-    let mut last = Ending::Signal(Signal::Terminate);
     while let Ok(ending) = endings.recv() {
-        last = ending;
         // Another process may be about to take over: then there is nothing to be stopped here.
-        if matches!(ending, Ending::Replaced(_)) || !succession.is_given() {
-            break;
+        if matches!(ending, Ending::Signal(_)) && !succession.close() {
+            hurry = Some(ending);
+            continue;
         }
+        if let Some(hurry) = hurry {
+            let _ = again.send(hurry);
+        }
+        return ending;
     }
-    last
+    Ending::Signal(Signal::Terminate)
 }
 
 fn open_log(serve: &Serve, environment: Lookup<'_>) -> io::Result<(Log, Writer)> {
@@ -301,8 +217,7 @@ fn open_log(serve: &Serve, environment: Lookup<'_>) -> io::Result<(Log, Writer)>
 }
 
 fn stop(running: Running, drain: Duration) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(running.stop(drain));
+    time_alone()?.block_on(running.stop(drain));
     Ok(())
 }
 
@@ -310,14 +225,20 @@ fn stop(running: Running, drain: Duration) -> io::Result<()> {
 fn hand_over(running: Running, drain: Duration, endings: Receiver<Ending>) -> io::Result<()> {
     let handle = running.handle();
     let named = thread::Builder::new().name("hurry".to_owned());
-    named.spawn(move || {
+    let hurries = named.spawn(move || {
         if endings.recv().is_ok() {
             handle.hurry();
         }
-    })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(running.hand_over(drain));
+    });
+    // Without that thread nobody hurries, and all else is as it should be.
+    drop(hurries);
+    time_alone()?.block_on(running.hand_over(drain));
     Ok(())
+}
+
+/// A runtime that needs nothing of the system: where there are no files left it can be had too.
+fn time_alone() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_time().build()
 }
 
 fn workers(serve: &Serve) -> usize {

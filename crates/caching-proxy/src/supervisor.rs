@@ -6,17 +6,24 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::environment::Lookup;
 
 const VARIABLE: &str = "NOTIFY_SOCKET";
+/// Microseconds within which it wants to hear again, and of whom.
+const WATCHDOG: &str = "WATCHDOG_USEC";
+const WATCHED: &str = "WATCHDOG_PID";
+/// How long a supervisor may be too busy to be told.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whoever has started this process and wants to know.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     address: Option<SocketAddr>,
+    watchdog: Option<Duration>,
 }
 
 impl Supervisor {
@@ -27,7 +34,22 @@ impl Supervisor {
             [b'@', name @ ..] => of_name(name).ok(),
             _ => SocketAddr::from_pathname(named).ok(),
         });
-        Self { address }
+        Self { address, watchdog: watchdog(environment) }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.address.is_some()
+    }
+
+    /// Within which time it wants to hear again and again that this process still does something.
+    pub(crate) fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// This process still does something.
+    pub(crate) fn alive(&self) {
+        self.say("WATCHDOG=1");
     }
 
     /// Clients can connect. `replaces`: this process is the main one from now on.
@@ -54,9 +76,20 @@ impl Supervisor {
     fn say(&self, lines: &str) {
         let Some(address) = &self.address else { return };
         // Nobody there: whoever has started this process does not mind.
-        let _ = UnixDatagram::unbound()
-            .and_then(|socket| socket.send_to_addr(lines.as_bytes(), address));
+        let _ = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(PATIENCE))?;
+            socket.send_to_addr(lines.as_bytes(), address)
+        });
     }
+}
+
+fn watchdog(environment: Lookup<'_>) -> Option<Duration> {
+    let number = |name: &str| environment(name)?.to_str()?.parse().ok();
+    let is_ours = match environment(WATCHED) {
+        Some(_) => number(WATCHED) == Some(u64::from(std::process::id())),
+        None => true,
+    };
+    number(WATCHDOG).filter(|micros| is_ours && *micros > 0).map(Duration::from_micros)
 }
 
 #[cfg(target_os = "linux")]
@@ -97,8 +130,36 @@ mod tests {
         supervisor.reload(|| ());
         assert!(heard(&listener).starts_with("RELOADING=1\nMONOTONIC_USEC="));
         assert_eq!(heard(&listener), "READY=1");
+        supervisor.alive();
+        assert_eq!(heard(&listener), "WATCHDOG=1");
         supervisor.stopping();
         assert!(heard(&listener).starts_with("STOPPING=1\n"));
+    }
+
+    #[test]
+    fn a_watchdog_is_for_the_process_that_it_names() {
+        let ours = std::process::id().to_string();
+        let rows = [
+            (Some("2000000"), None, Some(2)),
+            (Some("2000000"), Some(ours.as_str()), Some(2)),
+            (Some("2000000"), Some("1"), None),
+            (Some("2000000"), Some(""), None),
+            (Some("0"), None, None),
+            (Some("-1"), None, None),
+            (None, Some(ours.as_str()), None),
+        ];
+        for (micros, pid, seconds) in rows {
+            let supervisor = Supervisor::of(&|name: &str| match name {
+                WATCHDOG => micros.map(Into::into),
+                WATCHED => pid.map(Into::into),
+                _ => None,
+            });
+            assert_eq!(
+                supervisor.watchdog(),
+                seconds.map(Duration::from_secs),
+                "{micros:?} {pid:?}"
+            );
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use store::{Cleared, Fate, Key, Label, Matcher, Stats};
 
+use crate::descriptors;
 use crate::entrance::{self, Inherited};
 use crate::events::{Counters, Counts};
+use crate::heartbeat::Heartbeat;
 use crate::origin;
 use crate::purge::{About, Purge};
 use crate::seats::ConnectionCounts;
@@ -29,6 +31,7 @@ pub struct Handle {
     addresses: Arc<[SocketAddr]>,
     /// Other descriptors of the listening sockets, as long as they are open.
     copies: Arc<Mutex<Vec<Inherited>>>,
+    pub(crate) heartbeat: Arc<Heartbeat>,
 }
 
 impl Handle {
@@ -39,10 +42,11 @@ impl Handle {
         certificates: Vec<Arc<Certificates>>,
         bell: Bell,
         copies: Vec<Inherited>,
+        heartbeat: Arc<Heartbeat>,
     ) -> Self {
         let addresses = copies.iter().map(|listener| listener.address).collect();
         let (certificates, copies) = (certificates.into(), Arc::new(Mutex::new(copies)));
-        Self { shared, origin, counters, certificates, bell, addresses, copies }
+        Self { shared, origin, counters, certificates, bell, addresses, copies, heartbeat }
     }
 
     fn copies(&self) -> MutexGuard<'_, Vec<Inherited>> {
@@ -90,6 +94,24 @@ impl Handle {
     /// Waits no more for those who might ask once more.
     pub fn hurry(&self) {
         self.shared.draining.begin(Duration::ZERO);
+    }
+
+    /// Whether so many clients more find room among the files that this process may have.
+    pub fn has_room_for(&self, clients: u64) -> bool {
+        let copies = self.copies();
+        let any = copies.first().and_then(|listener| listener.sockets.first());
+        let lowest = any.map_or(u64::MAX, descriptors::lowest_free);
+        !self.shared.seats.is_short(lowest.saturating_add(clients))
+    }
+
+    /// Asks all workers whether they still do anything. Does not wait.
+    pub fn ask_workers(&self) {
+        self.heartbeat.ask();
+    }
+
+    /// True if each worker has answered since it was last asked.
+    pub fn workers_have_answered(&self) -> bool {
+        self.heartbeat.all_have_answered()
     }
 
     /// Forgets what a process that this one has taken over from has forgotten, and waits until the disk

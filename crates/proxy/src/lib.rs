@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod content;
+mod crew;
 mod descriptors;
 mod draining;
 mod entrance;
@@ -14,6 +15,7 @@ pub mod failure;
 mod front;
 mod handle;
 mod head;
+mod heartbeat;
 mod http2_fields;
 mod ids;
 mod origin;
@@ -41,7 +43,7 @@ pub use self::origin::tls::{OriginTls, TlsName, TlsSetupError};
 pub use self::origin::{OriginUrl, OriginUrlError, Protocol};
 pub use self::outcomes::{Answered, Outcome};
 pub use self::seats::ConnectionCounts;
-pub use self::server::{Drained, Opened, Prepared, Running, StartError, prepare, start};
+pub use self::server::{Drained, Opened, Prepared, Running, Staffed, StartError, prepare, start};
 pub use self::settings::{
     Clients, ConnectionLimits, Http2Limits, Kind, Limits, Listen, Settings, Speaks, Told,
 };

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Key, OpenError, Store};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::crew::{self, Orders};
 use crate::draining::Draining;
 use crate::entrance::{Entrance, Inherited};
 use crate::entry::StoredHead;
 use crate::events::{Counters, Recorder, Trouble};
 use crate::handle::Handle;
+use crate::heartbeat::Heartbeat;
 use crate::origin::tls::TlsSetupError;
 use crate::origin::{self, Origin};
 use crate::request::aliases::Aliases;
@@ -28,7 +30,7 @@ use crate::succession::{Legacy, Succession};
 use crate::tls::PairError;
 use crate::tls::watch;
 use crate::trouble::Troubles;
-use crate::worker::{self, Door, Shared, Worker};
+use crate::worker::{Door, Shared, Worker};
 
 /// Said at the start where it applies.
 const UNCHECKED: &str = "the origin's certificate is NOT checked (--origin-insecure): whoever is on \
@@ -113,9 +115,19 @@ pub struct Opened {
     handle: Handle,
 }
 
+/// A proxy whose threads wait for the word. There is nothing left to be had from the system. Dropping
+/// it ends them, and nobody has been served.
+pub struct Staffed {
+    running: Running,
+    begin: Vec<oneshot::Sender<()>>,
+}
+
 /// Opens the store, binds the address and starts the workers.
 pub fn start(settings: Settings, recorder: Arc<dyn Recorder>) -> Result<Running, StartError> {
-    prepare(settings, recorder, &mut Vec::new())?.open(Legacy::default())?.run()
+    prepare(settings, recorder, &mut Vec::new())?
+        .open(Legacy::default())?
+        .staff()
+        .map(Staffed::serve)
 }
 
 /// Binds the addresses, unless their sockets are among the `inherited`, reads certificates and checks
@@ -177,7 +189,8 @@ impl Prepared {
         let watched = watched.chain(origin.tls.clone().map(|connector| connector as _)).collect();
         let bell =
             watch::start(watched, shared.clock.clone(), recorder).map_err(StartError::Thread)?;
-        let handle = Handle::new(shared, origin, counters, certificates, bell, copies);
+        let heartbeat = Arc::new(Heartbeat::of(workers));
+        let handle = Handle::new(shared, origin, counters, certificates, bell, copies, heartbeat);
         Ok(Opened { addresses, doors, handle })
     }
 }
@@ -188,13 +201,15 @@ impl Opened {
         self.handle.clone()
     }
 
-    /// Starts the workers.
-    pub fn run(self) -> Result<Running, StartError> {
+    /// Starts the threads of the workers. They take nobody yet.
+    pub fn staff(self) -> Result<Staffed, StartError> {
         let Self { addresses, mut doors, handle } = self;
         let (alive, all_gone) = mpsc::channel(1);
         let (shared, origin) = (Arc::clone(&handle.shared), Arc::clone(&handle.origin));
         let counters = Arc::clone(&handle.counters);
-        let mut running = Running { addresses, handle, stops: Vec::new(), alive: all_gone };
+        let heartbeat = Arc::clone(&handle.heartbeat);
+        let running = Running { addresses, handle, stops: Vec::new(), alive: all_gone };
+        let mut staffed = Staffed { running, begin: Vec::new() };
         for (number, counters) in counters.iter().enumerate() {
             let mut own = Vec::new();
             for door in &mut doors {
@@ -212,13 +227,31 @@ impl Opened {
                 Arc::new(Notify::new()),
             );
             let stop = Arc::new(Notify::new());
-            running.stops.push(Arc::clone(&stop));
-            let thread = worker::spawn(worker, own, stop, alive.clone(), number);
-            // The thread ends by itself once it is stopped and its connections are gone. If one cannot
-            // be started, the others end when `running` is dropped.
+            staffed.running.stops.push(Arc::clone(&stop));
+            let (told, begin) = oneshot::channel();
+            staffed.begin.push(told);
+            let (alive, heartbeat) = (alive.clone(), Arc::clone(&heartbeat));
+            let thread = crew::spawn(worker, own, Orders { begin, stop, alive, heartbeat }, number);
+            // The thread ends by itself once it is stopped and its connections are gone.
             thread.map_err(StartError::Thread)?;
         }
-        Ok(running)
+        Ok(staffed)
+    }
+}
+
+impl Staffed {
+    /// A handle to steer it by.
+    pub fn handle(&self) -> Handle {
+        self.running.handle()
+    }
+
+    /// Serves. This cannot fail.
+    pub fn serve(self) -> Running {
+        for begin in self.begin {
+            // Its thread waits for this, whatever else happens.
+            let _ = begin.send(());
+        }
+        self.running
     }
 }
 

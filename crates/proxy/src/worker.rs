@@ -1,11 +1,10 @@
 //! One thread that serves requests, and what it shares with the others.
 
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use std::{io, thread};
 
 use policy::reason::NotStored;
 use policy::{Rules, Timestamp};
@@ -32,7 +31,6 @@ use crate::request::key_memory::KeyMemory;
 use crate::request::part_fill::PartFills;
 use crate::seats::{Seat, Seats};
 use crate::settings::{Clients, Limits};
-use crate::store_watch;
 use crate::succession::Succession;
 use crate::trouble::Troubles;
 
@@ -44,8 +42,6 @@ const ACCEPT_PAUSES: usize = 10;
 const LAST_LOOK: Duration = Duration::from_millis(50);
 /// How often a connection that is kept while draining asks whether there is a hurry by now.
 const RECONSIDER: Duration = Duration::from_millis(500);
-/// How often a worker closes origin connections that were idle for too long.
-const SWEEP: Duration = Duration::from_secs(5);
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -243,57 +239,9 @@ pub(crate) struct Door<L> {
     pub(crate) front: Front,
 }
 
-/// Starts the thread of one worker. It ends when `stop` is notified and the last connection is
-/// closed, which it says by dropping `alive`.
-pub(crate) fn spawn(
-    worker: Arc<Worker>,
-    doors: Vec<Door<TcpListener>>,
-    stop: Arc<Notify>,
-    alive: mpsc::Sender<()>,
-    number: usize,
-) -> io::Result<thread::JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let doors: io::Result<Vec<_>> = {
-        let _inside = runtime.enter();
-        let open = |Door { number, listener, front }| {
-            Ok(Door { number, listener: tokio::net::TcpListener::from_std(listener)?, front })
-        };
-        doors.into_iter().map(open).collect()
-    };
-    let doors = doors?;
-    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        runtime.block_on(async move {
-            tokio::select! {
-                () = accept(&worker, &doors, &alive) => {}
-                () = sweep(&worker) => {}
-                () = store_watch::watch(&worker.shared), if number == 0 => {}
-                () = worker.shared.seats.watch(), if number == 0 => {}
-                () = stop.notified() => {}
-            }
-            for door in doors {
-                take_waiting(&worker, door, &alive);
-            }
-            drop(alive);
-            worker.wake_idle.notify_waiters();
-            finish(&worker).await;
-        });
-    })
-}
-
-/// Keeps the runtime going until nobody needs it.
-async fn finish(worker: &Arc<Worker>) {
-    // Each connection and each fetch holds the worker; this function holds one more.
-    while Arc::strong_count(worker) > 1 {
-        if worker.lets_idle_go() {
-            worker.wake_idle.notify_waiters();
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Takes the connections that have been made and not accepted yet, before the socket is closed and
 /// would reset them.
-fn take_waiting(
+pub(crate) fn take_waiting(
     worker: &Arc<Worker>,
     Door { number, listener, front }: Door<tokio::net::TcpListener>,
     alive: &mpsc::Sender<()>,
@@ -311,7 +259,7 @@ fn take_waiting(
     }
 }
 
-async fn accept(
+pub(crate) async fn accept(
     worker: &Arc<Worker>,
     doors: &[Door<tokio::net::TcpListener>],
     alive: &mpsc::Sender<()>,
@@ -378,11 +326,4 @@ fn welcome(
     // Failure means that the peer is gone, which reading will tell.
     let _ = stream.set_nodelay(true);
     front::admit(Arc::clone(worker), front, stream, client, seat, alive.clone());
-}
-
-async fn sweep(worker: &Worker) {
-    loop {
-        sleep(SWEEP).await;
-        worker.origin.sweep();
-    }
 }

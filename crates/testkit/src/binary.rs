@@ -49,8 +49,24 @@ impl Launch {
         self
     }
 
+    /// Lets it have no more open files than this.
+    #[must_use]
+    pub fn within_files(self, most: u64) -> Self {
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        let args = ["-c".into(), script.into(), self.program.into_os_string()].into_iter();
+        Self { program: "sh".into(), args: args.chain(self.args).collect(), env: self.env }
+    }
+
     /// Starts it and waits for its ready line.
     pub fn start(&self) -> Binary {
+        let mut started = self.begin();
+        let (ready, exit) = (started.is_ready(), started.child.try_wait());
+        assert!(ready, "not ready, exit {exit:?}: {}", started.stderr());
+        started
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn begin(&self) -> Binary {
         let mut child = self.spawn();
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -59,13 +75,7 @@ impl Launch {
         // Nobody reads standard output, but a full pipe would stop the child.
         let mut stdout = child.stdout.take().expect("stdout is piped");
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        let url = log.wait_for_url();
-        let mut started = Binary { child, log, url: String::new() };
-        match url {
-            Some(url) => started.url = url,
-            None => panic!("not ready, exit {:?}: {}", started.child.try_wait(), started.stderr()),
-        }
-        started
+        Binary { child, log, url: String::new() }
     }
 
     /// Runs it to its end, at most [`PATIENCE`].
@@ -124,6 +134,13 @@ impl Binary {
         args: impl IntoIterator<Item = A>,
     ) -> Output {
         Launch::new(program).args(args).run()
+    }
+
+    /// Waits for its ready line; false if it has ended without one.
+    pub fn is_ready(&mut self) -> bool {
+        let url = self.log.wait_for_url();
+        self.url = url.unwrap_or_default();
+        !self.url.is_empty()
     }
 
     /// The URL of its ready line, without a final slash.

@@ -39,7 +39,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 impl AskError {
     /// Whoever was asked is not there, or has ended in the middle of it.
-    fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
         match self {
             Self::NotRunning => true,

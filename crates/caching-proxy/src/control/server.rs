@@ -183,7 +183,11 @@ fn read_line(client: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut chunk = [0; 512];
     while line.len() < LONGEST_REQUEST {
-        let n = client.read(&mut chunk)?;
+        let n = match client.read(&mut chunk) {
+            // A process that was stopped for a while reads on.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         line.extend_from_slice(&chunk[..n]);
         if n == 0 || line.contains(&b'\n') {
             break;

@@ -8,9 +8,11 @@
 mod name;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 pub(crate) use name::InstanceName;
 
@@ -20,6 +22,9 @@ pub(crate) const SOCKET: &str = "control.sock";
 pub(crate) const FORMER: &str = "control.former";
 const LOCK: &str = "instance.lock";
 const STORE: &str = "store";
+/// How often, and after which pause, a lock is tried that somebody looks at.
+const LOOKS: u32 = 50;
+const LOOK: Duration = Duration::from_millis(2);
 /// Instances of one origin that asked the system for a port each get a directory; this many at once.
 const SLOTS: u16 = 64;
 
@@ -90,7 +95,7 @@ impl Claim {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock = options.open(&path).map_err(|source| unusable("open", source))?;
-        match lock.try_lock() {
+        match lock_alone(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = read_pid(&mut lock);
@@ -98,7 +103,7 @@ impl Claim {
             }
             Err(TryLockError::Error(source)) => return Err(unusable("lock", source)),
         }
-        write_pid(&mut lock).map_err(|source| unusable("write", source))?;
+        write_pid(&lock).map_err(|source| unusable("write", source))?;
         Ok(Self { directory, lock: Some(lock) })
     }
 
@@ -108,10 +113,10 @@ impl Claim {
     }
 
     /// It has come, with the lock.
-    pub(crate) fn inherit(&mut self, mut lock: File) -> io::Result<()> {
-        write_pid(&mut lock)?;
+    pub(crate) fn inherit(&mut self, lock: File) {
+        // Who has it is good to know, and no more than that.
+        let _ = write_pid(&lock);
         self.lock = Some(lock);
-        Ok(())
     }
 
     /// Another descriptor of the lock, for whoever takes over.
@@ -128,6 +133,37 @@ impl Claim {
     pub(crate) fn store(&self) -> PathBuf {
         self.directory.join(STORE)
     }
+}
+
+/// Whether somebody has claimed a directory, or is about to. No instance directory: nobody.
+pub(crate) fn is_claimed(directory: &Path) -> Result<bool, StateError> {
+    if !is_instance(directory) {
+        return Ok(false);
+    }
+    let path = directory.join(LOCK);
+    let unusable = |doing, source| StateError::Unusable { doing, path: path.clone(), source };
+    let lock = File::open(&path).map_err(|source| unusable("open", source))?;
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(unusable("lock", source)),
+    }
+}
+
+/// Locks a file against all others. Whoever only looks whether somebody has it shares it for a moment,
+/// and is not taken for somebody who has it.
+fn lock_alone(lock: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOOKS {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if lock.try_lock_shared().is_ok() => {
+                // Two who do this at once must not keep each other from it.
+                lock.unlock().map_err(TryLockError::Error)?;
+                thread::sleep(LOOK);
+            }
+            outcome => return outcome,
+        }
+    }
+    lock.try_lock()
 }
 
 /// Claims the directory of this instance below `base`. Port 0 takes the first one that is free, so
@@ -176,10 +212,11 @@ fn read_pid(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn write_pid(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+/// Writes over what is there before it is cut, for which not even a full file system lacks room.
+fn write_pid(lock: &File) -> io::Result<()> {
+    let line = format!("{}\n", std::process::id());
+    lock.write_all_at(line.as_bytes(), 0)?;
+    lock.set_len(line.len() as u64)
 }
 
 #[cfg(test)]

@@ -26,6 +26,33 @@ fn a_claim_that_is_gone_frees_the_directory() {
 }
 
 #[test]
+fn whoever_only_looks_whether_a_directory_is_claimed_is_in_nobodys_way() {
+    let base = tempfile::tempdir().unwrap();
+    assert!(!is_claimed(base.path()).unwrap());
+    let claim = Claim::take(base.path()).unwrap();
+    assert!(is_claimed(base.path()).unwrap());
+    drop(claim);
+    let looking = std::fs::File::open(base.path().join(LOCK)).unwrap();
+    looking.lock_shared().unwrap();
+    assert!(!is_claimed(base.path()).unwrap());
+    let looks = std::thread::spawn(move || {
+        std::thread::sleep(2 * LOOK);
+        drop(looking);
+    });
+    assert!(Claim::take(base.path()).is_ok());
+    looks.join().unwrap();
+}
+
+#[test]
+fn a_shorter_number_leaves_nothing_of_a_longer_one() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(base.path().join(LOCK), "123456789012\n").unwrap();
+    let _claim = Claim::take(base.path()).unwrap();
+    let text = std::fs::read_to_string(base.path().join(LOCK)).unwrap();
+    assert_eq!(text, format!("{}\n", std::process::id()));
+}
+
+#[test]
 fn a_directory_that_was_never_used_is_not_touched_by_a_claim_on_an_existing_one() {
     let base = tempfile::tempdir().unwrap();
     assert!(Claim::take_existing(&base.path().join("missing")).unwrap().is_none());

@@ -43,6 +43,9 @@ pub(crate) enum HandOverError {
     /// The store cannot be given away now.
     #[error("the disk is too slow for the store to be handed over")]
     Disk,
+    /// It could not be ended if it did not go on.
+    #[error("the process that wants to take over cannot be seen from here")]
+    Elsewhere,
     /// The newer process gave up, or was ended.
     #[error("the process that wanted to take over ended before it served")]
     Ended,
@@ -61,6 +64,8 @@ pub(crate) struct Known {
     pub(crate) metrics: Option<SocketAddr>,
     /// How often a process has taken over, in the line that leads to this one.
     pub(crate) takeovers: u64,
+    /// Within which time the supervisor wants to hear again that this process does something.
+    pub(crate) watchdog: Option<Duration>,
 }
 
 /// What another process can take over.
@@ -141,11 +146,12 @@ impl Elder {
                 wire.send(&line, &files)?;
             }
         }
-        let Known { metrics, takeovers } = self.known;
+        let Known { metrics, takeovers, watchdog } = self.known;
         let line = json!({
             "pid": std::process::id(),
             "metrics": metrics.map(|address| address.to_string()),
             "takeovers": takeovers,
+            "watchdog_micros": watchdog.map(|interval| interval.as_micros() as u64),
         });
         wire.send(&line, &[])?;
         Ok(())
@@ -153,13 +159,18 @@ impl Elder {
 
     /// Gives everything away, or takes it back.
     fn give(&self, wire: &mut Wire, pid: u32) -> Result<u32, HandOverError> {
-        self.succession.begin();
-        let outcome = self.try_to_give(wire, pid);
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let process = process.filter(|process| is_process(wire.stream(), *process));
+        let process = process.ok_or(HandOverError::Elsewhere)?;
+        if !self.succession.begin() {
+            return Err(HandOverError::Stopping);
+        }
+        let outcome = self.try_to_give(wire, process);
         self.succession.end(outcome.is_ok());
         outcome.map(|()| pid)
     }
 
-    fn try_to_give(&self, wire: &mut Wire, pid: u32) -> Result<(), HandOverError> {
+    fn try_to_give(&self, wire: &mut Wire, process: Pid) -> Result<(), HandOverError> {
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
         let (succession, directory) = (Arc::clone(&self.succession), self.directory.clone());
@@ -170,7 +181,7 @@ impl Elder {
         control::forget_former(&self.directory);
         let served = send_legacy(wire, &legacy, self.lock().as_ref())
             .map_err(HandOverError::from)
-            .and_then(|()| wait_until_it_serves(wire, pid));
+            .and_then(|()| wait_until_it_serves(wire, process));
         drop(legacy);
         if served.is_ok() {
             // Should it end before this process does, the next one does not have to wait.
@@ -199,19 +210,14 @@ fn send_legacy(wire: &Wire, legacy: &Legacy, instance: Option<&File>) -> io::Res
 }
 
 /// Returns when it is certain that the other process serves, or that it is gone.
-fn wait_until_it_serves(wire: &mut Wire, pid: u32) -> Result<(), HandOverError> {
+fn wait_until_it_serves(wire: &mut Wire, process: Pid) -> Result<(), HandOverError> {
     match wire.receive(SERVING) {
         Ok(Some(line)) if line["serving"] == Value::Bool(true) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Ok(None) | Err(_) => return Err(HandOverError::Ended),
-        Ok(Some(_)) => {}
+        Ok(None) => return Err(HandOverError::Ended),
+        // It says something else, or nothing for too long. As long as it lives it may write.
+        Ok(Some(_)) | Err(_) => {}
     }
-    // It says something else, or nothing for too long.
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
-        && is_process(wire.stream(), pid)
-    {
-        let _ = kill_process(pid, Signal::KILL);
-    }
+    let _ = kill_process(process, Signal::KILL);
     wire.wait_for_end(GONE);
     Err(HandOverError::Ended)
 }

@@ -24,7 +24,7 @@ use proxy::{Forgotten, Kind};
 use serde_json::{Value, json};
 
 pub(crate) use elder::{Elder, Known};
-pub(crate) use successor::{Predecessor, TakeOverError};
+pub(crate) use successor::{Left, Predecessor, TakeOverError};
 
 /// Who has the store and the control socket, as the older process sees it.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ struct State {
     phase: Phase,
     /// Commands being carried out.
     commands: usize,
+    /// Nobody takes over any more: this process ends by itself.
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,15 +57,31 @@ enum Phase {
 pub(crate) struct Command<'a>(&'a Succession);
 
 impl Succession {
+    /// Of a process that takes over: until it says that it serves, it is not known that it will.
+    pub(crate) fn to_come() -> Self {
+        let state = State { phase: Phase::Going, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// It has come.
+    pub(crate) fn has_come(&self) {
+        self.end(false);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while nobody knows. `None` if commands are for the newer process.
-    pub(crate) fn enter(&self) -> Option<Command<'_>> {
+    /// Waits while nobody knows.
+    fn known(&self) -> MutexGuard<'_, State> {
         let going = |state: &mut State| state.phase == Phase::Going;
         let state = self.changed.wait_while(self.state(), going);
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while nobody knows. `None` if commands are for the newer process.
+    pub(crate) fn enter(&self) -> Option<Command<'_>> {
+        let mut state = self.known();
         if state.phase == Phase::Theirs {
             return None;
         }
@@ -71,11 +89,22 @@ impl Succession {
         Some(Command(self))
     }
 
-    /// No command begins from now on, and none is under way any more.
-    fn begin(&self) {
-        let mut state = self.state();
+    /// Lets nobody take over any more, if nobody has; says whether that is so. Waits while nobody knows.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.known();
+        state.closed = state.phase == Phase::Ours;
+        state.closed
+    }
+
+    /// No command begins from now on, and none is under way any more. False if it is too late.
+    fn begin(&self) -> bool {
+        let mut state = self.known();
+        if state.closed {
+            return false;
+        }
         state.phase = Phase::Going;
         drop(self.changed.wait_while(state, |state| state.commands > 0));
+        true
     }
 
     fn end(&self, given: bool) {
@@ -89,10 +118,8 @@ impl Succession {
     }
 
     /// Waits while nobody knows; true if it is the newer process.
-    pub(crate) fn is_given(&self) -> bool {
-        let going = |state: &mut State| state.phase == Phase::Going;
-        let state = self.changed.wait_while(self.state(), going);
-        state.unwrap_or_else(PoisonError::into_inner).phase == Phase::Theirs
+    fn is_given(&self) -> bool {
+        self.known().phase == Phase::Theirs
     }
 }
 
@@ -180,7 +207,7 @@ mod tests {
         let command = succession.enter().unwrap();
         let giving = thread::spawn({
             let succession = Arc::clone(&succession);
-            move || succession.begin()
+            move || assert!(succession.begin())
         });
         while succession.state().phase != Phase::Going {
             thread::yield_now();
@@ -197,8 +224,38 @@ mod tests {
             assert_eq!(waiting.join().unwrap(), given);
             assert_eq!(succession.is_given(), given);
             if !given {
-                succession.begin();
+                assert!(succession.begin());
             }
         }
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_is_not_taken_over_and_the_other_way_round() {
+        let ending = Succession::default();
+        assert!(ending.close());
+        assert!(!ending.begin());
+        assert!(ending.enter().is_some(), "it still does what it is told");
+        let given = Succession::default();
+        assert!(given.begin());
+        given.end(true);
+        assert!(!given.close());
+        let kept = Arc::new(Succession::default());
+        assert!(kept.begin());
+        let closing = thread::spawn({
+            let kept = Arc::clone(&kept);
+            move || kept.close()
+        });
+        kept.end(false);
+        assert!(closing.join().unwrap());
+        let taker = Arc::new(Succession::to_come());
+        let waits = thread::spawn({
+            let taker = Arc::clone(&taker);
+            move || taker.enter().is_some() && taker.begin()
+        });
+        thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!waits.is_finished(), "it does not serve yet");
+        taker.has_come();
+        assert!(waits.join().unwrap());
+        assert!(!kept.begin());
     }
 }

@@ -14,7 +14,9 @@ use super::wire::Wire;
 use super::{keys_of_json, kind};
 use crate::control::{self, AskError};
 
-/// How long the other one may take to put its store in order.
+/// How long the other one may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long it may take to put its store in order.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why this process has not taken over.
@@ -29,12 +31,28 @@ pub(crate) enum TakeOverError {
     /// The other one is gone.
     #[error("cannot take over: the running instance has just ended")]
     Ended,
+    /// The other one does nothing.
+    #[error("cannot take over: the running instance has said nothing for {} seconds", .0.as_secs())]
+    Silent(Duration),
     /// The other one says something else.
     #[error("cannot take over: the running instance is of another version")]
     Garbled,
     /// The socket between them failed.
     #[error("cannot take over: {0}")]
     Io(#[from] io::Error),
+}
+
+impl TakeOverError {
+    /// The other one is not there, or not any more.
+    pub(crate) fn is_absence(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match self {
+            Self::Ask(error) => error.is_absence(),
+            Self::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionReset),
+            Self::Ended => true,
+            Self::Refused(_) | Self::Silent(_) | Self::Garbled => false,
+        }
+    }
 }
 
 /// The process that runs.
@@ -49,6 +67,15 @@ pub(crate) struct Predecessor {
     pub(crate) metrics: Option<SocketAddr>,
     /// How often a process has taken over, in the line that leads to it.
     pub(crate) takeovers: u64,
+    /// Within which time its supervisor wants to hear of it again.
+    pub(crate) watchdog: Option<Duration>,
+}
+
+/// What the other process leaves to this one.
+pub(crate) struct Left {
+    pub(crate) legacy: Legacy,
+    /// The lock of the instance directory.
+    pub(crate) lock: File,
 }
 
 impl Predecessor {
@@ -57,20 +84,22 @@ impl Predecessor {
         let mut wire = Wire::new(control::begin_to_take_over(directory)?);
         let mut listeners = Vec::new();
         loop {
-            let line = heard(&mut wire)?;
+            let line = heard(&mut wire, ANSWER)?;
             if let Some(pid) = line["pid"].as_u64() {
                 let metrics = line["metrics"].as_str().and_then(|address| address.parse().ok());
                 let takeovers = line["takeovers"].as_u64().unwrap_or(0);
-                return Ok(Self { wire, pid, listeners, metrics, takeovers });
+                let watchdog = line["watchdog_micros"].as_u64().map(Duration::from_micros);
+                return Ok(Self { wire, pid, listeners, metrics, takeovers, watchdog });
             }
             add(&mut listeners, &mut wire, &line)?;
         }
     }
 
     /// Asks for everything else. From then on this process has to serve, or to end.
-    pub(crate) fn take(&mut self) -> Result<(Legacy, File), TakeOverError> {
-        self.wire.send(&json!({ "ready": std::process::id() }), &[])?;
-        let line = heard(&mut self.wire)?;
+    pub(crate) fn take(&mut self) -> Result<Left, TakeOverError> {
+        // Where this fails the other one is gone, and may have left word why.
+        let _ = self.wire.send(&json!({ "ready": std::process::id() }), &[]);
+        let line = heard(&mut self.wire, PATIENCE)?;
         let count = |name: &str| {
             let count = line[name].as_u64().and_then(|count| usize::try_from(count).ok());
             count.ok_or(TakeOverError::Garbled)
@@ -81,7 +110,7 @@ impl Predecessor {
         let doubtful = keys_of_json(&line["doubtful"]).ok_or(TakeOverError::Garbled)?;
         let instance = locks.next().ok_or(TakeOverError::Garbled)?;
         let lock = locks.next().map(File::from);
-        Ok((Legacy { lock, predecessors, doubtful }, instance.into()))
+        Ok(Left { legacy: Legacy { lock, predecessors, doubtful }, lock: instance.into() })
     }
 
     /// Says that this process serves: the other one stops now.
@@ -91,8 +120,12 @@ impl Predecessor {
     }
 }
 
-fn heard(wire: &mut Wire) -> Result<Value, TakeOverError> {
-    let line = wire.receive(PATIENCE)?.ok_or(TakeOverError::Ended)?;
+fn heard(wire: &mut Wire, patience: Duration) -> Result<Value, TakeOverError> {
+    let line = wire.receive(patience).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => TakeOverError::Silent(patience),
+        _ => TakeOverError::Io(error),
+    });
+    let line = line?.ok_or(TakeOverError::Ended)?;
     match line["error"].as_str() {
         Some(why) => Err(TakeOverError::Refused(why.to_owned())),
         None => Ok(line),

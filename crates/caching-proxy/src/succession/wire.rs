@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -46,7 +47,7 @@ impl Wire {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
             let line = [IoSlice::new(line.as_bytes())];
-            sent = sendmsg(&self.stream, &line, &mut beside, SendFlags::empty())?;
+            sent = retry_on_intr(|| sendmsg(&self.stream, &line, &mut beside, SendFlags::empty()))?;
         }
         (&self.stream).write_all(line.as_bytes().get(sent..).unwrap_or_default())
     }
@@ -77,7 +78,8 @@ impl Wire {
     /// Waits until the other end is closed.
     pub(super) fn wait_for_end(&mut self, patience: Duration) {
         let _ = self.stream.set_read_timeout(Some(patience));
-        while matches!(self.stream.read(&mut [0; 512]), Ok(1..)) {}
+        let is_signal = |error: io::Error| error.kind() == io::ErrorKind::Interrupted;
+        while self.stream.read(&mut [0; 512]).map_or_else(is_signal, |read| read > 0) {}
     }
 
     fn read(&mut self) -> io::Result<usize> {
@@ -85,7 +87,8 @@ impl Wire {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(&mut chunk)];
-        let read = recvmsg(&self.stream, &mut into, &mut beside, FLAGS)?.bytes;
+        // A process that was stopped for a while, or got a signal, hears on.
+        let read = retry_on_intr(|| recvmsg(&self.stream, &mut into, &mut beside, FLAGS))?.bytes;
         for message in beside.drain() {
             if let RecvAncillaryMessage::ScmRights(files) = message {
                 self.files.extend(files);

@@ -1,11 +1,13 @@
 //! Under a supervisor: sockets that are there already, and what is told of how it stands.
 
 use std::os::unix::net::UnixDatagram;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use testkit::{Client, Launch, Origin, PATIENCE};
 
-use crate::{Proxy, cache, ok};
+use crate::{Proxy, cache, millis, ok};
 
 fn site() -> Origin {
     Origin::answering(ok("Cache-Control: max-age=3600\r\n", "page"))
@@ -32,6 +34,50 @@ impl Listener {
         let length = self.socket.recv(&mut datagram).unwrap();
         String::from_utf8_lossy(&datagram[..length]).into_owned()
     }
+
+    /// Waits for what begins like this.
+    fn hears_at_last(&self, what: &str) {
+        while !self.hears().starts_with(what) {}
+    }
+
+    /// True if nothing comes for so long, after what is there already.
+    fn is_silent(&self, time: Duration) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        while self.socket.recv(&mut [0; 1024]).is_ok() {}
+        self.socket.set_nonblocking(false).unwrap();
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        let silent = self.socket.recv(&mut [0; 1024]).is_err();
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        silent
+    }
+}
+
+#[test]
+fn a_watchdog_hears_of_the_process_that_serves_as_long_as_it_does() {
+    let listener = Listener::new();
+    let origin = site();
+    let mut proxy = Proxy::before(&origin);
+    proxy.terminate();
+    let launch = proxy.launch().env("NOTIFY_SOCKET", &listener.path);
+    let mut first = launch.clone().env("WATCHDOG_USEC", "400000").start();
+    for _ in 0..3 {
+        listener.hears_at_last("WATCHDOG=1");
+    }
+    first.freeze();
+    thread::sleep(millis(50));
+    assert!(listener.is_silent(millis(1_000)));
+    first.thaw();
+    listener.hears_at_last("WATCHDOG=1");
+    // It is the first that knows what the supervisor wants.
+    let mut second = launch.arg("--take-over").start();
+    listener.hears_at_last("MAINPID=");
+    assert_eq!(first.exited().code(), Some(0));
+    for _ in 0..3 {
+        listener.hears_at_last("WATCHDOG=1");
+    }
+    second.send_term();
+    listener.hears_at_last("STOPPING=1");
+    assert_eq!(second.exited().code(), Some(0));
 }
 
 #[test]

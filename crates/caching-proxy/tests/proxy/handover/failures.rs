@@ -1,12 +1,11 @@
 //! What goes wrong leaves the process that runs as it was.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use testkit::{Launch, Origin, eventually};
 
 use super::has_ended;
+use super::pretender::Pretender;
 use crate::{Proxy, cache, ok};
 
 fn site() -> Origin {
@@ -21,60 +20,6 @@ fn get(proxy: &Proxy, path: &str) -> String {
     let answer = client.response();
     assert_eq!(answer.text(), path);
     cache(&answer).to_owned()
-}
-
-/// A process that wants to take over, as far as its words go.
-struct Pretender {
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
-}
-
-impl Pretender {
-    fn before(proxy: &Proxy) -> Self {
-        let socket = proxy.directory.path().join("cache/control.sock");
-        let stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(testkit::PATIENCE)).unwrap();
-        let lines = BufReader::new(stream.try_clone().unwrap());
-        let mut pretender = Self { stream, lines };
-        pretender.say(r#"{"command":"take-over"}"#);
-        pretender
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.stream, "{line}").unwrap();
-    }
-
-    /// Waits for a line with this in it.
-    fn hears(&mut self, what: &str) {
-        let mut line = String::new();
-        while !line.contains(what) {
-            line.clear();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "no {what}");
-        }
-    }
-
-    /// Whether it is the only one.
-    fn may_take(&mut self) -> bool {
-        let mut line = String::new();
-        while self.lines.read_line(&mut line).unwrap() > 0 {
-            if line.contains(r#""pid""#) {
-                return true;
-            }
-        }
-        assert!(line.contains("taking over already"), "{line}");
-        false
-    }
-
-    /// Goes as far as having everything.
-    fn takes_all(&mut self) {
-        self.hears(r#""pid""#);
-        self.takes_all_that_is_left();
-    }
-
-    fn takes_all_that_is_left(&mut self) {
-        self.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
-        self.hears(r#""yours""#);
-    }
 }
 
 #[test]

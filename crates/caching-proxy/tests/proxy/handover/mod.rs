@@ -3,10 +3,15 @@
 //! `RESTARTS=10 RATE=10000 EVERY=2000 cargo test --release -p caching-proxy --test proxy
 //! handover::load -- --nocapture` shows it under more load, and says how much it was.
 
+mod chains;
 mod coherence;
+mod ends;
 mod failures;
 mod load;
 mod metrics;
+mod pretender;
+mod shortage;
+mod stops;
 
 use testkit::{Binary, eventually};
 

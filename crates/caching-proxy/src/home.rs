@@ -1,0 +1,98 @@
+//! The directory of this instance, or the process that has it and is to be replaced.
+
+use std::time::Duration;
+use std::{mem, thread};
+
+use proxy::{Inherited, Legacy};
+
+use crate::cli::Serve;
+use crate::cli::environment::{Lookup, base_directory};
+use crate::control;
+use crate::serve::ServeError;
+use crate::state::{self, Claim, InstanceName, StateError};
+use crate::succession::{Left, Predecessor};
+use crate::supervisor::Supervisor;
+
+/// The instance directory, and the process that has it, if this one is to take over.
+pub(crate) struct Home {
+    pub(crate) claim: Claim,
+    pub(crate) predecessor: Option<Predecessor>,
+}
+
+impl Home {
+    /// Claims the directory. With `--take-over` a process that has it is asked for its sockets.
+    pub(crate) fn claim(serve: &Serve, environment: Lookup<'_>) -> Result<Self, ServeError> {
+        let name = InstanceName::new(&serve.origin, serve.first);
+        let base = || base_directory(environment).ok_or(StateError::NoHome);
+        let take = || match &serve.directory {
+            Some(directory) => Claim::take(directory),
+            // The instance of this name, and no other, is the one that is replaced.
+            None if serve.take_over => Claim::take(&base()?.join(name.to_string())),
+            None => state::claim_below(&base()?, &name),
+        };
+        for _ in 1..control::ATTEMPTS {
+            let directory = match take() {
+                Err(StateError::InUse { directory, .. }) if serve.take_over => directory,
+                claimed => return Ok(Self { claim: claimed?, predecessor: None }),
+            };
+            match Predecessor::in_directory(&directory) {
+                // It has just begun, or is about to end: then the directory is free soon.
+                Err(error) if error.is_absence() => thread::sleep(control::PAUSE),
+                found => {
+                    let predecessor = Some(found?);
+                    return Ok(Self { claim: Claim::to_come(directory), predecessor });
+                }
+            }
+        }
+        Ok(Self { claim: take()?, predecessor: None })
+    }
+
+    /// The listening sockets of the other process.
+    pub(crate) fn take_listeners(&mut self) -> Vec<Inherited> {
+        let predecessor = self.predecessor.as_mut();
+        predecessor.map(|other| mem::take(&mut other.listeners)).unwrap_or_default()
+    }
+
+    /// What the supervisor wants of this process, or has wanted of the other one: it does not tell those
+    /// that take over.
+    pub(crate) fn watchdog(&self, supervisor: &Supervisor) -> Option<Duration> {
+        let before = || self.predecessor.as_ref().and_then(|other| other.watchdog);
+        supervisor.watchdog().or_else(before)
+    }
+
+    /// Has the other process stop writing, and takes all that it has. One that ends before that has
+    /// left its directory to whoever comes, with what was written by then.
+    pub(crate) fn take_legacy(&mut self) -> Result<Legacy, ServeError> {
+        let Some(predecessor) = &mut self.predecessor else { return Ok(Legacy::default()) };
+        match predecessor.take() {
+            Ok(Left { legacy, lock }) => {
+                self.claim.inherit(lock);
+                Ok(legacy)
+            }
+            Err(error) if error.is_absence() => {
+                self.claim = when_free(|| Claim::take(self.claim.directory()))?;
+                self.predecessor = None;
+                Ok(Legacy::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps everything open until the process ends: only its end tells the other one that nothing
+    /// is written here any more.
+    pub(crate) fn keep_until_the_end(self) {
+        mem::forget(self);
+    }
+}
+
+/// Claims a directory that is about to become free: its process has closed the connection to this one,
+/// and closes the rest now.
+fn when_free(take: impl Fn() -> Result<Claim, StateError>) -> Result<Claim, StateError> {
+    for _ in 1..control::ATTEMPTS {
+        match take() {
+            Err(StateError::InUse { .. }) => thread::sleep(control::PAUSE),
+            claimed => return claimed,
+        }
+    }
+    take()
+}

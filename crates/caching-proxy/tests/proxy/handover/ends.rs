@@ -1,0 +1,189 @@
+//! One of the two is killed, or told to end, at some step.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use testkit::{Binary, Launch, Origin, eventually};
+
+use super::pretender::Pretender;
+use crate::purging::purge;
+use crate::{Proxy, cache, millis, ok};
+
+fn site() -> (Origin, Arc<AtomicU64>) {
+    let version = Arc::new(AtomicU64::new(1));
+    let told = Arc::clone(&version);
+    let origin = Origin::start(move |request, conn| {
+        let text = format!("{} {}", request.target, told.load(Ordering::SeqCst));
+        conn.send(ok("Cache-Control: max-age=3600\r\n", &text));
+    });
+    (origin, version)
+}
+
+fn starter(origin: &Origin, directory: &Path) -> Launch {
+    Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
+        .args(["--port", "0", "--origin", &origin.url(), "--take-over", "--cache-dir"])
+        .arg(directory)
+}
+
+/// How far an older process gets before it is gone.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    /// Somebody has connected.
+    Asked,
+    /// It has told that it lets the other one take over.
+    Offered,
+    /// The other one is ready.
+    Ready,
+}
+
+/// Acts as an older process as far as this, and is gone then with its lock.
+fn older(listener: &UnixListener, lock: File, until: Until) {
+    let (stream, _) = listener.accept().unwrap();
+    let mut lines = BufReader::new(&stream);
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    if !matches!(until, Until::Asked) {
+        writeln!(&stream, r#"{{"pid":1}}"#).unwrap();
+    }
+    if matches!(until, Until::Ready) {
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.contains("ready"), "{line}");
+    }
+    drop(lock);
+}
+
+#[test]
+fn a_process_that_ends_before_it_has_given_all_is_taken_for_gone() {
+    for until in [Until::Asked, Until::Offered, Until::Ready] {
+        let (origin, _) = site();
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("instance.lock")).unwrap();
+        lock.lock().unwrap();
+        let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        let mut newer = starter(&origin, directory.path()).begin();
+        older(&listener, lock, until);
+        drop(listener);
+        assert!(newer.is_ready(), "{until:?}: {}", newer.stderr());
+        assert!(newer.terminate().success());
+    }
+}
+
+#[test]
+fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
+    // A client that is slow keeps it from ending before it is asked.
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        conn.pause(millis(700));
+        conn.send("b");
+    });
+    let mut proxy = Proxy::before(&origin);
+    let mut pretender = Pretender::before(&proxy);
+    pretender.hears(r#""pid""#);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+    assert!(eventually(|| origin.count() == 1));
+    proxy.binary().send_term();
+    assert!(proxy.binary().says(r#""event":"draining""#));
+    pretender.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
+    pretender.hears("does not accept connections any more");
+    assert_eq!(client.response().text(), "ab");
+    assert_eq!(proxy.binary().exited().code(), Some(0));
+    proxy.start();
+}
+
+#[test]
+fn a_process_of_another_number_than_it_says_is_given_nothing() {
+    let (origin, _) = site();
+    let mut proxy = Proxy::before(&origin);
+    let mut pretender = Pretender::before(&proxy);
+    pretender.hears(r#""pid""#);
+    pretender.say(r#"{"ready":1}"#);
+    pretender.hears("cannot be seen from here");
+    assert_eq!(cache(&proxy.get("/")), "MISS");
+    proxy.terminate();
+}
+
+#[test]
+fn a_second_signal_ends_a_process_that_was_replaced_at_once() {
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        conn.pause(millis(8_000));
+    });
+    let mut proxy = Proxy::before(&origin);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+    assert!(eventually(|| origin.count() == 1));
+    let mut older = proxy.take_over();
+    older.send_term();
+    thread::sleep(millis(300));
+    assert!(older.is_running(), "requests have their time");
+    older.send_term();
+    assert_eq!(older.exited().code(), Some(143));
+    assert!(!client.response().complete);
+    proxy.terminate();
+}
+
+/// Names of the open files of a process.
+#[cfg(target_os = "linux")]
+fn files(binary: &Binary) -> String {
+    let directory = std::fs::read_dir(format!("/proc/{}/fd", binary.pid())).unwrap();
+    let names = directory.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    names.map(|name| name.display().to_string() + "\n").collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_was_replaced_does_not_keep_the_directory() {
+    let (origin, _) = site();
+    let mut proxy = Proxy::before(&origin);
+    assert!(files(proxy.binary()).contains("lock"));
+    let mut kept = proxy.client();
+    kept.get("/");
+    let mut older = proxy.take_over();
+    assert!(!files(&older).contains("lock"), "{}", files(&older));
+    proxy.kill9();
+    assert!(older.is_running(), "it has a client left");
+    let began = std::time::Instant::now();
+    proxy.start();
+    assert!(began.elapsed() < millis(2_000));
+    assert_eq!(proxy.get("/").text(), "/ 1");
+}
+
+/// `KILLS=200 cargo test -p caching-proxy --test proxy handover::ends -- --nocapture` goes on for
+/// longer.
+#[test]
+fn no_kill_of_either_leaves_nobody_or_an_older_version() {
+    let rounds = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let (origin, version) = site();
+    let mut proxy = Proxy::before(&origin);
+    for round in 0..rounds {
+        let mut newer = proxy.launch().arg("--take-over").begin();
+        // Over the whole time that a takeover takes, and a little more.
+        thread::sleep(millis(round * 37 % 90));
+        if round % 2 == 0 {
+            newer.kill9();
+            thread::sleep(millis(150));
+            if proxy.binary().stderr().contains(r#""event":"replaced""#) {
+                proxy.binary = Some(proxy.launch().arg("--take-over").start());
+            }
+        } else {
+            let older = proxy.binary.take().unwrap();
+            older.kill9();
+            assert!(newer.is_ready(), "round {round}: {}", newer.stderr());
+            proxy.binary = Some(newer);
+        }
+        let now = version.fetch_add(1, Ordering::SeqCst) + 1;
+        let output = purge(&proxy, &["--all"]);
+        assert_eq!(output.code, Some(0), "round {round}: {}", output.stderr);
+        for path in ["/a", "/b"] {
+            assert_eq!(proxy.get(path).text(), format!("{path} {now}"), "round {round}");
+        }
+    }
+    proxy.terminate();
+}

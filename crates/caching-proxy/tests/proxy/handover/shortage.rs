@@ -1,0 +1,51 @@
+//! A newer process that lacks something leaves the older one as it was.
+
+use testkit::Origin;
+
+use super::has_ended;
+use crate::{Proxy, cache, ok};
+
+fn site() -> Origin {
+    Origin::start(|request, conn| {
+        conn.send(ok("Cache-Control: max-age=3600\r\n", &request.target));
+    })
+}
+
+fn get(proxy: &Proxy, path: &str) -> String {
+    let answer = proxy.get(path);
+    assert_eq!(answer.text(), path);
+    cache(&answer).to_owned()
+}
+
+#[test]
+fn whatever_it_cannot_open_it_finds_out_before_the_older_one_stops() {
+    let origin = site();
+    let mut proxy = Proxy::with(&origin, &["--workers", "3"]);
+    let mut reasons = String::new();
+    // With some files more each time something else is the first that cannot be had.
+    let mut stored = Vec::new();
+    let newer = (10..200).step_by(3).find_map(|files| {
+        let mut newer = proxy.launch().arg("--take-over").within_files(files).begin();
+        if newer.is_ready() {
+            return Some(newer);
+        }
+        assert_eq!(newer.exited().code(), Some(1), "{files} files: {}", newer.stderr());
+        reasons.push_str(&newer.stderr());
+        let path = format!("/{files}");
+        assert_eq!(get(&proxy, &path), "MISS");
+        assert_eq!(get(&proxy, &path), "HIT");
+        stored.push(path);
+        None
+    });
+    let newer = newer.unwrap();
+    for stage in ["Too many open files", "starting a worker", "no room for clients"] {
+        assert!(reasons.contains(stage), "{stage} is not among {reasons}");
+    }
+    let older = proxy.binary.replace(newer).unwrap();
+    assert!(older.stderr().contains("ended before it served"), "{}", older.stderr());
+    // What was stored meanwhile is on disk, and there is room for who asks.
+    let mut client = proxy.client();
+    let caches: Vec<_> = stored.iter().map(|path| cache(&client.get(path)).to_owned()).collect();
+    assert!(caches.iter().all(|cache| cache == "HIT"), "{caches:?}");
+    has_ended(older);
+}
