@@ -2,52 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use policy::{Rules, Timestamp};
 use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use rig::{NOON, Site};
 use testkit::{Client, Origin};
 
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
 const HOUR: i64 = 3600;
 
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-struct Site {
-    running: Running,
-    clock: Clock,
-}
-
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
     /// `X-Cache`, `Age` and the content, so many seconds after noon.
     fn told(&self, at: i64) -> (String, String, String) {
         if let Clock::Set(millis) = &self.clock {

@@ -2,60 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin, Response};
-
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
-}
+use policy::Rules;
+use rig::Site;
+use testkit::{Origin, Response};
 
 impl Site {
-    fn before(origin: &Origin, rules: Rules) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules,
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
-    }
-
     fn ask(&self, method: &str, fields: &[(&str, &str)]) -> Response {
-        Client::connect(self.running.local_addr()).request(method, "/", fields)
+        self.request(method, "/", fields)
     }
 
     fn get(&self) -> Response {
@@ -94,7 +52,7 @@ fn what_had_to_be_validated_and_could_not_be_is_a_504() {
     ];
     for (fields, later, status) in rows {
         let origin = failing(fields, later);
-        let site = Site::before(&origin, rules.clone());
+        let site = Site::ruled(&origin, rules.clone());
         assert_eq!(site.get().status, 200, "{fields}");
         assert_eq!(site.after(11).get().status, status, "{fields}{later}");
     }
@@ -103,7 +61,7 @@ fn what_had_to_be_validated_and_could_not_be_is_a_504() {
 #[test]
 fn a_validation_that_only_the_client_wanted_fails_as_any_other_request() {
     let origin = failing("Cache-Control: max-age=10, must-revalidate\r\n", "");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.get().status, 200);
     assert_eq!(site.ask("GET", &[("Cache-Control", "no-cache")]).status, 502);
     assert_eq!((site.get().status, cache(&site.get())), (200, "HIT"));
@@ -123,7 +81,7 @@ fn preferences_select_the_same_variant_however_they_are_written() {
             "HTTP/1.1 200 OK\r\nVary: {name}\r\nCache-Control: max-age=9\r\nContent-Length: 1\r\n\r\nx"
         );
         let origin = Origin::answering(head);
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         assert_eq!(cache(&site.ask("GET", &[(name, first)])), "MISS");
         assert_eq!(cache(&site.ask("GET", &[(name, first)])), "HIT");
         assert_eq!(cache(&site.ask("GET", &[(name, second)])), expected, "{first} | {second}");
@@ -136,7 +94,7 @@ fn a_server_error_that_is_public_is_heuristically_fresh() {
         "HTTP/1.1 599 Unknown\r\nLast-Modified: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
          Cache-Control: public\r\nContent-Length: 1\r\n\r\nx",
     );
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!((site.get().status, cache(&site.get())), (599, "HIT"));
     assert_eq!(cache(&site.after(8639).get()), "HIT");
     assert_eq!(cache(&site.after(2).get()), "MISS");
@@ -156,7 +114,7 @@ fn a_304_refines_the_type_of_what_is_stored_and_keeps_its_digest() {
             }
         });
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.get().field("Content-Type"), Some("text/plain"));
     for response in [site.after(11).get(), site.get()] {
         assert_eq!(cache(&response), "HIT");
@@ -173,7 +131,7 @@ fn a_response_with_a_targeted_lifetime_keeps_its_dates_and_has_its_age() {
          Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nExpires: Mon, 23 Nov 2026 12:00:01 GMT\r\n\
          Content-Length: 1\r\n\r\nx",
     );
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     site.get();
     let response = site.after(50).get();
     assert_eq!((cache(&response), response.all("Age")), ("HIT", vec!["50"]));
@@ -202,7 +160,7 @@ fn a_field_for_this_proxy_alone_is_heeded_and_not_passed_on() {
             let fixed = "Cache-Control: no-store\r\nETag: \"a\"\r\n";
             conn.send(format!("HTTP/1.1 {status}\r\n{line}{fixed}{length}\r\n{body}"));
         });
-        let site = Site::before(&origin, reading(name));
+        let site = Site::ruled(&origin, reading(name));
         let answers = [
             (site.get(), "MISS"),
             (site.get(), "HIT"),
@@ -227,7 +185,7 @@ fn a_field_for_this_proxy_alone_that_forbids_storing_is_not_passed_on_either() {
             "HTTP/1.1 200 OK\r\n{name}: {value}\r\nCache-Control: max-age=9\r\nContent-Length: 1\r\n\r\nx"
         );
         let origin = Origin::answering(head);
-        let site = Site::before(&origin, reading(name));
+        let site = Site::ruled(&origin, reading(name));
         for _ in 0..2 {
             let response = site.get();
             assert_eq!((cache(&response), response.field(name)), ("MISS", None), "{name}");
@@ -241,7 +199,7 @@ fn a_field_that_is_not_listed_or_not_for_us_is_passed_on() {
         "HTTP/1.1 200 OK\r\nSurrogate-Control: max-age=10;other\r\nX-Accel-Expires: 60\r\n\
          Cache-Control: max-age=9\r\nContent-Length: 1\r\n\r\nx",
     );
-    let site = Site::before(&origin, reading("Surrogate-Control"));
+    let site = Site::ruled(&origin, reading("Surrogate-Control"));
     for expected in ["MISS", "HIT"] {
         let response = site.get();
         assert_eq!(cache(&response), expected);
@@ -250,7 +208,7 @@ fn a_field_that_is_not_listed_or_not_for_us_is_passed_on() {
     }
     let told = origin.requests()[0].field("Surrogate-Capability").map(str::to_owned);
     assert_eq!(told.as_deref(), Some("caching-proxy=\"Surrogate/1.0\""));
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     site.get();
     assert_eq!(origin.requests()[1].field("Surrogate-Capability"), None);
 }

@@ -3,77 +3,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin, Received, Response};
+use proxy::Settings;
+use rig::Site;
+use testkit::{Origin, Received, Response};
 
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
+/// With two workers.
+fn site(origin: &Origin) -> Site {
+    Site::with(origin, |settings| settings.workers = 2)
 }
 
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        Self::at(&origin.url())
-    }
-
-    fn at(origin: &str) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(origin).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 2,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.running.local_addr())
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
-    }
-
-    fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
-        self.client().request(method, path, fields)
-    }
-
     /// What a GET is told: where the content came from, and the content.
     fn told(&self, fields: &[(&str, &str)]) -> (String, String) {
-        told(&self.ask("GET", "/", fields))
+        told(&self.request("GET", "/", fields))
     }
 
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        self.ask("POST", path, &[fields, &[("Content-Length", "0")]].concat())
+        self.request("POST", path, &[fields, &[("Content-Length", "0")]].concat())
     }
 }
 
@@ -112,16 +63,16 @@ fn a_head_that_confirms_a_stale_response_makes_it_fresh() {
         let get = format!("Cache-Control: max-age=10\r\nX-Old: 1\r\nX-Both: 1\r\n{get}").leak();
         let head = format!("200 OK\r\nCache-Control: max-age=60\r\nX-Both: 2\r\n{head}").leak();
         let origin = answering_head(get, head);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[]), miss("1"));
-        let asked = site.after(20).ask("HEAD", "/", &[]);
+        let asked = site.after(20).request("HEAD", "/", &[]);
         assert_eq!(origin.requests()[1].method, "HEAD");
         assert_eq!((asked.status, asked.field("X-Cache")), (200, Some("MISS")));
         // The HEAD is told what a GET is told from now on.
-        let updated = site.after(59).ask("GET", "/", &[]);
+        let updated = site.after(59).request("GET", "/", &[]);
         assert_eq!(told(&updated), hit("1"), "{head}");
         assert_eq!((asked.field("Age"), updated.field("Age")), (None, Some("59")));
-        for answer in [asked, updated, site.ask("HEAD", "/", &[])] {
+        for answer in [asked, updated, site.request("HEAD", "/", &[])] {
             assert_eq!((answer.field("X-Old"), answer.field("X-Both")), (Some("1"), Some("2")));
             assert_eq!(answer.field("Content-Length"), Some("1"));
         }
@@ -135,10 +86,10 @@ fn a_head_that_was_answered_out_of_another_cache_has_the_age_that_it_had_there()
     let get = "Cache-Control: max-age=10\r\nETag: \"a\"\r\n";
     let head = "200 OK\r\nCache-Control: max-age=60\r\nAge: 7\r\nETag: \"a\"\r\n";
     let origin = answering_head(get, head);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[]), miss("1"));
-    assert_eq!(site.after(20).ask("HEAD", "/", &[]).all("Age"), ["7"]);
-    assert_eq!(site.after(1).ask("GET", "/", &[]).all("Age"), ["8"]);
+    assert_eq!(site.after(20).request("HEAD", "/", &[]).all("Age"), ["7"]);
+    assert_eq!(site.after(1).request("GET", "/", &[]).all("Age"), ["8"]);
 }
 
 #[test]
@@ -147,13 +98,13 @@ fn a_head_without_a_validator_updates_the_fields_but_makes_nothing_younger() {
         let get = "Cache-Control: max-age=10\r\nX-Both: 1\r\n";
         let head = format!("200 OK\r\nCache-Control: max-age=60\r\nX-Both: 2\r\n{head}").leak();
         let origin = answering_head(get, head);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[]), miss("1"));
-        let asked = site.after(20).ask("HEAD", "/", &[]);
+        let asked = site.after(20).request("HEAD", "/", &[]);
         assert_eq!((asked.field("X-Both"), asked.field("Age")), (Some("2"), Some("20")));
         assert_eq!(site.after(39).told(&[]), hit("1"));
         // Sixty seconds after it was made, however often its fields are asked for.
-        site.ask("HEAD", "/", &[("Cache-Control", "no-cache")]);
+        site.request("HEAD", "/", &[("Cache-Control", "no-cache")]);
         assert_eq!(origin.count(), 3);
         assert_eq!(site.after(1).told(&[]), miss("4"));
     }
@@ -173,10 +124,10 @@ fn a_head_that_shows_something_else_makes_a_fresh_response_stale() {
         ("304 Not Modified\r\nETag: \"b\"\r\n", hit("1")),
     ] {
         let origin = answering_head("Cache-Control: max-age=60\r\nETag: \"a\"\r\n", head);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[]), miss("1"));
         // A client that insists; nothing else goes to the origin while the response is fresh.
-        site.ask("HEAD", "/", &[("Cache-Control", "no-cache")]);
+        site.request("HEAD", "/", &[("Cache-Control", "no-cache")]);
         assert_eq!(origin.count(), 2);
         assert_eq!(site.told(&[]), expected, "{head}");
     }
@@ -192,9 +143,9 @@ fn a_head_of_one_user_or_of_another_variant_changes_nothing() {
     ] {
         let get = "Cache-Control: max-age=60\r\nVary: X-V\r\nETag: \"a\"\r\n";
         let origin = answering_head(get, "200 OK\r\nVary: X-V\r\nETag: \"b\"\r\n");
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[("X-V", "1")]), miss("1"));
-        site.ask("HEAD", "/", &fields);
+        site.request("HEAD", "/", &fields);
         assert_eq!(origin.count(), 2);
         assert_eq!(site.told(&[("X-V", "1")]), expected, "{fields:?}");
     }
@@ -212,7 +163,7 @@ fn a_stored_response_that_a_head_outdated_is_validated_and_not_fetched_anew() {
             }
         });
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut client = site.client();
     assert_eq!(told(&client.get("/")), miss("body"));
     client.request("HEAD", "/", &[("Cache-Control", "no-cache")]);
@@ -253,10 +204,10 @@ fn tags(origin: &Origin) -> Vec<Option<String>> {
 #[test]
 fn the_origin_is_asked_which_of_the_stored_variants_answers_a_request_that_selects_none() {
     let origin = two_representations("X-V");
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[("X-V", "1")]), miss("low"));
     assert_eq!(site.told(&[("X-V", "3")]), miss("high"));
-    let confirmed = site.ask("GET", "/", &[("X-V", "2")]);
+    let confirmed = site.request("GET", "/", &[("X-V", "2")]);
     assert_eq!(told(&confirmed), hit("low"));
     assert_eq!(confirmed.field("X-Told"), Some("1"));
     let status = confirmed.field("Cache-Status").unwrap();
@@ -267,7 +218,7 @@ fn the_origin_is_asked_which_of_the_stored_variants_answers_a_request_that_selec
     // From now on each is a variant of its own, and the first one is as it was.
     for (value, body, is_told) in [("1", "low", None), ("2", "low", Some("1")), ("3", "high", None)]
     {
-        let again = site.ask("GET", "/", &[("X-V", value)]);
+        let again = site.request("GET", "/", &[("X-V", value)]);
         assert_eq!((told(&again), again.field("X-Told")), (hit(body), is_told), "{value}");
     }
     assert_eq!(origin.count(), 3);
@@ -276,10 +227,10 @@ fn the_origin_is_asked_which_of_the_stored_variants_answers_a_request_that_selec
 #[test]
 fn the_condition_of_the_client_is_evaluated_against_the_variant_that_the_origin_confirmed() {
     let origin = two_representations("X-V");
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[("X-V", "1")]), miss("low"));
     for (tag, status) in [("\"low\"", 304), ("\"else\"", 200)] {
-        let asked = site.ask("GET", "/", &[("X-V", "2"), ("If-None-Match", tag)]);
+        let asked = site.request("GET", "/", &[("X-V", "2"), ("If-None-Match", tag)]);
         assert_eq!(asked.status, status, "{tag}");
     }
     assert_eq!(tags(&origin)[1].as_deref(), Some("\"low\""));
@@ -289,7 +240,7 @@ fn the_condition_of_the_client_is_evaluated_against_the_variant_that_the_origin_
 fn a_304_that_does_not_say_which_variant_it_means_is_asked_again_without_conditions() {
     for tag in ["\"else\"", "W/\"low\"", ""] {
         let origin = two_representations("X-V");
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[("X-V", "1")]), miss("low"));
         assert_eq!(site.told(&[("X-V", "2"), ("X-Tag", tag)]), miss("low"), "{tag}");
         let expected = [None, Some("\"low\"".to_owned()), None];
@@ -301,7 +252,7 @@ fn a_304_that_does_not_say_which_variant_it_means_is_asked_again_without_conditi
 fn what_was_selected_by_who_asks_is_not_offered_to_anyone_else() {
     for vary in ["Cookie, X-V", "Authorization, X-V"] {
         let origin = two_representations(vary);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         assert_eq!(site.told(&[("X-V", "1")]), miss("low"));
         assert_eq!(site.told(&[("X-V", "2")]), miss("low"));
         assert_eq!(tags(&origin), [None, None], "{vary}");
@@ -317,7 +268,7 @@ fn no_more_than_eight_variants_are_offered() {
              Content-Length: 1\r\n\r\nx"
         ));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     for value in 0..12 {
         assert_eq!(site.told(&[("X-V", &value.to_string())]), miss("x"));
     }
@@ -342,7 +293,7 @@ fn posting(post: &'static str) -> Origin {
 fn the_response_to_a_post_answers_later_gets_if_it_says_that_it_can() {
     let storable = "Content-Location: TARGET\r\nCache-Control: max-age=60\r\n";
     let origin = posting(storable);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[]), miss("1"));
     // It replaces what was stored, and is itself never the answer to a POST.
     for number in ["2", "3"] {
@@ -352,7 +303,7 @@ fn the_response_to_a_post_answers_later_gets_if_it_says_that_it_can() {
         assert!(status.contains("fwd=method; fwd-status=200; ttl=60; stored"), "{status}");
     }
     assert_eq!(site.told(&[]), hit("3"));
-    assert_eq!(site.ask("HEAD", "/", &[]).field("X-Cache"), Some("HIT"));
+    assert_eq!(site.request("HEAD", "/", &[]).field("X-Cache"), Some("HIT"));
     assert_eq!(site.after(60).told(&[]), miss("4"));
 }
 
@@ -368,7 +319,7 @@ fn what_does_not_say_so_is_not_stored() {
         ("Content-Location: TARGET\r\nCache-Control: max-age=60\r\n", Some("Authorization")),
     ] {
         let origin = posting(post);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         let fields: Vec<_> = fields.into_iter().map(|name| (name, "x")).collect();
         assert_eq!(told(&site.post("/", &fields)), miss("1"));
         assert_eq!(site.told(&[]), miss("2"), "{post} {fields:?}");
@@ -379,7 +330,8 @@ fn what_does_not_say_so_is_not_stored() {
 fn a_post_below_a_path_prefix_is_stored_under_the_target_that_its_client_asked_for() {
     let storable = "Content-Location: TARGET\r\nCache-Control: max-age=60\r\n";
     let origin = posting(storable);
-    let site = Site::at(&format!("{}/v1", origin.url()));
+    let site =
+        Site::start(Settings { workers: 2, ..rig::settings(&format!("{}/v1", origin.url())) });
     assert_eq!(told(&site.post("/", &[])), miss("1"));
     assert_eq!(origin.requests()[0].target, "/v1/");
     assert_eq!(site.told(&[]), hit("1"));
@@ -395,7 +347,7 @@ fn half_a_response_to_a_post_is_never_stored() {
             _ => assert!(conn.send("full")),
         }
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let posted = site.post("/", &[]);
     assert!(!posted.complete);
     assert_eq!(site.told(&[]), miss("halffull"));
@@ -409,7 +361,7 @@ fn a_client_that_leaves_its_post_leaves_no_half_of_it() {
         conn.pause(Duration::from_millis(200));
         conn.send("full");
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut client = site.client();
     let host = site.running.local_addr();
     client.send(format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"));
@@ -429,7 +381,7 @@ fn of_two_posts_at_once_none_is_stored_whose_outcome_may_be_older() {
         let fields = "Cache-Control: max-age=60\r\nContent-Location: /\r\nContent-Length: 1\r\n";
         conn.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n{number}"));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut first = site.client();
     let host = site.running.local_addr();
     first.send(format!(
@@ -456,7 +408,7 @@ fn of_several_stored_responses_that_match_the_one_with_the_latest_date_is_used()
             body.len()
         ));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[("X-A", "1")]), miss("early"));
     // Stored later, but made earlier.
     assert_eq!(site.told(&[("X-B", "1")]), miss("late"));
@@ -487,7 +439,7 @@ fn a_location_by_the_origins_own_name_is_invalidated_under_the_name_that_clients
         ("Location: http://else.example/other", false),
         ("Location: https://OWN/other", false),
     ] {
-        let site = Site::before(&origin);
+        let site = site(&origin);
         let ask = |method: &str, path: &str| {
             let mut client = site.client();
             client.send(format!(
@@ -511,7 +463,7 @@ fn a_crowd_that_meets_a_stale_response_has_it_refreshed_once() {
         let fields = "Cache-Control: max-age=10, stale-while-revalidate=60";
         conn.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: 2\r\n\r\n{number:02}"));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     assert_eq!(site.told(&[]), miss("01"));
     // The refresh ends while many are at it, on two threads.
     let mut clients: Vec<_> = (0..8).map(|_| site.client()).collect();
@@ -544,7 +496,7 @@ fn a_post_that_ends_a_group_of_its_own_response_says_that_it_is_not_stored() {
         ("Cache-Groups: \"a\"\r\nCache-Group-Invalidation: \"b\"\r\n", Some("1")),
     ] {
         let origin = posting(format!("{storable}{groups}").leak());
-        let site = Site::before(&origin);
+        let site = site(&origin);
         let posted = site.post("/", &[]);
         assert_eq!(told(&posted), miss("1"));
         let status = posted.field("Cache-Status").unwrap();

@@ -2,57 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod rig;
+
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin};
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
-}
+use rig::Site;
+use testkit::Origin;
 
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(1_795_435_200));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
-    }
-
     /// What `X-Cache` and `Cache-Status` say.
     fn get(&self) -> (String, String) {
-        let answer = Client::connect(self.running.local_addr()).get("/");
+        let answer = self.client().get("/");
         let of = |name| answer.field(name).unwrap().to_owned();
         (of("X-Cache"), of("Cache-Status"))
     }
@@ -63,7 +23,7 @@ impl Site {
 
     fn end(&self, groups: &str) {
         let fields = [("Invalidate", groups)];
-        Client::connect(self.running.local_addr()).request("POST", "/elsewhere", &fields);
+        self.client().request("POST", "/elsewhere", &fields);
     }
 }
 

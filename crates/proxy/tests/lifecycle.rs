@@ -2,66 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod rig;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
+use policy::Rules;
+use proxy::Limits;
 use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin, Response};
-
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
-}
+use rig::Site;
+use testkit::{Origin, Response};
 
 impl Site {
-    fn before(origin: &Origin, rules: Rules) -> Self {
-        Self::with(origin, rules, Limits::default())
-    }
-
-    fn with(origin: &Origin, rules: Rules, limits: Limits) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules,
-            clients: proxy::Clients::default(),
-            limits,
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.running.local_addr())
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
-    }
-
     fn get(&self) -> Response {
         self.client().get("/")
     }
@@ -98,7 +51,7 @@ fn numbering(fields: &'static str) -> Origin {
 #[test]
 fn miss_hit_expired_miss() {
     let origin = numbering("Cache-Control: max-age=10\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "1"));
     assert_eq!(site.told(), expect("HIT", 0, "1"));
     assert_eq!(site.after(4).told(), expect("HIT", 4, "1"));
@@ -111,13 +64,13 @@ fn miss_hit_expired_miss() {
 #[test]
 fn age_is_told_only_of_what_the_origin_did_not_make_or_confirm_for_this_request() {
     let origin = confirming("", "Cache-Control: max-age=10\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.get().field("Age"), None);
     assert_eq!(site.get().field("Age"), Some("0"));
     let confirmed = site.after(10).get();
     assert_eq!((confirmed.field("X-Cache"), confirmed.field("Age")), (Some("HIT"), None));
     let origin = numbering("Age: 3\r\nCache-Control: max-age=10\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.get().all("Age"), ["3"]);
     assert_eq!(site.get().all("Age"), ["3"]);
 }
@@ -125,7 +78,7 @@ fn age_is_told_only_of_what_the_origin_did_not_make_or_confirm_for_this_request(
 #[test]
 fn age_from_before_shortens_the_life() {
     let origin = numbering("Cache-Control: max-age=10\r\nAge: 7\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 7, "1"));
     assert_eq!(site.after(2).told(), expect("HIT", 9, "1"));
     assert_eq!(site.after(1).told(), expect("MISS", 7, "2"));
@@ -135,7 +88,7 @@ fn age_from_before_shortens_the_life() {
 fn the_heuristic_is_a_tenth_of_the_time_since_the_last_change() {
     // A hundred seconds before noon.
     let origin = numbering("Last-Modified: Mon, 23 Nov 2026 11:58:20 GMT\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "1"));
     assert_eq!(site.after(9).told(), expect("HIT", 9, "1"));
     // Stale now, and validated: this origin answers with a new response.
@@ -146,7 +99,7 @@ fn the_heuristic_is_a_tenth_of_the_time_since_the_last_change() {
 fn the_default_lifetime_is_for_responses_that_bring_none() {
     let rules = Rules { default_ttl: Some(Duration::from_mins(5)), ..Rules::default() };
     let origin = numbering("");
-    let site = Site::before(&origin, rules);
+    let site = Site::ruled(&origin, rules);
     assert_eq!(site.told(), expect("MISS", 0, "1"));
     assert_eq!(site.after(299).told(), expect("HIT", 299, "1"));
     assert_eq!(site.after(1).told(), expect("MISS", 0, "2"));
@@ -163,7 +116,7 @@ fn a_confirmed_response_starts_a_new_life() {
         };
         conn.send(response);
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "x"));
     assert_eq!(site.after(10).told(), expect("HIT", 0, "x"));
     assert_eq!(site.after(9).told(), expect("HIT", 9, "x"));
@@ -179,7 +132,7 @@ fn a_response_that_is_confirmed_again_and_again_takes_no_more_memory() {
             None => format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\nx"),
         });
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "x"));
     let confirmed = |times: u64| {
         (0..times).for_each(|_| assert_eq!(site.after(10).told(), expect("HIT", 0, "x")));
@@ -192,7 +145,7 @@ fn a_response_that_is_confirmed_again_and_again_takes_no_more_memory() {
 #[test]
 fn stale_while_revalidate_ends() {
     let origin = numbering("Cache-Control: max-age=10, stale-while-revalidate=20\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "1"));
     assert_eq!(site.after(15).told(), expect("HIT", 15, "1"));
     assert!(testkit::eventually(|| site.told() == expect("HIT", 0, "2")));
@@ -212,7 +165,7 @@ fn a_failing_origin_is_stood_in_for_as_long_as_it_allowed() {
             conn.send("HTTP/1.1 503 Down\r\nContent-Length: 3\r\n\r\nbad");
         }
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "good"));
     assert_eq!(site.after(29).told(), expect("HIT", 29, "good"));
     let late = site.after(2).get();
@@ -222,7 +175,7 @@ fn a_failing_origin_is_stood_in_for_as_long_as_it_allowed() {
 #[test]
 fn a_clock_that_jumps_back_makes_nothing_younger_than_it_was() {
     let origin = numbering("Cache-Control: max-age=10\r\nAge: 5\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 5, "1"));
     let Clock::Set(now) = &site.clock else { panic!("the clock of a test stands still") };
     now.fetch_sub(30_000, Ordering::SeqCst);
@@ -235,7 +188,7 @@ fn a_clock_that_jumps_back_makes_nothing_younger_than_it_was() {
 #[test]
 fn clearing_forgets_at_once_and_says_how_much() {
     let origin = numbering("Cache-Control: max-age=10\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "1"));
     assert_eq!(site.running.handle().clear().entries, 1);
     assert_eq!(site.told(), expect("MISS", 0, "2"));
@@ -266,7 +219,7 @@ fn no_client_can_make_the_cache_forget_what_the_origin_confirms() {
         ("GET", ("Cache-Control", "no-store, max-age=0")),
     ] {
         let origin = confirming("", "Cache-Control: max-age=60\r\n");
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         assert_eq!(site.told(), expect("MISS", 0, "body"));
         let asked = site.ask(method, &[fields]);
         assert_eq!((asked.status, asked.text()), (200, "body".to_owned()), "{fields:?}");
@@ -281,7 +234,7 @@ fn a_head_that_finds_a_stale_response_has_it_refreshed_by_a_get() {
         "Cache-Control: max-age=10, stale-while-revalidate=20\r\n",
         "Cache-Control: max-age=10, stale-while-revalidate=20\r\n",
     );
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "body"));
     let head = site.after(15).ask("HEAD", &[("If-Match", "\"b\"")]);
     assert_eq!((head.status, head.field("X-Cache")), (200, Some("HIT")));
@@ -296,7 +249,7 @@ fn what_the_origin_confirms_but_wants_no_longer_stored_is_answered_once_as_it_sa
         "Cache-Control: no-store\r\nX-New: 1\r\n",
         "Cache-Control: max-age=10\r\nX-Old: 1\r\n",
     );
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "body"));
     let confirmed = site.after(10).get();
     assert_eq!(told(&confirmed), ("HIT".to_owned(), 0, "body".to_owned()));
@@ -309,7 +262,7 @@ fn what_the_origin_confirms_but_wants_no_longer_stored_is_answered_once_as_it_sa
 #[test]
 fn a_304_about_another_response_is_asked_again_without_conditions() {
     let origin = confirming("ETag: \"b\"\r\n", "Cache-Control: max-age=10\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "body"));
     assert_eq!(site.after(10).told(), expect("MISS", 0, "body"));
     assert_eq!(origin.count(), 3);
@@ -330,7 +283,7 @@ fn a_refresh_that_fails_is_not_tried_at_every_request() {
         }
     });
     let limits = Limits { refresh_pause: Duration::from_mins(1), ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     assert_eq!(site.told(), expect("MISS", 0, "good"));
     assert_eq!(site.after(20).told(), expect("HIT", 20, "good"));
     assert!(testkit::eventually(|| origin.count() == 2));
@@ -357,7 +310,7 @@ fn no_more_responses_are_refreshed_at_once_than_may_be() {
         conn.send("Content-Length: 1\r\n\r\nx");
     });
     let limits = Limits { refreshes: 1, ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     let ask = |path: &str| told(&site.client().get(path));
     for path in ["/one", "/two"] {
         assert_eq!(ask(path), expect("MISS", 0, "x"));
@@ -387,7 +340,7 @@ fn repeated_requests_are_few_among_many() {
             conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     let mut client = site.client();
     let statuses: Vec<_> = (0..200).map(|_| client.get("/").status).collect();
     let failed = statuses.iter().filter(|status| **status == 502).count();
@@ -412,7 +365,7 @@ fn only_a_request_that_can_be_repeated_is_sent_again() {
                 );
             }
         });
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         assert_eq!(site.get().status, 200);
         let status = site.ask(method, &[]).status;
         assert_eq!(status, if attempts == 2 { 200 } else { 502 }, "{method}");
@@ -433,7 +386,7 @@ fn who_waits_too_long_for_another_goes_alone_and_a_crowd_has_a_limit() {
         collapse_waiters: 1,
         ..Limits::default()
     };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     let (mut slow, mut waiting) = (site.client(), site.client());
     slow.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1\r\n\r\n");
     assert!(testkit::eventually(|| origin.count() == 1));
@@ -462,7 +415,7 @@ fn what_was_being_fetched_when_the_cache_was_cleared_is_not_kept() {
         conn.send("ll");
     });
     for wait in [100, 300] {
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         let mut client = site.client();
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         std::thread::sleep(Duration::from_millis(wait));
@@ -477,7 +430,7 @@ fn what_was_being_fetched_when_the_cache_was_cleared_is_not_kept() {
 #[test]
 fn a_request_that_came_by_this_proxy_too_often_is_a_loop() {
     let origin = numbering("Cache-Control: max-age=60\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     let via = vec!["1.1 caching-proxy"; 17].join(", ");
     let refused = site.ask("GET", &[("Via", &via)]);
     assert_eq!(refused.status, 502);
@@ -494,7 +447,7 @@ fn a_client_that_has_ended_its_side_still_gets_its_answer() {
         conn.pause(Duration::from_millis(100));
         conn.send("b");
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     let mut client = site.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.finish();
@@ -509,7 +462,7 @@ fn a_client_that_stops_reading_is_let_go() {
         while conn.send(&block) {}
     });
     let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     let mut client = site.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.head_to("GET").unwrap();
@@ -524,7 +477,7 @@ fn no_connection_outlives_its_patience() {
         idle_timeout: Duration::from_millis(250),
         ..Limits::default()
     };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     let mut half: Vec<_> = (0..60).map(|_| site.client()).collect();
     let mut idle: Vec<_> = (0..60).map(|_| site.client()).collect();
     let mut silent: Vec<_> = (0..60).map(|_| site.client()).collect();
@@ -558,7 +511,7 @@ fn what_an_unanswered_request_may_still_change_is_not_stored() {
         conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\n");
         conn.send(version.to_string());
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told(), expect("MISS", 0, "0"));
     let mut client = site.client();
     let host = site.running.local_addr();
@@ -577,7 +530,7 @@ fn a_request_that_must_not_be_stored_leaves_the_others_collapsing() {
         conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
     });
     for field in [("Cache-Control", "no-store"), ("Authorization", "Basic dTpw")] {
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         assert_eq!(site.ask("GET", &[field]).status, 200);
         let before = origin.count();
         std::thread::scope(|scope| {

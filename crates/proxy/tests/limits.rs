@@ -3,16 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 #![expect(clippy::disallowed_methods, reason = "patience is real time")]
 
+mod rig;
+
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::{Limits, Running};
+use rig::Site;
 use testkit::{Client, Deaf, Origin};
 
 /// Each patience of these tests. The machine may take half of it for itself.
@@ -21,36 +20,15 @@ const HALF: Duration = Duration::from_millis(300);
 /// In this time whoever is beyond it is gone.
 const LATE: Duration = Duration::from_millis(1600);
 
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
 /// A proxy in this process, in memory only.
 fn site(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Running {
     site_at(&origin.url(), change)
 }
 
 fn site_at(origin: &str, change: impl FnOnce(&mut Limits)) -> Running {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    let settings = Settings {
-        listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-        origin: OriginUrl::parse(origin).unwrap(),
-        origin_tls: proxy::OriginTls::default(),
-        workers: 1,
-        store: store::Options::default(),
-        rules: Rules::default(),
-        clients: proxy::Clients::default(),
-        limits,
-        clock: Clock::set_to(Timestamp::from_secs(1_795_435_200)),
-    };
-    proxy::start(settings, Arc::new(Silent)).unwrap()
+    let mut settings = rig::settings(origin);
+    change(&mut settings.limits);
+    Site::start(settings).running
 }
 
 fn client(site: &Running) -> Client {

@@ -3,58 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod rig;
+
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, Listen, OriginUrl, Running, Settings};
+use proxy::Limits;
+use rig::Site;
 use testkit::{Client, Conn, Origin, PATIENCE, Received};
 
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
+/// A proxy which keeps what has no lifetime for five minutes.
+fn site(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Site {
+    Site::with(origin, |settings| {
+        settings.rules.default_ttl = Some(Duration::from_mins(5));
+        change(&mut settings.limits);
+    })
 }
 
-/// A proxy in this process, in memory only, which keeps what has no lifetime for five minutes.
-struct Site(Running);
-
 impl Site {
-    fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
-        change(&mut limits);
-        let settings = Settings {
-            listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules { default_ttl: Some(Duration::from_mins(5)), ..Rules::default() },
-            clients: proxy::Clients::default(),
-            limits,
-            clock: Clock::set_to(Timestamp::from_secs(NOON)),
-        };
-        Self(proxy::start(settings, Arc::new(Silent)).unwrap())
-    }
-
-    fn before(origin: &Origin) -> Self {
-        Self::with(origin, |_| {})
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.0.local_addr())
-    }
-
     /// A client that has asked for `/`, under these fields, and has the head of the answer.
     fn asking(&self, fields: &str) -> (Client, testkit::Response) {
         let mut client = self.client();
@@ -91,7 +57,7 @@ fn each_piece_reaches_the_client_before_the_next_is_made() {
         [EVENTS, UNBUFFERED, "Cache-Control: no-store\r\n", "Cache-Control: max-age=9\r\n"]
     {
         let (origin, go_on) = told_to_go_on(fields);
-        let site = Site::before(&origin);
+        let site = site(&origin, |_| {});
         // The head is there before any content is.
         let (mut client, head) = site.asking("");
         assert_eq!(head.field("Transfer-Encoding"), Some("chunked"));
@@ -117,7 +83,7 @@ fn what_is_made_for_one_client_is_given_to_no_other() {
                 let name = request.field("X-Name").unwrap();
                 conn.send(format!("1\r\n{name}\r\n0\r\n\r\n"));
             });
-            let site = Site::before(&origin);
+            let site = site(&origin, |_| {});
             let mut clients = ["a", "b"].map(|name| site.asking(&format!("X-Name: {name}\r\n")));
             for ((client, head), name) in clients.iter_mut().zip(["a", "b"]) {
                 client.body_into(head, &mut |body| assert_eq!(body, name.as_bytes())).unwrap();
@@ -135,7 +101,7 @@ fn what_is_made_for_one_client_is_given_to_no_other() {
 #[test]
 fn others_on_the_way_learn_that_nothing_is_to_be_buffered() {
     let origin = Origin::answering(format!("{}0\r\n\r\n", head(UNBUFFERED)));
-    let site = Site::before(&origin);
+    let site = site(&origin, |_| {});
     assert_eq!(site.client().get("/").field("X-Accel-Buffering"), Some("no"));
 }
 
@@ -166,7 +132,7 @@ fn a_stream_of_events_may_be_silent_for_as_long_as_a_tunnel() {
         (UNBUFFERED, 2_000, (200, 5_000), false),
     ] {
         let origin = pausing(fields, pause);
-        let site = Site::with(&origin, patience(limits.0, limits.1));
+        let site = site(&origin, patience(limits.0, limits.1));
         let got = site.client().get("/");
         assert_eq!(got.complete, whole, "{fields} {pause} {limits:?}");
         assert_eq!(got.text(), if whole { "ab" } else { "a" });
@@ -182,7 +148,7 @@ fn a_silent_stream_is_not_kept_open_for_a_client_that_has_left() {
         conn.send("1\r\na\r\n");
         tell.lock().unwrap().send(conn.peer_closes_within(Duration::from_secs(5))).unwrap();
     });
-    let site = Site::with(&origin, |limits| limits.write_timeout = Duration::from_millis(100));
+    let site = site(&origin, |limits| limits.write_timeout = Duration::from_millis(100));
     let (mut client, _) = site.asking("");
     assert_eq!(client.bytes(6).unwrap(), b"1\r\na\r\n");
     // For as long as it is there, it is waited with.
@@ -204,7 +170,7 @@ fn poll(all: &Barrier, request: &Received, conn: &mut Conn) {
 fn polls_of_one_url_do_not_wait_for_each_other() {
     let all = Barrier::new(5);
     let origin = Origin::start(move |request, conn| poll(&all, request, conn));
-    let site = Site::before(&origin);
+    let site = site(&origin, |_| {});
     // The first answer says that waiting for one another does not help.
     let mut first = site.client();
     first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -224,7 +190,7 @@ fn polls_of_one_url_do_not_wait_for_each_other() {
 fn the_first_polls_of_a_url_wait_for_each_other_once_and_not_for_long() {
     let all = Barrier::new(3);
     let origin = Origin::start(move |request, conn| poll(&all, request, conn));
-    let site = Site::with(&origin, |limits| limits.collapse_wait = Duration::from_millis(100));
+    let site = site(&origin, |limits| limits.collapse_wait = Duration::from_millis(100));
     let mut clients: Vec<_> = (0..3).map(|_| site.client()).collect();
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Poll: 1\r\n\r\n");
@@ -240,7 +206,7 @@ fn polls_of_different_urls_and_requests_for_events_never_wait_for_each_other() {
     for same in [false, true] {
         let all = Barrier::new(5);
         let origin = Origin::start(move |request, conn| poll(&all, request, conn));
-        let site = Site::before(&origin);
+        let site = site(&origin, |_| {});
         let mut clients: Vec<_> = (0..5).map(|_| site.client()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
             let path = if same { "/".to_owned() } else { format!("/{number}") };
@@ -269,7 +235,7 @@ fn content_of_a_request_reaches_the_origin_before_it_is_whole() {
             conn.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             conn.close();
         });
-        let site = Site::before(&origin);
+        let site = site(&origin, |_| {});
         let mut client = site.client();
         client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{first}"));
         assert_eq!(told.recv_timeout(PATIENCE).unwrap().unwrap(), first.as_bytes());
@@ -293,7 +259,7 @@ fn content_that_the_end_of_the_connection_ends_is_told_to_each_client_in_its_own
         }
         conn.close();
     });
-    let site = Site::before(&origin);
+    let site = site(&origin, |_| {});
     let mut client = site.client();
     client.send("GET /piecewise HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.head_to("GET").unwrap().field("Transfer-Encoding"), Some("chunked"));

@@ -2,64 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use policy::Rules;
 use policy::rules::Profile;
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
-use testkit::{Client, Origin, Response};
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
-}
+use rig::Site;
+use testkit::Origin;
 
 impl Site {
-    fn before(origin: &Origin, rules: Rules) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(1_795_435_200));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules,
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
-        Client::connect(self.running.local_addr()).request(method, path, fields)
-    }
-
     /// Where the content came from, and the content.
     fn told(&self, path: &str) -> (String, String) {
-        let response = self.ask("GET", path, &[]);
+        let response = self.request("GET", path, &[]);
         (response.field("X-Cache").unwrap().to_owned(), response.text())
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
     }
 }
 
@@ -89,7 +45,7 @@ const UTM: &str = "Cache-Control: max-age=10\r\nNo-Vary-Search: params=(\"utm\")
 fn a_response_answers_for_urls_that_differ_in_what_the_origin_ignores() {
     for profile in [Profile::Safe, Profile::Rfc9111] {
         let origin = numbering(UTM);
-        let site = Site::before(&origin, Rules { profile, ..Rules::default() });
+        let site = Site::ruled(&origin, Rules { profile, ..Rules::default() });
         assert_eq!(site.told("/p?id=1&utm=a"), miss("1 /p?id=1&utm=a"));
         for other in ["/p?id=1&utm=b", "/p?id=1", "/p?utm=c&%69d=1&", "/p?id=1&utm=a"] {
             assert_eq!(site.told(other), hit("1 /p?id=1&utm=a"), "{other}");
@@ -106,21 +62,21 @@ fn a_response_answers_for_urls_that_differ_in_what_the_origin_ignores() {
 fn the_reason_says_by_what_right_and_other_requests_are_answered_alike() {
     let origin =
         numbering("ETag: \"a\"\r\nCache-Control: max-age=10\r\nNo-Vary-Search: key-order\r\n");
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     site.told("/p?a=1&b=2");
-    let exact = site.ask("GET", "/p?a=1&b=2", &[]);
+    let exact = site.request("GET", "/p?a=1&b=2", &[]);
     assert!(exact.field("Cache-Status").unwrap().ends_with("; detail=fresh"));
-    let other = site.after(4).ask("GET", "/p?b=2&a=1", &[]);
+    let other = site.after(4).request("GET", "/p?b=2&a=1", &[]);
     assert_eq!(
         other.field("Cache-Status"),
         Some("caching-proxy; hit; ttl=6; detail=no-vary-search")
     );
     assert_eq!((other.field("Age"), other.text()), (Some("4"), "1 /p?a=1&b=2".to_owned()));
-    assert_eq!(site.ask("HEAD", "/p?b=2&a=1", &[]).field("X-Cache"), Some("HIT"));
-    assert_eq!(site.ask("GET", "/p?b=2&a=1", &[("If-None-Match", "\"a\"")]).status, 304);
+    assert_eq!(site.request("HEAD", "/p?b=2&a=1", &[]).field("X-Cache"), Some("HIT"));
+    assert_eq!(site.request("GET", "/p?b=2&a=1", &[("If-None-Match", "\"a\"")]).status, 304);
     let only_stored = [("Cache-Control", "only-if-cached")];
-    assert_eq!(site.ask("GET", "/p?b=2&a=1", &only_stored).text(), "1 /p?a=1&b=2");
-    assert_eq!(site.ask("GET", "/p?b=2&a=3", &only_stored).status, 504);
+    assert_eq!(site.request("GET", "/p?b=2&a=1", &only_stored).text(), "1 /p?a=1&b=2");
+    assert_eq!(site.request("GET", "/p?b=2&a=3", &only_stored).status, 504);
     assert_eq!(origin.count(), 1);
 }
 
@@ -129,7 +85,7 @@ fn without_a_valid_rule_every_query_is_its_own() {
     for rule in ["", "params=?1", "params=(\"utm\"), except=(\"id\")", "params=(utm)"] {
         let field = format!("Cache-Control: max-age=10\r\nNo-Vary-Search: {rule}\r\n");
         let origin = numbering(field.leak());
-        let site = Site::before(&origin, Rules::default());
+        let site = Site::before(&origin);
         assert_eq!(site.told("/p?utm=a"), miss("1 /p?utm=a"));
         assert_eq!(site.told("/p?utm=b"), miss("2 /p?utm=b"), "{rule}");
     }
@@ -144,7 +100,7 @@ fn a_rule_speaks_for_the_response_that_carries_it_and_for_no_other() {
         let fields = format!("Cache-Control: max-age=10\r\n{rule}Content-Length: {}", target.len());
         conn.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{target}"));
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?id=1"), miss("/p?id=1"));
     assert_eq!(site.told("/p?utm=1"), miss("/p?utm=1"));
     assert_eq!(site.told("/p?utm=2"), hit("/p?utm=1"));
@@ -155,13 +111,13 @@ fn a_rule_speaks_for_the_response_that_carries_it_and_for_no_other() {
 #[test]
 fn a_stale_response_answers_for_its_own_url_alone() {
     let origin = numbering(UTM);
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?utm=a"), miss("1 /p?utm=a"));
     assert_eq!(site.after(10).told("/p?utm=b"), miss("2 /p?utm=b"));
     // The one that was stored last is the one that answers.
     assert_eq!(site.told("/p?utm=c"), hit("2 /p?utm=b"));
     assert_eq!(site.told("/p?utm=a"), miss("3 /p?utm=a"));
-    let fresher = site.after(3).ask("GET", "/p?utm=c", &[("Cache-Control", "max-age=2")]);
+    let fresher = site.after(3).request("GET", "/p?utm=c", &[("Cache-Control", "max-age=2")]);
     assert_eq!(fresher.text(), "4 /p?utm=c");
 }
 
@@ -170,7 +126,7 @@ fn a_refresh_behind_the_back_is_of_the_url_that_is_stored() {
     let origin = numbering(
         "Cache-Control: max-age=10, stale-while-revalidate=20\r\nNo-Vary-Search: except=()\r\n",
     );
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?a"), miss("1 /p?a"));
     assert_eq!(site.after(15).told("/p?b"), hit("1 /p?a"));
     assert!(testkit::eventually(|| site.told("/p?b") == hit("2 /p?a")));
@@ -183,8 +139,8 @@ fn vary_counts_as_ever() {
     let origin = numbering(
         "Cache-Control: max-age=10\r\nVary: Accept-Language\r\nNo-Vary-Search: except=()\r\n",
     );
-    let site = Site::before(&origin, Rules::default());
-    let ask = |path, language| site.ask("GET", path, &[("Accept-Language", language)]).text();
+    let site = Site::before(&origin);
+    let ask = |path, language| site.request("GET", path, &[("Accept-Language", language)]).text();
     assert_eq!(ask("/p?a", "de"), "1 /p?a");
     assert_eq!(ask("/p?b", "fr"), "2 /p?b");
     assert_eq!(ask("/p?b", "de"), "3 /p?b");
@@ -195,10 +151,10 @@ fn vary_counts_as_ever() {
 #[test]
 fn an_invalidated_url_is_not_answered_by_what_answered_for_it_before() {
     let origin = numbering(UTM);
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?utm=a"), miss("1 /p?utm=a"));
     assert_eq!(site.told("/p"), hit("1 /p?utm=a"));
-    assert_eq!(site.ask("POST", "/p", &[("Content-Length", "0")]).status, 200);
+    assert_eq!(site.request("POST", "/p", &[("Content-Length", "0")]).status, 200);
     assert_eq!(site.told("/p"), miss("3 /p"));
     assert_eq!(site.told("/p?utm=a").0, "MISS");
 }
@@ -206,12 +162,12 @@ fn an_invalidated_url_is_not_answered_by_what_answered_for_it_before() {
 #[test]
 fn what_was_made_before_an_invalidation_never_answers_for_the_invalidated() {
     let origin = numbering(UTM);
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     // Two for one canonical query: only the last of them is known for it.
     assert_eq!(site.told("/p?utm=a"), miss("1 /p?utm=a"));
     let no_cache = [("Cache-Control", "no-cache")];
-    assert_eq!(site.ask("GET", "/p?utm=b", &no_cache).text(), "2 /p?utm=b");
-    assert_eq!(site.after(1).ask("POST", "/p", &[("Content-Length", "0")]).status, 200);
+    assert_eq!(site.request("GET", "/p?utm=b", &no_cache).text(), "2 /p?utm=b");
+    assert_eq!(site.after(1).request("POST", "/p", &[("Content-Length", "0")]).status, 200);
     // The first is stored still, for its own URL, and is not that of the others again.
     assert_eq!(site.told("/p?utm=a"), hit("1 /p?utm=a"));
     assert_eq!(site.after(1).told("/p"), miss("4 /p"));
@@ -221,7 +177,7 @@ fn what_was_made_before_an_invalidation_never_answers_for_the_invalidated() {
 #[test]
 fn clearing_forgets_the_table_too() {
     let origin = numbering(UTM);
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?utm=a"), miss("1 /p?utm=a"));
     site.running.handle().clear();
     assert_eq!(site.told("/p?utm=b"), miss("2 /p?utm=b"));
@@ -241,8 +197,8 @@ fn a_whole_that_was_made_of_parts_answers_for_others_too() {
             _ => format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 5\r\n\r\nother"),
         });
     });
-    let site = Site::before(&origin, Rules::default());
-    site.ask("GET", "/p?id=1&utm=a", &[("Range", "bytes=0-3")]);
+    let site = Site::before(&origin);
+    site.request("GET", "/p?id=1&utm=a", &[("Range", "bytes=0-3")]);
     assert_eq!(site.told("/p?id=1&utm=a"), miss("halffull"));
     assert_eq!(site.told("/p?id=1&utm=b"), hit("halffull"));
     assert_eq!(site.told("/p?id=2"), miss("other"));
@@ -258,9 +214,9 @@ fn what_a_304_to_a_range_says_of_the_query_counts_from_then_on() {
                 .to_owned(),
         });
     });
-    let site = Site::before(&origin, Rules::default());
+    let site = Site::before(&origin);
     assert_eq!(site.told("/p?utm=a"), miss("full"));
-    let range = site.after(10).ask("GET", "/p?utm=a", &[("Range", "bytes=0-1")]);
+    let range = site.after(10).request("GET", "/p?utm=a", &[("Range", "bytes=0-1")]);
     assert_eq!((range.status, range.text()), (206, "fu".to_owned()));
     assert_eq!(site.told("/p?utm=b"), hit("full"));
 }

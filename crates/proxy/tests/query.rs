@@ -2,59 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use policy::Rules;
 use policy::rules::Profile;
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::Limits;
+use rig::Site;
 use testkit::{Client, Origin, Response};
 
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
-
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
-}
-
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        Self::with(origin, Rules::default(), Limits::default())
-    }
-
-    fn with(origin: &Origin, rules: Rules, limits: Limits) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(1_795_435_200));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules,
-            clients: proxy::Clients::default(),
-            limits,
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.running.local_addr())
-    }
-
     fn ask(&self, method: &str, fields: &[(&str, &str)], content: &str) -> Response {
         ask(&mut self.client(), method, fields, content)
     }
@@ -66,11 +25,6 @@ impl Site {
     /// Where the content came from, and the content.
     fn told(&self, content: &str) -> (String, String) {
         told(&self.query(content))
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
     }
 }
 
@@ -123,7 +77,7 @@ fn the_same_query_is_answered_from_the_store_and_another_is_not() {
     for profile in [Profile::Safe, Profile::Rfc9111] {
         let origin = numbering(MINUTE);
         let rules = Rules { profile, ..Rules::default() };
-        let site = Site::with(&origin, rules, Limits::default());
+        let site = Site::ruled(&origin, rules);
         let first = site.query("a");
         assert_eq!((told(&first), detail(&first)), (miss("1 QUERY a"), "absent"));
         let other = site.query("b");
@@ -295,7 +249,7 @@ fn a_query_that_found_its_connection_closed_is_sent_again_with_its_content() {
 fn what_is_too_large_is_passed_on_whole_and_not_stored() {
     let origin = numbering(MINUTE);
     let limits = Limits { query_content: 4, ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     assert_eq!(site.told("four"), miss("1 QUERY four"));
     assert_eq!(site.told("four"), hit("1 QUERY four"));
     let mut client = site.client();
@@ -320,7 +274,7 @@ fn what_is_too_large_is_passed_on_whole_and_not_stored() {
 fn with_a_limit_of_zero_and_for_parts_or_preconditions_a_query_is_passed_on() {
     let origin = numbering(MINUTE);
     let limits = Limits { query_content: 0, ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     for _ in 0..2 {
         let passed = site.query("a");
         assert_eq!((told(&passed).0, detail(&passed)), ("MISS".to_owned(), "method-not-cacheable"));
@@ -379,7 +333,7 @@ fn content_is_asked_for_before_anything_is_looked_up() {
 fn content_that_cannot_be_read_is_answered_as_for_any_method() {
     let origin = numbering(MINUTE);
     let limits = Limits { body_timeout: Duration::from_millis(100), ..Limits::default() };
-    let site = Site::with(&origin, Rules::default(), limits);
+    let site = Site::with(&origin, |settings| settings.limits = limits);
     let chunked = "QUERY /q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (content, status, code) in
         [("x\r\n", 400, "client-bad-content"), ("5\r\nab", 408, "client-stalled")]

@@ -2,71 +2,32 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod rig;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use rig::Site;
 use testkit::{Client, Origin, Response};
 
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
 const DIGITS: &str = "0123456789";
 
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
+/// With room for bodies of a few MiB.
+fn site(origin: &Origin) -> Site {
+    Site::with(origin, |settings| settings.store.largest_in_memory = Some(8 << 20))
 }
 
-/// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    clock: Clock,
+/// With room for bodies under way, but for none with a large head afterwards.
+fn with_small_memory(origin: &Origin) -> Site {
+    Site::with(origin, |settings| {
+        (settings.store.memory, settings.store.largest_in_memory) = (96 << 10, Some(64));
+    })
 }
 
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        // Room for bodies of a few MiB.
-        let store = store::Options { largest_in_memory: Some(8 << 20), ..Default::default() };
-        Self::with(origin, store)
-    }
-
-    /// With room for bodies under way, but for none with a large head afterwards.
-    fn with_small_memory(origin: &Origin) -> Self {
-        let largest_in_memory = Some(64);
-        Self::with(
-            origin,
-            store::Options { memory: 96 << 10, largest_in_memory, ..Default::default() },
-        )
-    }
-
-    fn with(origin: &Origin, store: store::Options) -> Self {
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store,
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        Self { running: proxy::start(settings, Arc::new(Silent)).unwrap(), clock }
-    }
-
     fn ask(&self, fields: &[(&str, &str)]) -> Response {
-        Client::connect(self.running.local_addr()).request("GET", "/", fields)
+        self.request("GET", "/", fields)
     }
 
     fn get(&self) -> Response {
@@ -75,11 +36,6 @@ impl Site {
 
     fn range(&self, range: &str) -> Response {
         self.ask(&[("Range", range)])
-    }
-
-    fn after(&self, seconds: u64) -> &Self {
-        self.clock.advance(Duration::from_secs(seconds));
-        self
     }
 }
 
@@ -186,7 +142,7 @@ fn an_origin_that_sends_other_parts_than_asked_for_is_asked_once() {
             &DIGITS[first..end]
         ));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     expect(&site.range("bytes=0-1"), 206, "MISS", "bytes 0-3/10", "0123");
     expect(&site.range("bytes=5-6"), 206, "MISS", "bytes 4-7/10", "4567");
     expect(&site.range("bytes=2-6"), 206, "HIT", "bytes 2-6/10", "23456");
@@ -196,7 +152,7 @@ fn an_origin_that_sends_other_parts_than_asked_for_is_asked_once() {
 #[test]
 fn a_head_finds_no_whole_where_only_parts_are_stored() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     expect(&site.range("bytes=2-7"), 206, "MISS", "bytes 2-7/10", "234567");
     let head = Client::connect(site.running.local_addr()).request("HEAD", "/", &[]);
     let status = head.field("Cache-Status").unwrap();
@@ -206,7 +162,7 @@ fn a_head_finds_no_whole_where_only_parts_are_stored() {
 #[test]
 fn a_stored_part_answers_ranges_within_it_and_nothing_else() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let first = site.range("bytes=2-7");
     //= https://www.rfc-editor.org/rfc/rfc9111#section-3.3
     //= type=test
@@ -231,7 +187,7 @@ fn a_stored_part_answers_ranges_within_it_and_nothing_else() {
 #[test]
 fn only_what_is_missing_is_asked_for() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=2-5");
     let before = site.range("bytes=0-3");
     expect(&before, 206, "MISS", "bytes 0-3/10", "0123");
@@ -264,7 +220,7 @@ fn only_what_is_missing_is_asked_for() {
 #[test]
 fn a_gap_in_the_middle_is_filled_between_stored_bytes() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-2");
     site.range("bytes=7-9");
     expect(&site.range("bytes=1-8"), 206, "MISS", "bytes 1-8/10", "12345678");
@@ -275,7 +231,7 @@ fn a_gap_in_the_middle_is_filled_between_stored_bytes() {
 #[test]
 fn a_whole_is_completed_and_stored() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=3-");
     let whole = site.get();
     expect(&whole, 200, "MISS", "", DIGITS);
@@ -298,7 +254,7 @@ fn parts_of_another_representation_are_given_up() {
         ("ETag: W/\"a\"\r\n", TAGGED.fields),
     ] {
         let (resource, origin) = resource(TAGGED);
-        let site = Site::before(&origin);
+        let site = site(&origin);
         site.range("bytes=0-4");
         *resource.lock().unwrap() = Resource { body: "abcdefghij", validators, fields };
         // The If-Range does not hold: the origin sends all of it.
@@ -330,7 +286,7 @@ fn an_origin_that_ignores_if_range_cannot_mix_two_representations() {
             content.len()
         ));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     expect(&site.range("bytes=3-6"), 206, "MISS", "bytes 3-6/10", "defg");
     was_asked(&origin, &[["bytes=0-4", "", ""], ["bytes=5-6", "\"a\"", ""], ["bytes=3-6", "", ""]]);
@@ -342,7 +298,7 @@ fn parts_without_a_strong_validator_are_never_combined() {
     for validators in ["", "ETag: W/\"a\"\r\n", "Last-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\n"]
     {
         let (_, origin) = resource(Resource { validators, ..TAGGED });
-        let site = Site::before(&origin);
+        let site = site(&origin);
         site.range("bytes=0-4");
         site.range("bytes=5-9");
         // Each by itself is good.
@@ -363,7 +319,7 @@ fn parts_without_a_strong_validator_are_never_combined() {
 fn a_date_is_as_good_as_a_tag_if_it_is_strong() {
     let validators = "Last-Modified: Mon, 23 Nov 2026 11:58:00 GMT\r\n";
     let (_, origin) = resource(Resource { validators, ..TAGGED });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     // The origin sends no Date: that of each arrival counts.
     expect(&site.range("bytes=3-6"), 206, "MISS", "bytes 3-6/10", "3456");
@@ -374,7 +330,7 @@ fn a_date_is_as_good_as_a_tag_if_it_is_strong() {
 #[test]
 fn stale_parts_are_validated_or_found_out() {
     let (resource, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     site.range("bytes=5-7");
     let validated = site.after(11).range("bytes=2-6");
@@ -394,7 +350,7 @@ fn stale_parts_are_validated_or_found_out() {
 #[test]
 fn a_stale_whole_is_validated_by_a_range_request() {
     let (resource, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.get();
     expect(&site.after(11).range("bytes=2-3"), 206, "HIT", "bytes 2-3/10", "23");
     assert_eq!(asked(&origin)[1], ["bytes=2-3", "", "\"a\""]);
@@ -410,7 +366,7 @@ fn a_stale_whole_is_validated_by_a_range_request() {
 #[test]
 fn if_range_is_evaluated_against_stored_parts() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     let known = site.ask(&[("Range", "bytes=1-2"), ("If-Range", "\"a\"")]);
     expect(&known, 206, "HIT", "bytes 1-2/10", "12");
@@ -422,7 +378,7 @@ fn if_range_is_evaluated_against_stored_parts() {
 #[test]
 fn the_answer_to_an_if_range_alone_is_not_stored() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let fields = [("Range", "bytes=1-2"), ("If-Range", "\"a\"")];
     let first = site.ask(&fields);
     expect(&first, 206, "MISS", "bytes 1-2/10", "12");
@@ -446,7 +402,7 @@ fn what_does_not_say_which_part_it_is_passes_through() {
             "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=10\r\n{fields}\
              Content-Length: {length}\r\n\r\nhello"
         ));
-        let site = Site::before(&origin);
+        let site = site(&origin);
         for _ in 0..2 {
             let response = site.range("bytes=0-4");
             assert_eq!((response.status, response.text()), (206, "hello".to_owned()), "{fields}");
@@ -464,7 +420,7 @@ fn where_the_content_ends_early_so_does_the_representation() {
         "HTTP/1.1 206 Partial Content\r\nCache-Control: max-age=10\r\n\
          Content-Range: bytes 4-9/10\r\nContent-Length: 5\r\n\r\n01234",
     );
-    let site = Site::before(&origin);
+    let site = site(&origin);
     // As it came.
     expect(&site.range("bytes=-5"), 206, "MISS", "bytes 4-9/10", "01234");
     expect(&site.range("bytes=-5"), 206, "HIT", "bytes 4-8/9", "01234");
@@ -489,7 +445,7 @@ fn what_is_missing_at_the_end_is_asked_for_and_a_whole_is_welcome() {
             );
         }
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=-5");
     expect(&site.get(), 200, "MISS", "", "new");
     was_asked(&origin, &[["bytes=-5", "", ""], ["bytes=5-", "", ""]]);
@@ -510,7 +466,7 @@ fn a_part_that_breaks_off_is_seen_and_not_stored() {
             conn.send("34");
         }
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let broken = site.range("bytes=0-4");
     assert!(!broken.complete && broken.status == 206);
     expect(&site.range("bytes=0-1"), 206, "MISS", "bytes 0-4/10", "01234");
@@ -526,7 +482,7 @@ fn variants_have_parts_of_their_own() {
              Vary: Accept-Language\r\nContent-Range: bytes 0-1/10\r\nContent-Length: 2\r\n\r\n{language}"
         ));
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let ask = |language| site.ask(&[("Range", "bytes=0-1"), ("Accept-Language", language)]);
     expect(&ask("de"), 206, "MISS", "bytes 0-1/10", "de");
     expect(&ask("en"), 206, "MISS", "bytes 0-1/10", "en");
@@ -538,12 +494,12 @@ fn variants_have_parts_of_their_own() {
 fn private_parts_are_not_shared() {
     for fields in ["Cache-Control: private, max-age=9\r\n", "Cache-Control: no-store\r\n"] {
         let (_, origin) = resource(Resource { fields, ..TAGGED });
-        let site = Site::before(&origin);
+        let site = site(&origin);
         expect(&site.range("bytes=0-4"), 206, "MISS", "bytes 0-4/10", "01234");
         expect(&site.range("bytes=0-4"), 206, "MISS", "bytes 0-4/10", "01234");
     }
     let (resource, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     // The same representation has become private: it is still sent, and no longer kept.
     resource.lock().unwrap().fields = "Cache-Control: private\r\n";
@@ -555,7 +511,7 @@ fn private_parts_are_not_shared() {
 #[test]
 fn unsafe_requests_and_clearing_take_parts_along() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     expect(&site.range("bytes=0-4"), 206, "HIT", "bytes 0-4/10", "01234");
     let mut client = Client::connect(site.running.local_addr());
@@ -569,7 +525,7 @@ fn unsafe_requests_and_clearing_take_parts_along() {
 fn no_more_than_eight_parts_of_a_representation_are_kept() {
     for validators in [TAGGED.validators, ""] {
         let (_, origin) = resource(Resource { body: long_body(), validators, ..TAGGED });
-        let site = Site::before(&origin);
+        let site = site(&origin);
         for first in 0..12 {
             site.range(&format!("bytes={}-{}", first * 8, first * 8 + 1));
             site.clock.advance(Duration::from_millis(1));
@@ -581,7 +537,7 @@ fn no_more_than_eight_parts_of_a_representation_are_kept() {
 #[test]
 fn a_flood_of_parts_takes_no_more_memory_than_a_few() {
     let (_, origin) = resource(Resource { body: "x".repeat(2_000).leak(), ..TAGGED });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut client = Client::connect(site.running.local_addr());
     let mut flooded = |firsts: std::ops::Range<usize>| {
         for first in firsts {
@@ -624,7 +580,7 @@ fn whatever_is_asked_for_in_whatever_order_the_bytes_are_right() {
     for (seed, validators) in [(1, TAGGED.validators), (2, ""), (3, TAGGED.validators)] {
         let body = long_body();
         let (resource, origin) = resource(Resource { body, validators, ..TAGGED });
-        let site = Site::before(&origin);
+        let site = site(&origin);
         let mut step = seed;
         for number in 0..150 {
             let (range, bytes) = some_range(&mut step, body.len() as u64);
@@ -671,7 +627,7 @@ fn a_fill_under_way_serves_ranges_that_it_reaches_soon() {
         wait.lock().unwrap().recv().unwrap();
         conn.send(vec![b'b'; length - (1 << 20)]);
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut client = Client::connect(site.running.local_addr());
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = client.head_to("GET").unwrap();
@@ -709,7 +665,7 @@ fn one_part_that_many_want_in_different_words_is_stored_once() {
         wait.lock().unwrap().recv().unwrap();
         conn.send("cd");
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let ask = |range: &str| {
         let mut client = Client::connect(site.running.local_addr());
         client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n"));
@@ -733,7 +689,7 @@ fn one_part_that_many_want_in_different_words_is_stored_once() {
 #[test]
 fn only_if_cached_is_content_with_parts() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     let ask = |range| site.ask(&[("Range", range), ("Cache-Control", "only-if-cached")]);
     expect(&ask("bytes=0-4"), 206, "HIT", "bytes 0-4/10", "01234");
@@ -758,7 +714,7 @@ fn stale_parts_stand_in_for_an_origin_that_fails() {
             conn.send("HTTP/1.1 503 Down\r\nContent-Length: 3\r\n\r\nbad");
         }
     });
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     let stale = site.after(11).range("bytes=1-2");
     expect(&stale, 206, "HIT", "bytes 1-2/10", "12");
@@ -769,7 +725,7 @@ fn stale_parts_stand_in_for_an_origin_that_fails() {
 #[test]
 fn conditions_of_the_client_come_before_its_range() {
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-4");
     let known = site.ask(&[("Range", "bytes=1-2"), ("If-None-Match", "\"a\"")]);
     assert_eq!((known.status, known.field("X-Cache")), (304, Some("HIT")));
@@ -813,7 +769,7 @@ fn parts_that_have_it_all_but_may_not_be_used_say_why() {
         let control: &'static str = format!("Cache-Control: {control}\r\n").leak();
         // Without a validator: the origin is asked for the range as it is.
         let (_, origin) = resource(Resource { validators: "", fields: control, body: DIGITS });
-        let site = Site::before(&origin);
+        let site = site(&origin);
         site.range("bytes=0-4");
         let answer = asking(wish)(site.after(6), "bytes=1-2");
         expect(&answer, 206, "MISS", "bytes 1-2/10", "12");
@@ -825,7 +781,7 @@ fn parts_that_have_it_all_but_may_not_be_used_say_why() {
     }
     let status = |response: Response| response.field("Cache-Status").unwrap().to_owned();
     let (_, origin) = resource(TAGGED);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     site.range("bytes=0-");
     let confirmed = status(site.after(11).get());
     assert_eq!(
@@ -841,7 +797,7 @@ fn parts_that_have_it_all_but_may_not_be_used_say_why() {
 fn a_part_that_the_store_does_not_keep_is_not_said_to_be_stored() {
     let fields = format!("Cache-Control: max-age=10\r\nX-Large: {}\r\n", "x".repeat(8_000));
     let (_, origin) = resource(Resource { fields: fields.leak(), ..TAGGED });
-    let site = Site::with_small_memory(&origin);
+    let site = with_small_memory(&origin);
     for range in ["bytes=0-4", "bytes=3-6"] {
         let answer = site.range(range);
         assert_eq!((answer.status, answer.field("X-Cache")), (206, Some("MISS")));
@@ -900,7 +856,7 @@ const SHARED: &str = "ETag: \"a\"\r\nCache-Control: max-age=10\r\n";
 fn requests_for_one_missing_range_are_one_for_the_origin() {
     let (go, steps) = std::sync::mpsc::channel();
     let origin = stepwise(SHARED, steps);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     (0..2).for_each(|_| go.send(()).unwrap());
     expect(&site.range("bytes=0-3"), 206, "MISS", "bytes 0-3/10", "0123");
     // Nobody has the head yet, some have it, and the last ones come when half of it is there.
@@ -933,7 +889,7 @@ fn requests_for_one_missing_range_are_one_for_the_origin() {
 fn a_range_for_one_client_alone_is_not_shared() {
     let (go, steps) = std::sync::mpsc::channel();
     let origin = stepwise("Cache-Control: private\r\n", steps);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut waiting = send_all(&site, "2-8", 3);
     assert!(testkit::eventually(|| origin.count() == 1));
     heard(&site);
@@ -954,7 +910,7 @@ fn a_range_for_one_client_alone_is_not_shared() {
 fn nobody_waits_for_a_range_from_before_an_invalidation() {
     let (go, steps) = std::sync::mpsc::channel();
     let origin = stepwise(SHARED, steps);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let mut early = send_all(&site, "2-8", 1);
     assert!(testkit::eventually(|| origin.count() == 1));
     let posted = Client::connect(site.running.local_addr()).request("POST", "/", &[]);
@@ -971,7 +927,7 @@ fn nobody_waits_for_a_range_from_before_an_invalidation() {
 fn who_asks_for_another_variant_of_a_range_is_not_answered_with_this_one() {
     let (go, steps) = std::sync::mpsc::channel();
     let origin = stepwise("Cache-Control: max-age=10\r\nVary: X-V\r\n", steps);
-    let site = Site::before(&origin);
+    let site = site(&origin);
     let send = |variant: &str| {
         let mut client = Client::connect(site.running.local_addr());
         let head =

@@ -2,34 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod rig;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
 use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::{Running, Settings};
 use store::DiskOptions;
 use tempfile::TempDir;
 use testkit::{Client, Origin, Response, eventually};
 
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
 const MIB: u64 = 1 << 20;
 const FIELDS: &str = "Cache-Control: max-age=60\r\nContent-Type: text/plain\r\n";
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
 
 /// A proxy in this process with a disk, and with memory for nothing large.
 struct Site {
@@ -41,21 +28,10 @@ struct Site {
 impl Site {
     fn before(origin: &Origin) -> Self {
         let directory = TempDir::new().unwrap();
-        let clock = Clock::set_to(Timestamp::from_secs(NOON));
         let disk = DiskOptions { directory: directory.path().join("store"), capacity: 256 * MIB };
         let store = store::Options { memory: MIB, disk: Some(disk), ..Default::default() };
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&origin.url()).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 2,
-            store,
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: clock.clone(),
-        };
-        let running = proxy::start(settings, Arc::new(Silent)).unwrap();
+        let settings = Settings { workers: 2, store, ..rig::settings(&origin.url()) };
+        let rig::Site { running, clock } = rig::Site::start(settings);
         Self { running, clock, directory }
     }
 

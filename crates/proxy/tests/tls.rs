@@ -2,19 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod rig;
+
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use policy::{Rules, Timestamp};
+use policy::Timestamp;
 use proxy::clock::Clock;
 use proxy::events::{Notice, Recorder, Served, Trouble};
-use proxy::{
-    HandshakeFailure, Limits, Listen, OriginUrl, PairFiles, Running, Settings, Speaks, TlsSettings,
-};
+use proxy::{HandshakeFailure, Limits, PairFiles, Running, Settings, Speaks, TlsSettings};
 use tempfile::TempDir;
 use testkit::{PATIENCE, eventually};
 
@@ -77,18 +77,11 @@ impl Site {
         let pair = issue(directory.path(), (2026, 12, 23));
         let clock = Clock::set_to(Timestamp::from_secs(NOW));
         let tls = TlsSettings { look: Duration::from_millis(5), ..TlsSettings::new(vec![pair]) };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = Settings {
-            listen: vec![Listen { address, speaks: Speaks::Https(tls) }],
-            origin: OriginUrl::parse(origin).unwrap(),
-            origin_tls,
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits,
-            clock: clock.clone(),
-        };
+        let mut settings = rig::settings(origin);
+        for listen in &mut settings.listen {
+            listen.speaks = Speaks::Https(tls.clone());
+        }
+        let settings = Settings { origin_tls, limits, clock: clock.clone(), ..settings };
         let told = Arc::new(Told::default());
         let recorder: Arc<dyn Recorder> = told.clone();
         let running = proxy::start(settings, recorder).unwrap();

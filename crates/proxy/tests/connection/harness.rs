@@ -4,31 +4,22 @@
 mod model;
 #[path = "origin.rs"]
 mod origin;
+#[path = "../rig/mod.rs"]
+mod rig;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use policy::Rules;
 use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::{Running, Settings};
 
 use self::model::Request;
 use self::origin::{LAST, Origin};
+use self::rig::Silent;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
 
 /// A proxy and its origin, which serve one connection after the other.
 struct Harness {
@@ -44,17 +35,8 @@ fn harness() -> MutexGuard<'static, Harness> {
 impl Default for Harness {
     fn default() -> Self {
         let origin = Origin::start();
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&format!("http://{}", origin.address)).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: Clock::default(),
-        };
+        let settings = rig::settings(&format!("http://{}", origin.address));
+        let settings = Settings { clock: Clock::default(), ..settings };
         Self { origin, proxy: proxy::start(settings, Arc::new(Silent)).unwrap() }
     }
 }

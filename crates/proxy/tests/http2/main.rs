@@ -14,10 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
 use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, Listen, OriginUrl, Running, Settings};
+use proxy::{Limits, OriginUrl, Running, Settings};
 use testkit::Origin;
 use testkit::frames::{Frame, Frames, flag, kind};
 
@@ -31,11 +29,10 @@ mod leftover;
 mod malformed;
 mod origin;
 mod priorities;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod silence;
 mod wrong_origin;
-
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
 
 /// Keeps what it is told.
 #[derive(Default)]
@@ -75,17 +72,7 @@ impl Site {
     }
 
     fn set(origin: OriginUrl, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings {
-            listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin,
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits: Limits::default(),
-            clock: Clock::set_to(Timestamp::from_secs(NOON)),
-        };
+        let mut settings = Settings { origin, ..rig::settings("http://a") };
         change(&mut settings);
         let log = Arc::new(Log::default());
         Self { running: proxy::start(settings, Arc::clone(&log) as _).unwrap(), log }

@@ -4,7 +4,7 @@ use policy::Rules;
 use policy::rules::SetCookie;
 use testkit::{Origin, Response};
 
-use super::Site;
+use super::rig::Site;
 
 const DIGITS: &str = "0123456789";
 

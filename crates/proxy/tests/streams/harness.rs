@@ -4,38 +4,29 @@
 mod model;
 #[path = "../connection/origin.rs"]
 mod origin;
+#[path = "../rig/mod.rs"]
+mod rig;
 #[path = "script.rs"]
 pub(crate) mod script;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use policy::Rules;
 use proxy::clock::Clock;
-use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::{Limits, Running, Settings};
 use testkit::frames::{Frame, Frames, flag, kind};
 
 use self::model::Request;
 use self::origin::{LAST, Origin};
+use self::rig::Silent;
 use self::script::{CONTROL_FRAMES, Op, STREAMS, Script};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// RFC 9113 §4.2: nobody has said that larger ones are welcome.
 const LARGEST: usize = 16 << 10;
-
-struct Silent;
-
-impl Recorder for Silent {
-    fn wants_requests(&self) -> bool {
-        false
-    }
-    fn served(&self, _: &Served<'_>) {}
-    fn trouble(&self, _: &Trouble<'_>) {}
-}
 
 /// A proxy and its origin, which serve one connection after the other.
 struct Harness {
@@ -54,17 +45,8 @@ impl Default for Harness {
         let origin = Origin::start();
         let mut limits = Limits::default();
         (limits.http2.streams, limits.http2.control_frames) = (STREAMS, CONTROL_FRAMES);
-        let settings = Settings {
-            listen: vec![proxy::Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin: OriginUrl::parse(&format!("http://{}", origin.address)).unwrap(),
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits,
-            clock: Clock::default(),
-        };
+        let settings = rig::settings(&format!("http://{}", origin.address));
+        let settings = Settings { limits, clock: Clock::default(), ..settings };
         Self { origin, proxy: proxy::start(settings, Arc::new(Silent)).unwrap(), rounds: 0 }
     }
 }

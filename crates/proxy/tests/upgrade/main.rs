@@ -6,18 +6,14 @@
 mod ends;
 mod offers;
 mod places;
+#[path = "../rig/mod.rs"]
+mod rig;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, mpsc};
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
 use proxy::events::{Recorder, Served, Trouble, Tunnelled};
-use proxy::{Limits, Listen, OriginUrl, Protocol, Running, Settings};
+use proxy::{Limits, OriginUrl, Protocol, Running, Settings};
 use testkit::{Client, Conn, Origin, Received, eventually};
-
-/// Mon, 23 Nov 2026 12:00:00 GMT.
-const NOON: i64 = 1_795_435_200;
 
 /// What the log gets of a request: status, reason, bytes sent, and the tunnel.
 type Line = (u16, &'static str, u64, Option<Tunnelled>);
@@ -66,19 +62,8 @@ impl Site {
     }
 
     fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
-        change(&mut limits);
-        let settings = Settings {
-            listen: vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))],
-            origin,
-            origin_tls: proxy::OriginTls::default(),
-            workers: 1,
-            store: store::Options::default(),
-            rules: Rules::default(),
-            clients: proxy::Clients::default(),
-            limits,
-            clock: Clock::set_to(Timestamp::from_secs(NOON)),
-        };
+        let mut settings = Settings { origin, ..rig::settings("http://a") };
+        change(&mut settings.limits);
         let log = Arc::new(Log::default());
         let recorder: Arc<dyn Recorder> = log.clone();
         Self { running: proxy::start(settings, recorder).unwrap(), log }
