@@ -9,10 +9,11 @@ mod counts;
 mod full;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -105,6 +106,11 @@ impl Guest {
     /// It should end as soon as it has nothing to do.
     pub(crate) fn is_sent_away(&self) -> bool {
         self.is_sent_away.load(Ordering::Acquire)
+    }
+
+    /// Ends when it should. Only its own task is woken for that.
+    pub(crate) async fn sent_away(&self) {
+        poll_fn(|_| if self.is_sent_away() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Says which task serves it: the waker of a task stays the same as long as that lives.

@@ -34,10 +34,11 @@ use crate::settings::{Clients, Limits};
 use crate::succession::Succession;
 use crate::trouble::Troubles;
 
-/// How long accepting pauses, at a time, when hardly any file descriptors are left...
+/// How long accepting pauses when hardly any file descriptors are left: first for no longer than it
+/// takes somebody to make way, then for twice as long each time, up to this...
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// ...and how often, before the one who waits is told.
-const ACCEPT_PAUSES: usize = 10;
+/// ...and how long in all, before the one who waits is told.
+const ACCEPT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a connection is looked at, when no patience is left, for what has arrived already.
 const LAST_LOOK: Duration = Duration::from_millis(50);
 /// How often a connection that is kept while draining asks whether there is a hurry by now.
@@ -302,13 +303,13 @@ pub(crate) async fn accept(
 async fn wait_for_descriptors(worker: &Worker, stream: &TcpStream) -> u64 {
     let seats = &worker.shared.seats;
     let mut lowest = descriptors::number(stream);
-    for _ in 0..ACCEPT_PAUSES {
-        if !seats.is_short(lowest) {
-            break;
-        }
+    let (mut pause, mut waited) = (Duration::from_millis(1), Duration::ZERO);
+    while waited < ACCEPT_PATIENCE && seats.is_short(lowest) {
         worker.origin.let_go();
         seats.make_room();
-        sleep(ACCEPT_PAUSE).await;
+        sleep(pause).await;
+        waited += pause;
+        pause = (pause * 2).min(ACCEPT_PAUSE);
         lowest = descriptors::lowest_free(stream);
     }
     lowest

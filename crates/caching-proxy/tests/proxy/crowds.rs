@@ -107,6 +107,19 @@ fn who_is_one_too_many_and_says_nothing_is_let_go_soon() {
 }
 
 #[test]
+fn who_has_not_said_yet_whom_it_speaks_for_makes_way() {
+    let origin = page();
+    let proxy = Proxy::with(&origin, &["--max-connections", "1", "--proxy-protocol"]);
+    let mut silent = proxy.client();
+    assert!(testkit::eventually(|| open(&proxy) == 1));
+    sleep(millis(1200));
+    let mut next = proxy.client();
+    next.send("PROXY UNKNOWN\r\n".to_owned() + GET);
+    assert!(is_served(&next.response()));
+    assert!(silent.at_eof());
+}
+
+#[test]
 fn a_client_has_as_many_connections_as_it_may_and_others_are_not_concerned() {
     let origin = page();
     let args = ["--max-connections-per-client", "2", "--proxy-protocol"];
@@ -215,6 +228,18 @@ fn more_clients_than_descriptors_leave_those_who_are_there_alone() {
     assert!(testkit::eventually(|| gets_in(&proxy)));
     assert!(left.elapsed() < seconds(1), "{:?}", left.elapsed());
     assert!(is_served(&there.get("/")));
+}
+
+#[test]
+fn a_silent_crowd_before_the_last_descriptors_makes_way_as_fast_as_it_may() {
+    testkit::raise_file_limit();
+    let origin = page();
+    // Many more than there is room for: each keeps its place for a second.
+    let proxy = limited(&origin, 100, &["--workers", "1"]);
+    let _silent: Vec<_> = (0..120).map(|_| proxy.client()).collect();
+    let began = Instant::now();
+    assert!(gets_in(&proxy));
+    assert!(began.elapsed() < seconds(6), "{:?}", began.elapsed());
 }
 
 #[test]

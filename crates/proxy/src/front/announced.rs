@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::proxy_protocol::{self, BadHeader, Client, LONGEST};
+use crate::seats::Guest;
 use crate::worker::Worker;
 
 /// Why nobody knows who a connection is from.
@@ -30,13 +31,14 @@ pub(super) async fn client(
     worker: &Worker,
     stream: &mut TcpStream,
     peer: SocketAddr,
+    guest: &Guest,
     limit: Duration,
 ) -> Option<SocketAddr> {
     if !worker.shared.clients.proxy_protocol {
         return Some(peer);
     }
     // Boxed: it is not kept for the life of the connection.
-    match Box::pin(announced(worker, stream, peer, limit)).await {
+    match Box::pin(announced(worker, stream, peer, guest, limit)).await {
         Ok(announced) => announced.map(|client| match client {
             Client::At(client) => client,
             Client::Unsaid => peer,
@@ -55,6 +57,7 @@ async fn announced(
     worker: &Worker,
     stream: &mut TcpStream,
     peer: SocketAddr,
+    guest: &Guest,
     limit: Duration,
 ) -> Result<Option<Client>, Unknown> {
     let trust = &worker.shared.clients.trust;
@@ -65,6 +68,7 @@ async fn announced(
         biased;
         read = timeout(limit, header(stream)) => read.map_err(|_| Unknown::Late)?,
         () = worker.drains() => Ok(None),
+        () = guest.sent_away() => Ok(None),
     }
 }
 

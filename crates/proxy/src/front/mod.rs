@@ -155,7 +155,10 @@ async fn visitor(
     })
     .await;
     let patience = seat.patience(worker.shared.limits.head_timeout);
-    let client = announced::client(worker, stream, client, patience).await?;
+    // Whoever has said nothing yet may make way.
+    seat.guest.rest();
+    let client = announced::client(worker, stream, client, &seat.guest, patience).await?;
+    seat.guest.work();
     // A proxy in front has the connections of all its clients.
     let is_one = !worker.shared.clients.trust.includes(client.ip());
     let stays = !is_one || seat.belongs_to(client.ip());

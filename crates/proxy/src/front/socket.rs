@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use rustix::buffer::spare_capacity;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::transport::{Incoming, Outgoing};
@@ -66,7 +67,8 @@ impl<R: Incoming> Inbound<R> {
         }
         self.buf.reserve(self.room);
         let (io, buf) = (&mut self.io, &mut self.buf);
-        self.waits
+        let read = self
+            .waits
             .within(limit, |cx| match io.poll_read(cx, buf) {
                 // Only the system knows whether something has arrived that was not announced yet.
                 Poll::Pending if interrupted() && is_silent(io.tcp()) => {
@@ -74,7 +76,16 @@ impl<R: Incoming> Inbound<R> {
                 }
                 read => read,
             })
-            .await
+            .await;
+        if read.is_ok() || is_silent(io.tcp()) {
+            return read;
+        }
+        // What has just arrived is announced in the next turn.
+        yield_now().await;
+        match poll_fn(|cx| Poll::Ready(io.poll_read(cx, buf))).await {
+            Poll::Ready(read) => Ok(read),
+            Poll::Pending => Err(TooLong),
+        }
     }
 
     /// Gives back the buffer if there is nothing in it: nothing is read for a while.
@@ -332,6 +343,28 @@ fn rest<'s, 'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_arrived_and_was_not_announced_comes_before_an_end() {
+        use std::io::Write as _;
+        let long = Duration::from_secs(10);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let mut stream = listener.accept().await.unwrap().0;
+            let mut inbound = Inbound::new(stream.split().0);
+            let interrupted = inbound.fill(long, || true).await.unwrap().unwrap_err();
+            assert_eq!(interrupted.kind(), io::ErrorKind::Interrupted);
+            assert!(inbound.fill(Duration::ZERO, || false).await.is_err());
+            for limit in [long, Duration::ZERO] {
+                // The runtime has looked for nothing since.
+                peer.write_all(b"x").unwrap();
+                while is_silent(inbound.io.tcp()) {}
+                assert_eq!(inbound.fill(limit, || true).await.unwrap().unwrap(), 1);
+            }
+        });
+    }
 
     #[test]
     fn what_is_left_starts_where_the_last_write_ended() {

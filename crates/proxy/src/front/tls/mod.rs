@@ -83,12 +83,17 @@ async fn open(
     visitor: &Visitor,
 ) -> Opened {
     let mut first = [0];
+    let guest = &visitor.seat.guest;
+    guest.rest();
     let peeked = tokio::select! {
         biased;
         peeked = stream.peek(&mut first) => peeked,
-        // Nobody who has said nothing yet is waited for.
+        // Nobody who has said nothing yet is waited for...
         () = worker.drains() => return Opened::Over,
+        // ...and each of them makes way.
+        () = guest.sent_away() => return Opened::Over,
     };
+    guest.work();
     match (peeked, first) {
         (Ok(1..), [HANDSHAKE]) => {}
         (Ok(1..), [b'A'..=b'Z' | b'\r' | b'\n']) => {
