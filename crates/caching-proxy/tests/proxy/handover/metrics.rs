@@ -1,5 +1,7 @@
 //! Metrics go on being told, by whoever serves.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,4 +92,22 @@ fn where_nobody_tells_metrics_any_more_nobody_listens() {
     // Nor is the address kept from anybody.
     drop(Client::connect(proxy.address()));
     std::net::TcpListener::bind(&at).unwrap();
+}
+
+#[test]
+fn those_who_could_not_take_over_are_counted() {
+    let origin = site();
+    let proxy = Proxy::with(&origin, &LISTENING);
+    let at = place(&proxy);
+    for times in 1..=2 {
+        let socket = proxy.directory.path().join("cache/control.sock");
+        let mut pretender = UnixStream::connect(socket).unwrap();
+        pretender.write_all(b"{\"command\":\"take-over\"}\n").unwrap();
+        let mut lines = BufReader::new(pretender.try_clone().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("\"pid\"")));
+        // A process has a number.
+        pretender.write_all(b"{\"ready\":\"me\"}\n").unwrap();
+        let failed = || told(&at, "caching_proxy_takeovers_failed_total", &[]);
+        assert!(eventually(|| failed() == Some(times)), "{:?}", failed());
+    }
 }
