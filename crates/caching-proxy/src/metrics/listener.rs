@@ -25,8 +25,9 @@ const CLIENTS: usize = 32;
 const REQUEST: Duration = Duration::from_secs(2);
 /// For all of a connection: the request, the response, and its end.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long those under way may take when the listener ends.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long those who have come may take when the listener ends: whoever says nothing, and then those
+/// who waited for its place.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 /// How long accepting pauses when it fails, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may wait to be accepted.
@@ -153,10 +154,24 @@ async fn serve(listener: TcpListener, scraped: &Arc<Scraped>, stop: &Notify) {
         () = accept(&listener, scraped) => {}
         () = stop.notified() => {}
     }
-    take_waiting(listener, scraped);
-    let all = u32::try_from(CLIENTS).unwrap_or(u32::MAX);
     // Those who do not end in time are cut.
-    let _ = timeout(LAST_WORDS, scraped.places.acquire_many(all)).await;
+    let _ = timeout(LAST_WORDS, finish(listener, scraped)).await;
+}
+
+/// Answers those who have come, also those who have not been accepted yet: closing the socket would
+/// reset them.
+async fn finish(listener: TcpListener, scraped: &Arc<Scraped>) {
+    if let Ok(waiting) = listener.into_std() {
+        while let Ok(place) = Arc::clone(&scraped.places).acquire_owned().await
+            && let Ok((stream, _)) = waiting.accept()
+            && stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            attend(stream, scraped, place);
+        }
+    }
+    let all = u32::try_from(CLIENTS).unwrap_or(u32::MAX);
+    drop(scraped.places.acquire_many(all).await);
 }
 
 /// What all connections need.
@@ -173,19 +188,6 @@ async fn accept(listener: &TcpListener, scraped: &Arc<Scraped>) {
             Ok((stream, _)) => attend(stream, scraped, place),
             Err(_) => sleep(PAUSE).await,
         }
-    }
-}
-
-/// Takes the connections that have been made and not accepted yet, before the socket is closed and
-/// would reset them.
-fn take_waiting(listener: TcpListener, scraped: &Arc<Scraped>) {
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok(place) = Arc::clone(&scraped.places).try_acquire_owned()
-        && let Ok((stream, _)) = listener.accept()
-        && stream.set_nonblocking(true).is_ok()
-        && let Ok(stream) = TcpStream::from_std(stream)
-    {
-        attend(stream, scraped, place);
     }
 }
 

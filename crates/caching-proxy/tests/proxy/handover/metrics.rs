@@ -63,6 +63,21 @@ fn the_older_process_stops_telling_even_while_it_drains() {
 }
 
 #[test]
+fn who_waits_at_the_older_process_is_answered_by_it() {
+    let origin = site();
+    let mut proxy = Proxy::with(&origin, &LISTENING);
+    let at = place(&proxy);
+    let silent: Vec<_> = (0..32).map(|_| Client::connect(&at)).collect();
+    let mut waiting = Client::connect(&at);
+    waiting.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let older = proxy.take_over();
+    let answer = waiting.response();
+    assert!(answer.text().contains("\ncaching_proxy_takeovers_total 0\n"), "{}", answer.text());
+    drop(silent);
+    has_ended(older);
+}
+
+#[test]
 fn one_that_cannot_take_over_leaves_the_metrics_to_the_other() {
     let origin = site();
     let proxy = Proxy::with(&origin, &LISTENING);
