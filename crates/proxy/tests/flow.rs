@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proxy::Settings;
-use rig::Site;
+use rig::{Site, hit, miss, told};
 use testkit::{Origin, Received, Response};
 
 /// With two workers.
@@ -26,18 +26,6 @@ impl Site {
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         self.request("POST", path, &[fields, &[("Content-Length", "0")]].concat())
     }
-}
-
-fn told(response: &Response) -> (String, String) {
-    (response.field("X-Cache").unwrap().to_owned(), response.text())
-}
-
-fn hit(content: &str) -> (String, String) {
-    ("HIT".to_owned(), content.to_owned())
-}
-
-fn miss(content: &str) -> (String, String) {
-    ("MISS".to_owned(), content.to_owned())
 }
 
 /// Answers GET with the number of the request as content, and HEAD with this.

@@ -8,23 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use policy::Rules;
 use policy::rules::Profile;
-use rig::Site;
+use rig::{Site, hit, miss, told};
 use testkit::Origin;
 
 impl Site {
     /// Where the content came from, and the content.
     fn told(&self, path: &str) -> (String, String) {
-        let response = self.request("GET", path, &[]);
-        (response.field("X-Cache").unwrap().to_owned(), response.text())
+        told(&self.request("GET", path, &[]))
     }
-}
-
-fn hit(content: &str) -> (String, String) {
-    ("HIT".to_owned(), content.to_owned())
-}
-
-fn miss(content: &str) -> (String, String) {
-    ("MISS".to_owned(), content.to_owned())
 }
 
 /// Answers with a number that rises and the query it saw, under these fields.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use policy::Rules;
 use policy::rules::Profile;
 use proxy::Limits;
-use rig::Site;
+use rig::{Site, hit, miss, told};
 use testkit::{Client, Origin, Response};
 
 impl Site {
@@ -41,20 +41,8 @@ fn ask(client: &mut Client, method: &str, fields: &[(&str, &str)], content: &str
     client.response_to(method)
 }
 
-fn told(response: &Response) -> (String, String) {
-    (response.field("X-Cache").unwrap().to_owned(), response.text())
-}
-
 fn detail(response: &Response) -> &str {
     response.field("Cache-Status").unwrap().rsplit("detail=").next().unwrap()
-}
-
-fn hit(content: &str) -> (String, String) {
-    ("HIT".to_owned(), content.to_owned())
-}
-
-fn miss(content: &str) -> (String, String) {
-    ("MISS".to_owned(), content.to_owned())
 }
 
 /// Answers with a number that rises, the method and the content it saw, under these fields.

@@ -125,14 +125,19 @@ impl Proxy {
 
 /// What `name` counts, as a running proxy tells it: `requests`, or `client_connections.open`.
 fn count(proxy: &Proxy, name: &str) -> u64 {
-    let socket = proxy.directory.path().join("cache/control.sock");
+    let stats = stats(&proxy.directory);
+    let at = format!("/{}", name.replace('.', "/"));
+    stats.pointer(&at).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{stats}"))
+}
+
+/// All that the proxy in this directory counts.
+fn stats(directory: &TempDir) -> serde_json::Value {
+    let socket = directory.path().join("cache/control.sock");
     let mut socket = std::os::unix::net::UnixStream::connect(socket).unwrap();
     socket.write_all(b"{\"command\":\"stats\"}\n").unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
-    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    let at = format!("/{}", name.replace('.', "/"));
-    answer.pointer(&at).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{answer}"))
+    serde_json::from_str(&answer).unwrap()
 }
 
 /// Whether a client is told to come back soon.

@@ -83,3 +83,18 @@ impl Site {
         self
     }
 }
+
+/// Where the content of a response came from, and the content.
+pub(crate) fn told(response: &Response) -> (String, String) {
+    (response.field("X-Cache").unwrap().to_owned(), response.text())
+}
+
+/// What is told of a hit with this content.
+pub(crate) fn hit(content: &str) -> (String, String) {
+    ("HIT".to_owned(), content.to_owned())
+}
+
+/// What is told of anything else.
+pub(crate) fn miss(content: &str) -> (String, String) {
+    ("MISS".to_owned(), content.to_owned())
+}

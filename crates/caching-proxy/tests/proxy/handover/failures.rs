@@ -2,25 +2,11 @@
 
 use std::time::Instant;
 
-use testkit::{Launch, Origin, eventually};
+use testkit::{Launch, eventually};
 
-use super::has_ended;
 use super::pretender::Pretender;
-use crate::{Proxy, cache, ok};
-
-fn site() -> Origin {
-    Origin::start(|request, conn| {
-        conn.send(ok("Cache-Control: max-age=3600\r\n", &request.target));
-    })
-}
-
-fn get(proxy: &Proxy, path: &str) -> String {
-    let mut client = proxy.client();
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
-    let answer = client.response();
-    assert_eq!(answer.text(), path);
-    cache(&answer).to_owned()
-}
+use super::{get, has_ended, site};
+use crate::Proxy;
 
 #[test]
 fn where_nothing_runs_it_simply_starts() {

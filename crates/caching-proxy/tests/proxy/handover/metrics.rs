@@ -1,13 +1,12 @@
 //! Metrics go on being told, by whoever serves.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use testkit::{Client, Origin, eventually};
 
 use super::has_ended;
+use super::pretender::Pretender;
 use crate::metrics::{place, scrape, told};
 use crate::{Proxy, ok};
 
@@ -115,13 +114,10 @@ fn those_who_could_not_take_over_are_counted() {
     let proxy = Proxy::with(&origin, &LISTENING);
     let at = place(&proxy);
     for times in 1..=2 {
-        let socket = proxy.directory.path().join("cache/control.sock");
-        let mut pretender = UnixStream::connect(socket).unwrap();
-        pretender.write_all(b"{\"command\":\"take-over\"}\n").unwrap();
-        let mut lines = BufReader::new(pretender.try_clone().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("\"pid\"")));
+        let mut pretender = Pretender::before(&proxy);
+        pretender.hears(r#""pid""#);
         // A process has a number.
-        pretender.write_all(b"{\"ready\":\"me\"}\n").unwrap();
+        pretender.say(r#"{"ready":"me"}"#);
         let failed = || told(&at, "caching_proxy_takeovers_failed_total", &[]);
         assert!(eventually(|| failed() == Some(times)), "{:?}", failed());
     }

@@ -13,9 +13,9 @@ mod pretender;
 mod shortage;
 mod stops;
 
-use testkit::{Binary, eventually};
+use testkit::{Binary, Origin, eventually};
 
-use crate::Proxy;
+use crate::{Proxy, cache, ok};
 
 impl Proxy {
     /// Has a newer process take over, and returns the older one, which accepts no more.
@@ -35,4 +35,20 @@ impl Proxy {
 
 fn has_ended(mut older: Binary) {
     assert_eq!(older.exited().code(), Some(0), "{}", older.stderr());
+}
+
+/// Each path has its own name for content, for an hour.
+fn site() -> Origin {
+    Origin::start(|request, conn| {
+        conn.send(ok("Cache-Control: max-age=3600\r\n", &request.target));
+    })
+}
+
+/// What `X-Cache` says of a path.
+fn get(proxy: &Proxy, path: &str) -> String {
+    let mut client = proxy.client();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
+    let answer = client.response();
+    assert_eq!(answer.text(), path);
+    cache(&answer).to_owned()
 }

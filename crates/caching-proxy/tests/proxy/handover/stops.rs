@@ -1,21 +1,10 @@
 //! One of the two does nothing for a while: nobody waits for ever, and no two write.
 
-use testkit::{Launch, Origin};
+use testkit::Launch;
 
 use super::pretender::Pretender;
-use crate::{Proxy, cache, millis, ok};
-
-fn site() -> Origin {
-    Origin::start(|request, conn| {
-        conn.send(ok("Cache-Control: max-age=3600\r\n", &request.target));
-    })
-}
-
-fn get(proxy: &Proxy, path: &str) -> String {
-    let mut client = proxy.client();
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
-    cache(&client.response()).to_owned()
-}
+use super::{get, site};
+use crate::{Proxy, millis};
 
 #[test]
 fn an_older_process_that_does_nothing_is_not_waited_for() {
