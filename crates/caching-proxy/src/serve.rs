@@ -367,8 +367,13 @@ fn settings(
             http2: serve.http2,
             head_timeout: serve.bounds.head_timeout,
             body_timeout: serve.bounds.body_timeout,
+            body_pace: serve
+                .bounds
+                .body_pace
+                .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX)),
             write_timeout: serve.bounds.write_timeout,
             idle_timeout: serve.bounds.idle_timeout,
+            probe: serve.bounds.probe,
             request_content: serve.bounds.request_content.map(|size| size.0),
             response_content: serve.bounds.response_content.map(|size| size.0),
             connections,

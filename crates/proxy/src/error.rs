@@ -310,7 +310,7 @@ pub(crate) enum ContentError {
     #[error("the client closed the connection in the middle of its content")]
     Cut,
     /// Nothing arrived for too long.
-    #[error("the client sent nothing of its content for {limit:?}")]
+    #[error("the client sent nothing of its content, or too little, for {limit:?}")]
     Stalled {
         /// [`crate::Limits::body_timeout`].
         limit: Duration,

@@ -31,6 +31,7 @@ mod succession;
 mod tls;
 mod trouble;
 mod untrusted;
+mod vanished;
 mod worker;
 
 pub use self::entrance::Inherited;

@@ -30,6 +30,7 @@ use crate::succession::{Legacy, Succession};
 use crate::tls::PairError;
 use crate::tls::watch;
 use crate::trouble::Troubles;
+use crate::vanished::Vanished;
 use crate::worker::{Door, Shared, Worker};
 
 /// Said at the start where it applies.
@@ -140,7 +141,7 @@ pub fn prepare(
     let Settings { listen, origin, origin_tls, workers, store, rules, clients, limits, clock } =
         settings;
     let workers = workers.max(1);
-    let entrance = Entrance::open(listen, workers, inherited)?;
+    let entrance = Entrance::open(listen, workers, inherited, Vanished::client(&limits))?;
     let seats = Seats::new(limits.connections.clone());
     let origin = origin::Shared::new(origin, &origin_tls, limits.clone(), seats)?;
     let unchecked = origin_tls.unchecked;

@@ -124,8 +124,14 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may send nothing of a body it announced.
     pub body_timeout: Duration,
+    /// Bytes of it that have to come in that time. `None`: so many where its length is known that the
+    /// client is not held up on purpose, and any where it is not.
+    pub body_pace: Option<usize>,
     /// How long a client may accept no byte of a response.
     pub write_timeout: Duration,
+    /// Silence after which the system asks a connection, of a client or to the origin, whether its other
+    /// end is still there. At twice that it is given up.
+    pub probe: Duration,
     /// How long one attempt to connect to the origin may take, without TLS.
     pub connect_timeout: Duration,
     /// How long the TLS handshake with the origin may take.
@@ -286,7 +292,9 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            body_pace: None,
             write_timeout: Duration::from_secs(30),
+            probe: Duration::from_secs(30),
             connect_timeout: Duration::from_millis(3500),
             tls_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_mins(1),

@@ -137,6 +137,33 @@ fn any_word_of_a_conversation_counts_and_silence_does_not() {
 }
 
 #[test]
+fn a_conversation_too_comes_at_a_pace_where_one_is_set() {
+    let origin = taker();
+    let site = site(&origin, |limits| {
+        limits.body_timeout = LIMIT;
+        // Of the wire: each piece has six bytes.
+        limits.body_pace = Some(12);
+    });
+    let begin = || {
+        let mut client = client(&site);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client
+    };
+    let mut quick = begin();
+    for _ in 0..8 {
+        sleep(HALF / 2);
+        quick.send("1\r\nx\r\n");
+    }
+    quick.send("0\r\n\r\n");
+    assert_eq!(quick.response().status, 200);
+    let mut slow = begin();
+    sleep(HALF);
+    slow.send("1\r\nx\r\n");
+    let took = time(|| assert_eq!(slow.response().status, 408));
+    check_late(took + HALF);
+}
+
+#[test]
 fn a_connection_ends_with_the_response_after_its_time_or_its_requests() {
     let origin = page();
     let aged = site(&origin, |limits| limits.connection_age = LIMIT);

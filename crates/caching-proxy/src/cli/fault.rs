@@ -9,7 +9,7 @@ use super::environment::variable_of;
 use super::raw;
 
 /// The options in the order of the help, each with a use that is right.
-const EXAMPLES: [(&str, &str); 56] = [
+const EXAMPLES: [(&str, &str); 58] = [
     ("--port", "--port 3000"),
     ("--listen", "--listen 127.0.0.1:3000"),
     ("--tls-port", "--tls-port 3443"),
@@ -37,8 +37,10 @@ const EXAMPLES: [(&str, &str); 56] = [
     ("--max-response-content", "--max-response-content 1GiB"),
     ("--client-head-timeout", "--client-head-timeout 10s"),
     ("--client-body-timeout", "--client-body-timeout 30s"),
+    ("--client-body-pace", "--client-body-pace 1KiB"),
     ("--write-timeout", "--write-timeout 30s"),
     ("--idle-timeout", "--idle-timeout 75s"),
+    ("--tcp-keepalive", "--tcp-keepalive 30s"),
     ("--cache-dir", "--cache-dir /var/cache/caching-proxy"),
     ("--cache-ttl", "--cache-ttl 5m"),
     ("--memory", "--memory 256MiB"),

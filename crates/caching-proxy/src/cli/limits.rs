@@ -11,6 +11,11 @@ use crate::units::ByteSize;
 /// Connections that make sense to ask for.
 const MOST_CONNECTIONS: u64 = 10_000_000;
 const LARGEST_CONTENT: ByteSize = ByteSize(1 << 50);
+/// Content that may have to come in each `--client-body-timeout`.
+const FASTEST: ByteSize = ByteSize(1 << 30);
+/// Systems count whole seconds, and not more of them than this.
+const SECOND: Duration = Duration::from_secs(1);
+const LONGEST_PROBE: Duration = Duration::from_hours(9);
 
 /// As they are written.
 #[derive(Debug, Default, Args)]
@@ -35,12 +40,19 @@ pub(crate) struct RawLimits {
     /// How long a client may pause within the content of a request [default: 30s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) client_body_timeout: Option<String>,
+    /// Content that has to come in that time [default: 1KiB if its length is announced, else any]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) client_body_pace: Option<String>,
     /// How long a client may take nothing of a response [default: 30s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) write_timeout: Option<String>,
     /// How long a connection is kept that waits for its next request [default: 75s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) idle_timeout: Option<String>,
+    /// How long a connection, of a client or to the origin, may be silent before the system asks whether
+    /// its other end is still there; at twice that it is given up [default: 30s]
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub(crate) tcp_keepalive: Option<String>,
 }
 
 /// What was asked for; where nothing was, the usual.
@@ -58,10 +70,14 @@ pub(crate) struct Bounds {
     pub(crate) head_timeout: Duration,
     /// Without a byte of content.
     pub(crate) body_timeout: Duration,
+    /// Content that has to come in that time.
+    pub(crate) body_pace: Option<ByteSize>,
     /// Without a byte of a response taken.
     pub(crate) write_timeout: Duration,
     /// Without a request.
     pub(crate) idle_timeout: Duration,
+    /// Without a packet.
+    pub(crate) probe: Duration,
 }
 
 impl Default for Bounds {
@@ -74,8 +90,10 @@ impl Default for Bounds {
             response_content: None,
             head_timeout: usual.head_timeout,
             body_timeout: usual.body_timeout,
+            body_pace: None,
             write_timeout: usual.write_timeout,
             idle_timeout: usual.idle_timeout,
+            probe: usual.probe,
         }
     }
 }
@@ -90,6 +108,8 @@ pub(super) fn check(raw: RawLimits, texts: &Texts<'_>) -> Result<Bounds, Fault> 
     let per_client = texts.of("--max-connections-per-client", raw.max_connections_per_client);
     let request = texts.of("--max-request-content", raw.max_request_content);
     let response = texts.of("--max-response-content", raw.max_response_content);
+    let pace = texts.of("--client-body-pace", raw.client_body_pace);
+    let probe = texts.of("--tcp-keepalive", raw.tcp_keepalive);
     Ok(Bounds {
         connections: number(connections)?,
         per_client: number(per_client)?,
@@ -97,8 +117,10 @@ pub(super) fn check(raw: RawLimits, texts: &Texts<'_>) -> Result<Bounds, Fault> 
         response_content: content(response)?,
         head_timeout: span("--client-head-timeout", raw.client_head_timeout, usual.head_timeout)?,
         body_timeout: span("--client-body-timeout", raw.client_body_timeout, usual.body_timeout)?,
+        body_pace: pace.map(|given| given.size_within(ByteSize(1), FASTEST)).transpose()?,
         write_timeout: span("--write-timeout", raw.write_timeout, usual.write_timeout)?,
         idle_timeout: span("--idle-timeout", raw.idle_timeout, usual.idle_timeout)?,
+        probe: probe.map_or(Ok(usual.probe), |given| Ok(given.span(SECOND, LONGEST_PROBE)?.0))?,
     })
 }
 
@@ -149,6 +171,8 @@ mod tests {
             ["--client-body-timeout", "2s"],
             ["--write-timeout", "3s"],
             ["--idle-timeout", "4s"],
+            ["--client-body-pace", "10KiB"],
+            ["--tcp-keepalive", "5s"],
         ];
         let expected = Bounds {
             connections: Some(1000),
@@ -159,6 +183,8 @@ mod tests {
             body_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(4),
+            body_pace: Some(ByteSize(10 << 10)),
+            probe: Duration::from_secs(5),
         };
         assert_eq!(bounds(args.as_flattened(), &[]), Ok(expected));
         let variables = [("CACHING_PROXY_MAX_CONNECTIONS_PER_CLIENT", "7")];
@@ -177,6 +203,9 @@ mod tests {
             (["--client-body-timeout", "2d"], "it is too long"),
             (["--write-timeout", "-1"], "\"-1\""),
             (["--idle-timeout", ""], "it is empty"),
+            (["--client-body-pace", "0"], "it is too small"),
+            (["--tcp-keepalive", "500ms"], "it is too short; give 1s to 9h"),
+            (["--tcp-keepalive", "10h"], "it is too long"),
         ] {
             let told = bounds(&args, &[]).unwrap_err();
             let is_told = told.starts_with(args[0]) && told.contains(fault);

@@ -42,7 +42,7 @@ impl<'c, R: Incoming> Intake<'c, R> {
             inbound,
             decoder,
             allowance: Allowance::new(limits.request_content),
-            pace: Pace::new(limits.body_timeout, length),
+            pace: Pace::new(limits, length),
             limits,
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! A client that sends something now and then would keep a connection to the origin for as long as it
 //! likes. Where the length of the content is known there is no reason for that. Where it is not, the
-//! content may be a conversation that goes on for hours, and any word counts.
+//! content may be a conversation that goes on for hours, and any word counts, unless an operator who has
+//! none of those says how much has to come.
 
 use std::time::Duration;
 
 use crate::clock::ticks;
+use crate::settings::Limits;
 
-/// Bytes that have to come of an announced content while it is waited for as long as is permitted.
+/// Bytes that have to come of an announced content while it is waited for as long as is permitted, if
+/// nobody said how many.
 const LEAST: usize = 1 << 10;
 
 /// Patience with one content.
@@ -24,9 +27,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Patience for so long with content of this length.
-    pub(crate) fn new(limit: Duration, length: Option<u64>) -> Self {
-        let least = if length.is_some() { LEAST } else { 1 };
+    /// Patience with content of this length.
+    pub(crate) fn new(limits: &Limits, length: Option<u64>) -> Self {
+        let least = limits.body_pace.unwrap_or(if length.is_some() { LEAST } else { 1 });
+        let limit = limits.body_timeout;
         Self { limit, least, come: 0, waited: Duration::ZERO, began: 0 }
     }
 
@@ -50,11 +54,10 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(30);
-
     /// Waits of so many seconds for so many bytes each; says what is left of the patience.
-    fn after(length: Option<u64>, waits: &[(u64, usize)]) -> u64 {
-        let mut pace = Pace::new(LIMIT, length);
+    fn after(least: Option<usize>, length: Option<u64>, waits: &[(u64, usize)]) -> u64 {
+        let limits = Limits { body_pace: least, ..Limits::default() };
+        let mut pace = Pace::new(&limits, length);
         for (seconds, bytes) in waits {
             pace.wait();
             pace.began -= seconds * 1000;
@@ -76,7 +79,22 @@ mod tests {
             (Some(5000), &[(10, 600), (10, 424)], 30),
             (Some(5000), &[(10, 600), (10, 423)], 10),
         ] {
-            assert_eq!(after(length, waits), left, "{length:?} {waits:?}");
+            assert_eq!(after(None, length, waits), left, "{length:?} {waits:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_pace_is_set_it_is_for_all_content() {
+        for length in [None, Some(5000)] {
+            for (waits, left) in [
+                (&[(10, 99)][..], 20),
+                (&[(10, 100)], 30),
+                (&[(10, 60), (10, 39)], 10),
+                (&[(10, 60), (10, 40)], 30),
+                (&[(20, 1), (10, 1)], 0),
+            ] {
+                assert_eq!(after(Some(100), length, waits), left, "{length:?} {waits:?}");
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Intake<'l> {
 impl<'l> Intake<'l> {
     pub(super) fn new(body: &'l mut RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
         let allowance = Allowance::new(limits.request_content);
-        let pace = Pace::new(limits.body_timeout, length);
+        let pace = Pace::new(limits, length);
         Self { body, left: length, allowance, pace, limits }
     }
 
