@@ -116,6 +116,10 @@ fn connections_are_counted_at_their_listener() {
     assert_eq!(proxy.get("/a").status, 503);
     assert_eq!((told("total"), told("refused_total"), told("open")), (Some(3), Some(1), Some(2)));
     assert_eq!((told("dropped_total"), told("made_way_total")), (Some(0), Some(0)));
+    // The answer has its reason, as any other.
+    let full = [("outcome", "refused"), ("reason", "connections-full")];
+    let refused = || self::told(&at, "caching_proxy_requests_total", &full);
+    assert!(eventually(|| refused() == Some(1)), "{:?}", refused());
     drop(two);
     assert!(eventually(|| told("open") == Some(0)));
 }
