@@ -15,7 +15,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
 use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Limits, OriginUrl, Running, Settings};
+use proxy::{Limits, OriginUrl};
 use testkit::Origin;
 use testkit::frames::{Frame, Frames, flag, kind};
 
@@ -52,32 +52,10 @@ impl Recorder for Log {
     fn trouble(&self, _: &Trouble<'_>) {}
 }
 
-/// A proxy in this process, in memory only, with one worker.
-struct Site {
-    running: Running,
-    log: Arc<Log>,
-}
+/// A proxy in this process, in memory only.
+type Site = rig::Heard<Log>;
 
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        Self::with(origin, |_| {})
-    }
-
-    fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
-        Self::at(OriginUrl::parse(&origin.url()).unwrap(), change)
-    }
-
-    fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
-        Self::set(origin, |settings| change(&mut settings.limits))
-    }
-
-    fn set(origin: OriginUrl, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings { origin, ..rig::settings("http://a") };
-        change(&mut settings);
-        let log = Arc::new(Log::default());
-        Self { running: proxy::start(settings, Arc::clone(&log) as _).unwrap(), log }
-    }
-
     fn address(&self) -> SocketAddr {
         self.running.local_addr()
     }

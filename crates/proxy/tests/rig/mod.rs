@@ -84,6 +84,34 @@ impl Site {
     }
 }
 
+/// A running proxy, and what it tells.
+pub(crate) struct Heard<R> {
+    pub(crate) running: Running,
+    pub(crate) log: Arc<R>,
+}
+
+impl<R: Recorder + Default> Heard<R> {
+    pub(crate) fn before(origin: &Origin) -> Self {
+        Self::with(origin, |_| {})
+    }
+
+    pub(crate) fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::at(OriginUrl::parse(&origin.url()).unwrap(), change)
+    }
+
+    pub(crate) fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::set(origin, |settings| change(&mut settings.limits))
+    }
+
+    pub(crate) fn set(origin: OriginUrl, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings(&origin.to_string());
+        settings.origin = origin;
+        change(&mut settings);
+        let log = Arc::new(R::default());
+        Self { running: proxy::start(settings, Arc::clone(&log) as _).unwrap(), log }
+    }
+}
+
 /// Where the content of a response came from, and the content.
 pub(crate) fn told(response: &Response) -> (String, String) {
     (response.field("X-Cache").unwrap().to_owned(), response.text())

@@ -12,7 +12,7 @@ mod rig;
 use std::sync::{Arc, Mutex, mpsc};
 
 use proxy::events::{Recorder, Served, Trouble, Tunnelled};
-use proxy::{Limits, OriginUrl, Protocol, Running, Settings};
+use proxy::{OriginUrl, Protocol};
 use testkit::{Client, Conn, Origin, Received, eventually};
 
 /// What the log gets of a request: status, reason, bytes sent, and the tunnel.
@@ -47,28 +47,9 @@ impl Recorder for Log {
 }
 
 /// A proxy in this process, in memory only.
-struct Site {
-    running: Running,
-    log: Arc<Log>,
-}
+type Site = rig::Heard<Log>;
 
 impl Site {
-    fn before(origin: &Origin) -> Self {
-        Self::with(origin, |_| {})
-    }
-
-    fn with(origin: &Origin, change: impl FnOnce(&mut Limits)) -> Self {
-        Self::at(OriginUrl::parse(&origin.url()).unwrap(), change)
-    }
-
-    fn at(origin: OriginUrl, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut settings = Settings { origin, ..rig::settings("http://a") };
-        change(&mut settings.limits);
-        let log = Arc::new(Log::default());
-        let recorder: Arc<dyn Recorder> = log.clone();
-        Self { running: proxy::start(settings, recorder).unwrap(), log }
-    }
-
     fn client(&self) -> Client {
         Client::connect(self.running.local_addr())
     }
