@@ -117,6 +117,8 @@ fn a_purge_holds_after_a_restart_and_after_a_kill() {
             proxy.terminate();
         }
         proxy.start();
+        // After a kill what is on disk is found again while requests are served.
+        assert!(eventually(|| count(&proxy, "store.segments_to_recover") == 0));
         assert_eq!(found(&proxy), expected, "{what:?}");
     }
 }
