@@ -31,7 +31,11 @@ pub(crate) struct Informational {
 }
 
 impl Informational {
-    pub(crate) fn new(status: u16, fields: Fields) -> Self {
+    pub(crate) fn new(status: u16, mut fields: Fields) -> Self {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+        //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational) or 204 (No Content).
+        // Whoever believed it would take the final response for content.
+        fields.remove("Content-Length");
         Self { status, fields: Box::new(fields) }
     }
 }

@@ -71,6 +71,47 @@ fn connections_are_kept_in_front_and_behind() {
 }
 
 #[test]
+fn an_origin_that_answers_before_it_has_the_whole_request_gets_no_other_behind_it() {
+    // It takes what is still to come for a request, and answers that later.
+    let origin = Origin::at_heads(|request, conn| {
+        if request.target != "/early" {
+            conn.read_body();
+            conn.send(ok("Cache-Control: no-store\r\n", "right"));
+            return;
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nx");
+        let length = request.field("Content-Length").unwrap().parse().unwrap();
+        conn.bytes(length).unwrap();
+        conn.send("y");
+        if conn.bytes(1).is_ok() {
+            conn.send(ok("", "wrong"));
+        }
+        conn.close();
+    });
+    let proxy = Proxy::with(&origin, &["--workers", "1"]);
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = proxy.client();
+    let length = smuggled.len();
+    client.send(format!("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    let mut head = client.head_to("POST").unwrap();
+    client.send(smuggled);
+    client.body_into(&mut head, &mut |_| {}).unwrap();
+    assert_eq!(proxy.get("/victim").text(), "right");
+    // One that answers in its turn keeps its connection.
+    let before = origin.connections();
+    for content in
+        ["Content-Length: 2\r\n\r\nhi", "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"]
+    {
+        for _ in 0..10 {
+            let mut client = proxy.client();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{content}"));
+            assert_eq!(client.response().text(), "right");
+        }
+    }
+    assert_eq!(origin.connections(), before);
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let origin = Origin::start(|request, conn| {
         conn.send(ok("Cache-Control: no-store\r\n", &request.target));

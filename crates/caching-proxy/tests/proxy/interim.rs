@@ -42,6 +42,21 @@ fn an_informational_response_goes_out_before_the_final_head_is_there() {
 }
 
 #[test]
+fn an_informational_response_announces_no_content() {
+    //= https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+    //= type=test
+    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx
+    //# (Informational) or 204 (No Content).
+    let origin = Origin::start(|_, conn| {
+        conn.send("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n");
+        conn.send(ok("", "page"));
+    });
+    let answer = Proxy::before(&origin).get("/");
+    assert_eq!((answer.status, answer.text()), (200, "page".to_owned()));
+    assert_eq!(answer.informational, [(103, vec![("Link".to_owned(), "</a>".to_owned())])]);
+}
+
+#[test]
 fn a_post_whose_response_is_stored_gets_its_informational_responses_too() {
     let origin = Origin::start(|_, conn| {
         conn.send("HTTP/1.1 102 Processing\r\n\r\n");

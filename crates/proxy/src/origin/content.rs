@@ -100,6 +100,9 @@ impl Http1Content {
         slot: OwnedSemaphorePermit,
     ) -> Self {
         let limits = &origin.shared.limits;
+        // An origin that answers before it has the whole request may take the rest for another one,
+        // whose answer would be somebody's.
+        let persistent = decoded.persistent && upload.is_done();
         Self {
             origin: Arc::clone(origin),
             connection: Some(connection),
@@ -107,7 +110,7 @@ impl Http1Content {
             decoder: BodyDecoder::new(decoded.framing, &limits.http1),
             allowance: Allowance::new(limits.response_content),
             framing: decoded.framing,
-            persistent: decoded.persistent,
+            persistent,
             pause: limits.between_bytes_timeout,
             _slot: slot,
         }
@@ -181,10 +184,7 @@ impl Http1Content {
     /// nothing unexpected behind it.
     fn finish(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        let clean = self.persistent
-            && self.framing != Framing::UntilClose
-            && self.upload.is_done()
-            && connection.is_clean();
+        let clean = self.persistent && self.framing != Framing::UntilClose && connection.is_clean();
         if clean {
             self.origin.keep(connection);
         }
