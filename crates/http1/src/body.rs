@@ -6,7 +6,7 @@ mod trailers;
 use crate::{BadBody, Framing, Limits};
 use bytes::{Bytes, BytesMut};
 use chunked::{ChunkLine, LineEnd};
-pub use trailers::Trailers;
+pub use trailers::{Trailers, may_be_trailer};
 
 /// Decodes the content of one message, in any framing.
 ///

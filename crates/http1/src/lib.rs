@@ -30,7 +30,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyDecoder, BodyEvent, Trailers};
+pub use body::{BodyDecoder, BodyEvent, Trailers, may_be_trailer};
 pub use error::{BadBody, BadHead, BadRequest, BadResponse};
 pub use request::{RequestHead, decode_request, is_path};
 pub use response::{Answered, ResponseHead, decode_response};

@@ -37,6 +37,15 @@ pub(crate) fn list(map: &HeaderMap) -> Fields {
     fields
 }
 
+/// The trailers of a message as the steps want them.
+pub(crate) fn trailers(map: &HeaderMap) -> Fields {
+    let mut fields = list(map);
+    policy::strip::strip_hop_by_hop(&mut fields);
+    // A recipient that merges them into the head would be told by the back door.
+    fields.retain(|name, _| http1::may_be_trailer(name));
+    fields
+}
+
 /// The field lines of a head as it is written for HTTP/1.1. All values share one allocation.
 pub(crate) fn lines(text: &[u8]) -> HeaderMap {
     let block = Bytes::copy_from_slice(text);

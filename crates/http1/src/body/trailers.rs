@@ -28,7 +28,7 @@ pub(super) fn take(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Trailer
     let mut fields = Vec::new();
     facts::read(buf, section, &mut fields)?;
     let block = buf.split_to(section.end).freeze();
-    fields.retain(|field| !is_forbidden(field.name.of(&block)));
+    fields.retain(|field| may_be_trailer(field.name.of(&block)));
     Ok(Some(Trailers { block, fields }))
 }
 
@@ -81,6 +81,7 @@ const FORBIDDEN: &[&str] = &[
     "x-real-ip",
 ];
 
-fn is_forbidden(name: &[u8]) -> bool {
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+/// Whether a field of this name may come behind the content, by whatever version of HTTP.
+pub fn may_be_trailer(name: &[u8]) -> bool {
+    !FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
 }

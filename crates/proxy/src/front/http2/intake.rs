@@ -97,8 +97,7 @@ impl<'l> Intake<'l> {
         let trailers = trailers.map_err(|_| ContentError::Stalled { limit })?;
         let Some(trailers) = trailers.map_err(|_| ContentError::Cut)? else { return Ok(None) };
         self.check(&trailers)?;
-        let mut trailers = http2_fields::list(&trailers);
-        policy::strip::strip_hop_by_hop(&mut trailers);
+        let mut trailers = http2_fields::trailers(&trailers);
         // An origin that merges trailers into the head would be told by the back door.
         trailers.retain(|name, _| !untrusted::is_untrusted(name));
         Ok(Some(trailers))

@@ -136,9 +136,8 @@ impl Content {
                     if let Err(bad) = http2_fields::check_values(&trailers) {
                         return Poll::Ready(Err(FetchError::BadContent(BadBody::Trailers(bad))));
                     }
-                    let mut fields = http2_fields::list(&trailers);
-                    policy::strip::strip_hop_by_hop(&mut fields);
-                    return Poll::Ready(Ok(Some(Piece::Trailers(fields))));
+                    let trailers = http2_fields::trailers(&trailers);
+                    return Poll::Ready(Ok(Some(Piece::Trailers(trailers))));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(truncated(error))),
                 Poll::Pending => return Poll::Pending,
