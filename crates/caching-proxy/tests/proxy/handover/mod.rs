@@ -23,13 +23,18 @@ impl Proxy {
         let newer = self.launch().arg("--take-over").start();
         let older = self.binary.replace(newer).unwrap();
         assert!(older.says(r#""event":"replaced""#), "{}", older.stderr());
-        // It may take some more for a moment, and says to each that it closes.
+        self.settles();
+        older
+    }
+
+    /// Waits until the newer process alone accepts. The older one may take some more for a moment, and
+    /// says to each that it closes.
+    fn settles(&self) {
         let stays = || {
             let answer = self.request("OPTIONS", "/", &[("Max-Forwards", "0")]);
             answer.field("Connection").is_none()
         };
         assert!(eventually(|| (0..20).all(|_| stays())));
-        older
     }
 }
 
