@@ -1,9 +1,10 @@
 //! From what is checked to what serves.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+use std::{fs, io};
 
 use proxy::{Handle, Prepared, Running};
 
@@ -16,7 +17,7 @@ use crate::output::Log;
 use crate::serve::ServeError;
 use crate::signals::{self, Ending};
 use crate::steering::Steering;
-use crate::succession::{Elder, Known, Succession};
+use crate::succession::{self, Elder, Known, Succession};
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
 
@@ -84,6 +85,7 @@ pub(crate) fn start(
         control::step_aside(claim.directory())?;
     }
     let control = Some(Server::start(claim, commands)?);
+    take_up(claim.directory(), &staffed.handle())?;
     if let Some(predecessor) = &home.predecessor {
         // Both accept connections for a moment, and what is accepted is served.
         predecessor.relieve();
@@ -91,6 +93,22 @@ pub(crate) fn start(
         control::forget_former(claim.directory());
     }
     Ok(Started { running: staffed.serve(), metrics, control, succession, watchdog })
+}
+
+/// Forgets what an older process could tell nobody. From now on it can be told here.
+fn take_up(directory: &Path, handle: &Handle) -> io::Result<()> {
+    for (path, what) in succession::left(directory)? {
+        match what {
+            Some(what) => handle.forget(&what)?,
+            // Nobody knows what it was.
+            None => {
+                handle.clear();
+                handle.settle()?;
+            }
+        }
+        fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 /// An address that cannot be had is found before anything changes.

@@ -128,6 +128,7 @@ impl Handle {
         let labels: Vec<_> = what.labels.iter().map(|label| Label::of_number(*label)).collect();
         let matchers: Vec<_> = labels.into_iter().map(Matcher::Label).collect();
         let ended = self.shared.store.invalidate(&matchers, Fate::Dead);
+        self.shared.succession.tell_predecessors();
         runtime.block_on(async {
             self.shared.store.recorded().await;
             ended.await;

@@ -10,7 +10,7 @@ use std::thread;
 use proxy::Forgotten;
 use tokio::sync::oneshot;
 
-use super::Succession;
+use super::{Succession, word};
 use crate::control::{self, AskError, Request};
 use crate::output::{Event, Log};
 
@@ -70,21 +70,30 @@ fn tell_all(
     directory: &std::path::Path,
     log: &Log,
 ) {
+    // Where nobody was found for so long, nobody waits as long again.
+    let mut is_alone = false;
     for Message { what, _answer } in messages {
         // If this process goes on, all is as it should be.
         if !succession.is_given() || what.is_empty() {
             continue;
         }
-        let request = Request::Forget(what);
-        if let Err(error) = control::ask_patiently(directory, &request) {
-            let code = "heir-not-told";
-            let message = match error {
-                AskError::NotRunning => "no process has taken over".to_owned(),
-                error => error.to_string(),
-            };
-            let message = format!("what an unsafe request made invalid may be served: {message}");
-            log.say(Event::Trouble { code, message, times: 1 });
+        let request = Request::Forget(what.clone());
+        let ask = if is_alone { control::ask } else { control::ask_patiently };
+        let told = ask(directory, &request);
+        is_alone = told.is_err();
+        let Err(error) = told else { continue };
+        let is_left = word::leave(directory, &what).is_ok();
+        // Whoever begins to listen now finds it there; whoever has begun before that can be asked.
+        if control::ask(directory, &request).is_ok() || is_left {
+            continue;
         }
+        let code = "heir-not-told";
+        let message = match error {
+            AskError::NotRunning => "no process has taken over".to_owned(),
+            error => error.to_string(),
+        };
+        let message = format!("what an unsafe request made invalid may be served: {message}");
+        log.say(Event::Trouble { code, message, times: 1 });
     }
 }
 

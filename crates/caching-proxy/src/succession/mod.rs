@@ -17,6 +17,7 @@ mod elder;
 mod heir;
 mod successor;
 mod wire;
+mod word;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 
 pub(crate) use elder::{Elder, Known};
 pub(crate) use successor::{Left, Predecessor, TakeOverError};
+pub(crate) use word::left;
 
 /// Who has the store and the control socket, as the older process sees it.
 #[derive(Debug, Default)]

@@ -176,6 +176,25 @@ fn what_an_unsafe_request_without_an_answer_leaves_in_doubt_is_in_doubt_in_both(
 }
 
 #[test]
+fn what_nobody_could_be_told_is_known_to_the_next_one_that_starts() {
+    let (origin, _) = site(500);
+    let mut proxy = Proxy::before(&origin);
+    assert_eq!(now(&proxy), was("version 1", "MISS"));
+    let mut kept = proxy.client();
+    post(&mut kept);
+    assert!(eventually(|| origin.count() == 2));
+    let older = proxy.take_over();
+    proxy.kill9();
+    // It waits for whoever serves next, and not for ever.
+    assert_eq!(kept.response().text(), "done");
+    proxy.start();
+    assert!(eventually(|| crate::count(&proxy, "store.segments_to_recover") == 0));
+    assert_eq!(now(&proxy), was("version 2", "MISS"));
+    assert_eq!(now(&proxy), was("version 2", "HIT"));
+    has_ended(older);
+}
+
+#[test]
 fn a_chain_of_processes_keeps_nothing_that_the_last_one_has_forgotten() {
     let (origin, _) = site(0);
     let mut proxy = Proxy::before(&origin);
