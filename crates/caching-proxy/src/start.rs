@@ -98,13 +98,12 @@ pub(crate) fn start(
 /// Forgets what an older process could tell nobody. From now on it can be told here.
 fn take_up(directory: &Path, handle: &Handle) -> io::Result<()> {
     for (path, what) in succession::left(directory)? {
-        match what {
-            Some(what) => handle.forget(&what)?,
+        if let Some(what) = what {
+            handle.forget(&what)?;
+        } else {
             // Nobody knows what it was.
-            None => {
-                handle.clear();
-                handle.settle()?;
-            }
+            handle.clear();
+            handle.settle()?;
         }
         fs::remove_file(path)?;
     }

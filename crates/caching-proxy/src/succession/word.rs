@@ -58,7 +58,9 @@ mod tests {
         found.sort_by_key(|(_, what)| what.as_ref().map(|what| what.labels.clone()));
         let whats: Vec<_> = found.iter().map(|(_, what)| what.clone()).collect();
         assert_eq!(whats, [None, Some(what(1)), Some(what(2))]);
-        found.iter().for_each(|(path, _)| fs::remove_file(path).unwrap());
+        for (path, _) in found {
+            fs::remove_file(path).unwrap();
+        }
         assert!(left(directory.path()).unwrap().is_empty());
         assert!(left(&directory.path().join("missing")).is_err());
     }
