@@ -176,6 +176,41 @@ fn what_an_unsafe_request_without_an_answer_leaves_in_doubt_is_in_doubt_in_both(
 }
 
 #[test]
+fn a_group_that_an_unsafe_request_ends_is_ended_in_all() {
+    for newest in [true, false] {
+        let version = Arc::new(AtomicU64::new(1));
+        let told = Arc::clone(&version);
+        let origin = Origin::start(move |request, conn| {
+            if request.method == "POST" {
+                told.fetch_add(1, Ordering::SeqCst);
+                conn.send(ok("Cache-Group-Invalidation: \"g\"\r\n", "done"));
+                return;
+            }
+            let text = format!("version {}", told.load(Ordering::SeqCst));
+            conn.send(ok("Cache-Control: max-age=3600\r\nCache-Groups: \"g\"\r\n", &text));
+        });
+        let mut proxy = Proxy::before(&origin);
+        let (mut kept, mut older) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let mut clients = (proxy.client(), proxy.client());
+            assert_eq!(get(&mut clients.0).text(), "version 1");
+            get(&mut clients.1);
+            kept.push(clients);
+            older.push(proxy.take_over());
+        }
+        assert_eq!(now(&proxy), was("version 1", "HIT"));
+        let mut asks = if newest { proxy.client() } else { kept.remove(1).0 };
+        asks.send("POST /other HTTP/1.1\r\nHost: site.example\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(asks.response().text(), "done");
+        assert_eq!(now(&proxy), was("version 2", "MISS"));
+        for (_, client) in &mut kept {
+            assert_eq!(get(client).text(), "version 2", "{newest}");
+        }
+        older.into_iter().for_each(has_ended);
+    }
+}
+
+#[test]
 fn what_nobody_could_be_told_is_known_to_the_next_one_that_starts() {
     let (origin, _) = site(500);
     let mut proxy = Proxy::before(&origin);

@@ -1,8 +1,8 @@
 //! One of the two is killed, or told to end, at some step.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,6 +155,17 @@ fn a_process_that_was_replaced_does_not_keep_the_directory() {
     assert_eq!(proxy.get("/").text(), "/ 1");
 }
 
+/// Whether an instance listens to commands, and knows that they are for it.
+fn answers(proxy: &Proxy) -> bool {
+    let socket = proxy.directory.path().join("cache/control.sock");
+    let mut answer = String::new();
+    let asked = UnixStream::connect(socket).and_then(|mut socket| {
+        socket.write_all(b"{\"command\":\"stats\"}\n")?;
+        socket.read_to_string(&mut answer)
+    });
+    asked.is_ok() && answer.contains("requests")
+}
+
 /// `KILLS=200 cargo test -p caching-proxy --test proxy handover::ends -- --nocapture` goes on for
 /// longer.
 #[test]
@@ -168,8 +179,10 @@ fn no_kill_of_either_leaves_nobody_or_an_older_version() {
         thread::sleep(millis(round * 37 % 90));
         if round % 2 == 0 {
             newer.kill9();
-            thread::sleep(millis(150));
-            if proxy.binary().stderr().contains(r#""event":"replaced""#) {
+            let replaced =
+                |proxy: &mut Proxy| proxy.binary().stderr().contains(r#""event":"replaced""#);
+            assert!(eventually(|| replaced(&mut proxy) || answers(&proxy)), "round {round}");
+            if replaced(&mut proxy) {
                 proxy.binary = Some(proxy.launch().arg("--take-over").start());
             }
         } else {
