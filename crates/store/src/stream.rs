@@ -21,6 +21,12 @@ const PASS_ALONG_LITTLE: u64 = 64 << 10;
 /// Bytes of a body not yet on disk, above which its fill waits for the disk; and if room is scarce.
 const UNWRITTEN: u64 = 2 << 20;
 const UNWRITTEN_LITTLE: u64 = 256 << 10;
+/// Bytes worth a write of their own, never more than may be unwritten. If room is scarce and they go
+/// to a file in any case, a block: less of it could not be read from there.
+const WORTH_WRITING: u64 = 256 << 10;
+const WORTH_WRITING_LITTLE: u64 = 64 << 10;
+/// Bodies that may be on their way to the disk if room is scarce.
+const PASSAGES: usize = 128;
 /// How often a writer that waits looks who holds the others up: a quarter of what they may.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -28,11 +34,30 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(crate) struct InFlight {
     bytes: AtomicU64,
     limit: u64,
+    /// Bodies on their way to the disk.
+    passages: AtomicUsize,
+}
+
+/// A body's right to go to the disk, until it is dropped.
+pub(crate) struct Passage(Arc<InFlight>);
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.0.passages.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl InFlight {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { bytes: AtomicU64::new(0), limit }
+        Self { bytes: AtomicU64::new(0), limit, passages: AtomicUsize::new(0) }
+    }
+
+    /// The right to go to the disk. However little each holds, where room is scarce not everyone has
+    /// it: an origin may stop in the midst of each of thousands of bodies.
+    pub(crate) fn passage(self: &Arc<Self>) -> Option<Passage> {
+        let others = self.passages.fetch_add(1, Ordering::Relaxed);
+        let passage = Passage(Arc::clone(self));
+        (others < PASSAGES || !self.is_scarce()).then_some(passage)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -214,6 +239,13 @@ impl Stream {
     /// What was written from `offset` on; the window still has all of it.
     pub(crate) fn written_from(&self, offset: u64) -> Vec<Bytes> {
         self.state().written_from(offset)
+    }
+
+    /// Bytes that are worth a write of their own, to a file that is there for the body in any case or
+    /// would be made for it.
+    pub(crate) fn worth_writing(&self, in_any_case: bool) -> u64 {
+        let is_little = in_any_case && self.flight.is_scarce();
+        if is_little { WORTH_WRITING_LITTLE } else { WORTH_WRITING }
     }
 
     /// Bytes that the fill may have written and the disk not.

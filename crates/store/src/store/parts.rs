@@ -115,6 +115,7 @@ impl<M: Meta> Store<M> {
             self.0.counters.resting_skips.add(1);
             return Err(Refused::DiskResting);
         }
+        let passage = self.0.flight.passage().ok_or(Refused::NoRoom)?;
         let length = range.end - range.start;
         let weight = fill::WEIGHT + (meta.weight() + 2 * key.as_bytes().len()) as u64;
         let stream = Arc::new(Stream::new(Some(length), Arc::clone(&self.0.flight), weight));
@@ -128,7 +129,7 @@ impl<M: Meta> Store<M> {
             shard.fills.entry(key.clone()).or_default().push(Arc::clone(&stream));
             growing
         };
-        let spill = Some(Spill::part(disk, Arc::clone(&growing.file), range.start));
+        let spill = Some(Spill::part(disk, Arc::clone(&growing.file), range.start, passage));
         Ok(Fill::new(self.clone(), key, entry, stream, spill, Some(growing)))
     }
 

@@ -149,7 +149,7 @@ impl<M: Meta> Store<M> {
                 self.0.counters.resting_skips.add(1);
                 Err(Refused::DiskResting)
             }
-            Some(disk) => Ok(Spill::new(disk)),
+            Some(disk) => Ok(Spill::new(disk, self.0.flight.passage().ok_or(Refused::NoRoom)?)),
         }
     }
 }

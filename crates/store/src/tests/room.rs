@@ -301,3 +301,26 @@ async fn a_scan_of_the_disk_leaves_memory_to_what_is_hit() {
     assert_eq!(held(hot), 20);
     assert!(held(others) < 20, "{}", held(others));
 }
+
+#[tokio::test]
+async fn where_room_is_scarce_so_many_bodies_go_to_disk_and_not_one_more() {
+    let setup = Setup::new(8 * MIB, 1024 * MIB);
+    let store = setup.open();
+    let begin = |number: u64| store.begin(key(&number.to_string()), label("v", ""), Some(MIB));
+    let mut fills: Vec<_> = (0..128).map(|number| begin(number).unwrap()).collect();
+    // As long as there is room, more may.
+    assert!(begin(128).is_ok());
+    let most = MIB + 128 * (256 << 10);
+    for _ in 0..25 {
+        for fill in &mut fills {
+            fill.write(vec![b'x'; 10_000].into()).await.unwrap();
+            // Not more at once than may wait for the disk.
+            store.flush().await;
+        }
+        assert!(store.stats().in_flight_bytes <= most, "{}", store.stats().in_flight_bytes);
+    }
+    assert!(store.stats().in_flight_bytes >= MIB);
+    assert_eq!(begin(128).err(), Some(Refused::NoRoom));
+    fills.pop();
+    assert!(begin(128).is_ok());
+}

@@ -23,10 +23,7 @@ use super::segment::HEAD;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::NotStored;
-use crate::stream::Stream;
-
-/// Bytes worth a write of their own.
-const WORTH_WRITING: u64 = 256 << 10;
+use crate::stream::{Passage, Stream};
 
 type Answer = oneshot::Receiver<(Box<Writer>, io::Result<()>)>;
 
@@ -42,6 +39,7 @@ pub(crate) struct Spill<M: Meta> {
     reserved: u64,
     /// The file that it is a part of, and where it begins there.
     part: Option<(Arc<PartFile>, u64)>,
+    _passage: Passage,
 }
 
 /// A part that is all in its file, not yet known to be there.
@@ -64,18 +62,29 @@ impl<M: Meta> Spill<M> {
         self.part.is_none() && HEAD + bytes <= self.disk.largest_record
     }
 
-    pub(crate) fn new(disk: &Arc<Disk<M>>) -> Self {
-        Self::into(disk, Target::Whole(Temporary::new(&disk.io)), None)
+    pub(crate) fn new(disk: &Arc<Disk<M>>, passage: Passage) -> Self {
+        Self::into(disk, Target::Whole(Temporary::new(&disk.io)), None, passage)
     }
 
     /// A part of a body that begins at `start`.
-    pub(crate) fn part(disk: &Arc<Disk<M>>, file: Arc<PartFile>, start: u64) -> Self {
-        Self::into(disk, Target::Part(Arc::clone(&file), start), Some((file, start)))
+    pub(crate) fn part(
+        disk: &Arc<Disk<M>>,
+        file: Arc<PartFile>,
+        start: u64,
+        passage: Passage,
+    ) -> Self {
+        Self::into(disk, Target::Part(Arc::clone(&file), start), Some((file, start)), passage)
     }
 
-    fn into(disk: &Arc<Disk<M>>, target: Target, part: Option<(Arc<PartFile>, u64)>) -> Self {
+    fn into(
+        disk: &Arc<Disk<M>>,
+        target: Target,
+        part: Option<(Arc<PartFile>, u64)>,
+        passage: Passage,
+    ) -> Self {
         let (disk, writer) = (Arc::clone(disk), Some(Box::new(Writer::new(target))));
-        Self { disk, writer, job: None, handed: 0, written: 0, reserved: 0, part }
+        let (handed, written, reserved) = (0, 0, 0);
+        Self { disk, writer, job: None, handed, written, reserved, part, _passage: passage }
     }
 
     /// The file that it is a part of, and where it begins there.
@@ -92,8 +101,10 @@ impl<M: Meta> Spill<M> {
     pub(crate) async fn pump(&mut self, body: &Arc<Stream>) -> Result<(), NotStored> {
         let end = body.end();
         self.collect()?;
+        let is_large = body.declared().is_some_and(|length| !self.fits_record(length));
         loop {
-            if self.job.is_none() && end - self.handed >= WORTH_WRITING {
+            let worth = body.worth_writing(is_large || !self.is_untouched());
+            if self.job.is_none() && end - self.handed >= worth {
                 self.start(body)?;
             }
             if end - self.written <= body.unwritten() {
