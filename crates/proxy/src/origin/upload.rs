@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use http1::encode;
 use tokio::time::timeout;
@@ -15,13 +16,15 @@ use crate::error::{ContentError, FetchError};
 
 /// A request on its way out: its head, then its content if it has any.
 pub(crate) struct Upload {
-    /// Bytes ready to be written.
-    out: Bytes,
+    out: Out,
     content: Option<RequestContent>,
     state: State,
     /// Bytes written so far: progress keeps the patience for a response fresh.
     sent: u64,
 }
+
+/// Bytes ready to be written: a piece, which is not copied for that, between what frames it.
+type Out = Chain<Chain<Bytes, Bytes>, Bytes>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -42,7 +45,7 @@ enum UploadError {
 
 impl Upload {
     pub(crate) fn new(head: Bytes, content: Option<RequestContent>) -> Self {
-        Self { out: head, content, state: State::Sending, sent: 0 }
+        Self { out: plain(head), content, state: State::Sending, sent: 0 }
     }
 
     /// Whether every byte of the request has been handed to the system.
@@ -115,7 +118,7 @@ impl Upload {
                 }
             }
             // Whoever reads the next piece can have the room of this one.
-            self.out = Bytes::new();
+            self.out = plain(Bytes::new());
             match &mut self.content {
                 None => self.state = State::Flushing,
                 Some(content) => {
@@ -138,29 +141,31 @@ impl Upload {
             self.content = None;
         }
         self.out = match (next, chunked) {
-            (Some(Piece::Data(data)), false) => data,
-            (Some(Piece::Data(data)), true) => chunk(&data),
+            (Some(Piece::Data(data)), false) => plain(data),
+            (Some(Piece::Data(data)), true) => chunk(data),
             (Some(Piece::Trailers(trailers)), true) => {
                 self.content = None;
                 let mut out = Vec::new();
                 encode::last_chunk(&mut out, trailers.iter());
-                out.into()
+                plain(out.into())
             }
             (None, true) => {
                 let mut out = Vec::new();
                 encode::last_chunk(&mut out, std::iter::empty());
-                out.into()
+                plain(out.into())
             }
             // Content of a known length has no room for trailers.
-            (Some(Piece::Trailers(_)) | None, false) => Bytes::new(),
+            (Some(Piece::Trailers(_)) | None, false) => plain(Bytes::new()),
         };
     }
 }
 
-fn chunk(data: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(data.len() + 20);
-    encode::chunk_start(&mut out, data.len());
-    out.extend_from_slice(data);
-    out.extend_from_slice(encode::CHUNK_END);
-    out.into()
+fn plain(bytes: Bytes) -> Out {
+    bytes.chain(Bytes::new()).chain(Bytes::new())
+}
+
+fn chunk(data: Bytes) -> Out {
+    let mut start = Vec::new();
+    encode::chunk_start(&mut start, data.len());
+    Bytes::from(start).chain(data).chain(Bytes::from_static(encode::CHUNK_END))
 }
