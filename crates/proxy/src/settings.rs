@@ -239,8 +239,10 @@ pub struct Http2Limits {
     pub control_frames_per: Duration,
     /// Bytes of content that a client may send before they are taken, for one stream...
     pub stream_window: u32,
-    /// ...and for all of them.
+    /// ...and for all of them, where more than one upload is under way...
     pub connection_window: u32,
+    /// ...as long as all connections together have no more than this beyond one stream each.
+    pub common_window: usize,
     /// How long the window of a stream may be closed to a response that has more...
     pub stream_stall: Duration,
     /// ...and that of the connection, or the socket, to all of them.
@@ -277,6 +279,7 @@ impl Default for Http2Limits {
             control_frames_per: Duration::from_secs(10),
             stream_window: 64 << 10,
             connection_window: 1 << 20,
+            common_window: 2 << 20,
             stream_stall: Duration::from_secs(30),
             connection_stall: Duration::from_mins(1),
         }

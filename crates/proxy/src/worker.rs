@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) refreshes: Arc<Semaphore>,
     /// Places for connections that go on in another protocol.
     pub(crate) tunnels: Arc<Semaphore>,
+    /// Bytes by which the windows of connections by HTTP/2 may be wider than one upload needs.
+    pub(crate) uploads: Arc<Semaphore>,
     /// Closed when the time for the drain is over.
     pub(crate) open: Semaphore,
     pub(crate) seats: Arc<Seats>,

@@ -13,6 +13,9 @@ use tokio::time::sleep;
 
 use crate::{Proxy, millis};
 
+mod disk;
+mod http2;
+
 /// Bodies in each direction.
 const EACH: usize = 1_000;
 /// What each body is announced to be.
@@ -23,6 +26,35 @@ const SIP: usize = 64 << 10;
 const MOST: u64 = 64;
 
 static PIECE: [u8; 16 << 10] = [b'x'; 16 << 10];
+
+/// How the bodies are on their way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Each on a connection of its own, with its length announced.
+    Length,
+    /// The same, and nobody knows how long they are.
+    Chunks,
+    /// Many on each connection.
+    Http2,
+}
+
+impl By {
+    /// The field that frames a body by HTTP/1.1.
+    fn framing(self) -> String {
+        match self {
+            Self::Chunks => "Transfer-Encoding: chunked".to_owned(),
+            Self::Length | Self::Http2 => format!("Content-Length: {LENGTH}"),
+        }
+    }
+
+    /// What is sent of it again and again.
+    fn piece(self) -> Vec<u8> {
+        match self {
+            Self::Chunks => [b"4000\r\n", &PIECE[..], b"\r\n"].concat(),
+            Self::Length | Self::Http2 => PIECE.to_vec(),
+        }
+    }
+}
 
 /// How far both sides of the proxy are.
 #[derive(Default)]
@@ -53,11 +85,13 @@ impl Progress {
 }
 
 /// Sends as fast as it can.
-async fn pour(stream: &mut TcpStream, progress: &Progress) {
-    let mut left = LENGTH;
+async fn pour(stream: &mut TcpStream, by: By, progress: &Progress) {
+    let piece = by.piece();
+    let (mut left, mut at) = (LENGTH, 0);
     while left > 0 {
-        let Ok(count) = stream.write(&PIECE).await else { break };
+        let Ok(count) = stream.write(&piece[at..]).await else { break };
         progress.sent.fetch_add(count as u64, Ordering::Relaxed);
+        at = (at + count) % piece.len();
         left = left.saturating_sub(count as u64);
     }
     progress.ended.fetch_add(1, Ordering::Relaxed);
@@ -96,6 +130,7 @@ fn narrow(stream: &TcpStream) {
 async fn origin(
     listener: TcpListener,
     fields: &'static str,
+    by: By,
     told: watch::Receiver<u32>,
     all: Arc<Progress>,
 ) {
@@ -109,14 +144,20 @@ async fn origin(
             if head.starts_with("PUT") {
                 return sip(&mut stream, told).await;
             }
-            let head = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {LENGTH}\r\n\r\n");
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}{}\r\n\r\n", by.framing());
             stream.write_all(head.as_bytes()).await.unwrap();
-            pour(&mut stream, &all).await;
+            pour(&mut stream, by, &all).await;
         });
     }
 }
 
-async fn client(proxy: SocketAddr, number: usize, told: watch::Receiver<u32>, all: Arc<Progress>) {
+async fn client(
+    proxy: SocketAddr,
+    number: usize,
+    by: By,
+    told: watch::Receiver<u32>,
+    all: Arc<Progress>,
+) {
     let mut stream = TcpStream::connect(proxy).await.unwrap();
     narrow(&stream);
     if number.is_multiple_of(2) {
@@ -126,9 +167,9 @@ async fn client(proxy: SocketAddr, number: usize, told: watch::Receiver<u32>, al
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         sip(&mut stream, told).await;
     } else {
-        let ask = format!("PUT /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n");
+        let ask = format!("PUT /{number} HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", by.framing());
         stream.write_all(ask.as_bytes()).await.unwrap();
-        pour(&mut stream, &all).await;
+        pour(&mut stream, by, &all).await;
     }
 }
 
@@ -140,13 +181,12 @@ fn peak(pid: u32) -> Option<u64> {
 }
 
 /// The most that the proxy takes for all of them, in MiB.
-async fn crowd(fields: &'static str, args: &[&str]) -> Option<u64> {
-    testkit::raise_file_limit();
+async fn crowd(fields: &'static str, by: By, args: &[&str]) -> Option<u64> {
     let (tell, told) = watch::channel(0);
     let all = Arc::new(Progress::default());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(origin(listener, fields, told.clone(), Arc::clone(&all)));
+    tokio::spawn(origin(listener, fields, by, told.clone(), Arc::clone(&all)));
     let usual = ["--memory", "8MiB", "--origin-connections", "4096", "--workers", "2"];
     // However slow the machine is: nobody's patience is what is measured.
     let patience = ["--connect-timeout", "--write-timeout", "--client-body-timeout"];
@@ -155,16 +195,23 @@ async fn crowd(fields: &'static str, args: &[&str]) -> Option<u64> {
     let usual = usual.into_iter().chain(patience).collect::<Vec<_>>();
     let mut proxy = Proxy::at(&url, &[&usual, args].concat());
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.address().1));
-    for number in 0..2 * EACH {
-        tokio::spawn(client(address, number, told.clone(), Arc::clone(&all)));
+    let many = if by == By::Http2 { http2::LINES } else { 2 * EACH };
+    for number in 0..many {
+        let (told, progress) = (told.clone(), Arc::clone(&all));
+        if by == By::Http2 {
+            tokio::spawn(http2::line(address, number, told, progress));
+        } else {
+            tokio::spawn(client(address, number, by, told, progress));
+        }
         // In small groups: this one thread has to accept them all, too.
-        while all.under_way.load(Ordering::Relaxed) + 50 <= number {
+        while all.under_way.load(Ordering::Relaxed) + 50 <= number * (2 * EACH / many) {
             sleep(millis(1)).await;
         }
     }
     all.settle().await;
-    // What has been taken makes room for more, more than once.
-    for round in 1..4 {
+    // What has been taken makes room for more.
+    let rounds = if by == By::Length { 3 } else { 1 };
+    for round in 1..=rounds {
         tell.send(round).unwrap();
         all.settle().await;
     }
@@ -175,24 +222,44 @@ async fn crowd(fields: &'static str, args: &[&str]) -> Option<u64> {
 /// One crowd at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn takes_little(fields: &'static str, args: &[&str]) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    match runtime.block_on(crowd(fields, args)) {
+fn run<T>(crowd: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(crowd)
+}
+
+fn check(peak: Option<u64>) {
+    match peak {
         Some(peak) => {
-            println!("{peak} MiB for {EACH} uploads and {EACH} downloads");
-            assert!(peak < MOST, "{peak} MiB for {EACH} uploads and {EACH} downloads");
+            println!("{peak} MiB");
+            assert!(peak < MOST, "{peak} MiB");
         }
         None => println!("NOT compared: this system does not tell what a process takes"),
     }
 }
 
+fn takes_little(fields: &'static str, by: By, args: &[&str]) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    testkit::raise_file_limit();
+    check(run(crowd(fields, by, args)));
+}
+
+const NOT_STORED: &str = "Cache-Control: no-store\r\n";
+
 #[test]
 fn a_thousand_slow_uploads_and_downloads_take_less_than_64_mib() {
-    takes_little("Cache-Control: no-store\r\n", &["--no-disk"]);
+    takes_little(NOT_STORED, By::Length, &["--no-disk"]);
+}
+
+#[test]
+fn also_where_nobody_knows_how_long_they_are() {
+    takes_little(NOT_STORED, By::Chunks, &["--no-disk"]);
+}
+
+#[test]
+fn also_by_http2() {
+    takes_little(NOT_STORED, By::Http2, &["--no-disk"]);
 }
 
 #[test]
 fn also_where_each_download_could_be_stored_but_for_its_size() {
-    takes_little("Cache-Control: max-age=60\r\n", &["--disk", "64MiB"]);
+    takes_little("Cache-Control: max-age=60\r\n", By::Length, &["--disk", "64MiB"]);
 }

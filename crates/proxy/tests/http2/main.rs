@@ -32,6 +32,7 @@ mod priorities;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod silence;
+mod windows;
 mod wrong_origin;
 
 /// Keeps what it is told.

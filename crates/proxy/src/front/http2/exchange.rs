@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::deliver::{Delivery, Stream};
 use super::intake::Intake;
 use super::receive::Announced;
+use super::room::Upload;
 use super::{head, leftover};
 use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
@@ -36,6 +37,7 @@ pub(super) async fn exchange(
     next: Next,
     mut body: RecvStream,
     announced: Announced,
+    _upload: Upload,
 ) {
     answer_while_it_comes(stream, next, &mut body, announced).await;
     finish(None, Some(body)).await;

@@ -14,6 +14,7 @@ mod meter;
 mod payload;
 mod priority;
 mod receive;
+mod room;
 mod turns;
 mod wire;
 
@@ -36,6 +37,7 @@ use self::deliver::Stream;
 use self::meter::{Abuse, Meter};
 use self::payload::Payload;
 use self::receive::{Announced, Unfit};
+use self::room::Room;
 use self::turns::Turns;
 use self::wire::{Wire, lock};
 use super::Peer;
@@ -87,6 +89,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         codec,
         socket,
         turns,
+        room: Room::new(&limits.http2),
         mode: Mode::Idle,
         head: Arc::default(),
         key: Vec::with_capacity(128),
@@ -109,7 +112,7 @@ fn builder(limits: &Limits, is_crowded: bool) -> server::Builder {
         .max_header_list_size(http2.header_list.saturating_add(1))
         .max_frame_size(16 << 10)
         .initial_window_size(http2.stream_window)
-        .initial_connection_window_size(http2.connection_window)
+        .initial_connection_window_size(room::first_window(http2))
         .max_concurrent_reset_streams(http2.pending_resets)
         .max_pending_accept_reset_streams(http2.pending_resets)
         .max_local_error_reset_streams(Some(http2.resets))
@@ -138,6 +141,7 @@ struct Connection<'a, S> {
     codec: server::Connection<Wire<S>, Payload>,
     socket: wire::Shared<S>,
     turns: Arc<Turns>,
+    room: Room,
     mode: Mode,
     /// The head of the request at hand; its buffers are used again if nobody else holds it.
     head: Arc<RequestHead>,
@@ -371,7 +375,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 }
             }
             (Started::Waiting(next), Some(announced), Some(body)) => {
-                drop(tokio::spawn(exchange::exchange(stream, next, body, announced)));
+                let shared = &self.worker.shared;
+                let (upload, window) = self.room.begin(&shared.uploads, &shared.limits.http2);
+                if let Some(window) = window {
+                    self.codec.set_target_window_size(window);
+                }
+                drop(tokio::spawn(exchange::exchange(stream, next, body, announced, upload)));
             }
             (Started::Waiting(next), ..) => drop(tokio::spawn(exchange::wait(stream, next))),
         }
