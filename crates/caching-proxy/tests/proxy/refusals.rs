@@ -53,6 +53,22 @@ fn malformed_requests_are_refused_and_the_connection_closed() {
 }
 
 #[test]
+fn a_client_that_sends_on_without_reading_is_held_up_and_not_cut_off() {
+    use std::io::{ErrorKind, Read, Write};
+    let origin = Origin::answering(ok("", "x"));
+    let proxy = Proxy::before(&origin);
+    let mut client = std::net::TcpStream::connect(proxy.address()).unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n").unwrap();
+    client.set_write_timeout(Some(millis(300))).unwrap();
+    // More than all buffers take.
+    let error = client.write_all(&vec![b'x'; 64 << 20]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+}
+
+#[test]
 fn malformed_content_is_refused() {
     let origin = Origin::at_heads(|_, conn| {
         if conn.read_body().is_some() {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http1::{FieldSpan, Framing, Version};
 use policy::Method;
+use tokio::time::timeout;
 
 use self::receive::{Receipt, Received};
 use super::Peer;
@@ -248,15 +249,17 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     async fn linger(&mut self) {
         self.outbound.shut_down().await;
         let until = ticks() + u64::try_from(LINGER.as_millis()).unwrap_or(0);
+        let left = || Duration::from_millis(until.saturating_sub(ticks()));
         let mut taken = 0;
         while taken < LINGER_BYTES {
             self.inbound.buf.clear();
-            let left = Duration::from_millis(until.saturating_sub(ticks()));
-            match self.inbound.fill(left, || false).await {
+            match self.inbound.fill(left(), || false).await {
                 Ok(Ok(count)) if count > 0 => taken += count,
                 _ => return,
             }
         }
+        // Who sends faster than it reads is held up now, and not reset before it has looked.
+        let _ = timeout(left(), self.outbound.ended_meanwhile()).await;
     }
 }
 
