@@ -104,6 +104,10 @@ fn the_heuristic_is_a_tenth_of_the_time_since_the_last_modification() {
     check(yesterday, 8640, Source::Heuristic);
     check(&format!("{yesterday}\n{EARLIER}"), 8280, Source::Heuristic);
     check("last-modified: Sun, 22 Nov 1998 00:00:00 GMT", 86_400, Source::Heuristic);
+    // The cap, and a second less and more.
+    check("last-modified: Fri, 13 Nov 2026 00:00:10 GMT", 86_399, Source::Heuristic);
+    check("last-modified: Fri, 13 Nov 2026 00:00:00 GMT", 86_400, Source::Heuristic);
+    check("last-modified: Thu, 12 Nov 2026 23:59:50 GMT", 86_400, Source::Heuristic);
     check("last-modified: Tue, 24 Nov 2026 00:00:00 GMT", 0, Source::Absent);
     check("last-modified: yesterday", 0, Source::Absent);
     check("", 0, Source::Absent);

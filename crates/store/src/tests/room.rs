@@ -324,3 +324,17 @@ async fn where_room_is_scarce_so_many_bodies_go_to_disk_and_not_one_more() {
     fills.pop();
     assert!(begin(128).is_ok());
 }
+
+#[tokio::test]
+async fn a_body_has_as_many_bytes_as_a_tier_takes_of_one_and_not_one_more() {
+    let in_memory = Setup::new(32 * MIB, 0);
+    let mut on_disk = Setup::new(MIB, 64 * MIB);
+    on_disk.options.largest_on_disk = Some(2 * MIB);
+    for (setup, most) in [(in_memory, MIB), (on_disk, 2 * MIB)] {
+        let store = setup.open();
+        let put = async |length| put(&store, &key("k"), label("v", ""), &body(1, length)).await;
+        assert_eq!(put(most).await, Ok(Committed::Stored));
+        let too_large = Ok(Committed::NotStored(NotStored::TooLarge));
+        assert_eq!(put(most + 1).await, too_large);
+    }
+}
