@@ -218,6 +218,20 @@ fn a_handshake_that_takes_too_long_is_cut_counted_and_told() {
 }
 
 #[test]
+fn a_handshake_that_begins_late_and_in_time_is_judged_by_what_it_says() {
+    let limit = Duration::from_secs(3);
+    let site = Site::new(Limits { handshake_timeout: limit, ..Limits::default() });
+    let mut stream = site.connect();
+    std::thread::sleep(limit / 3);
+    // Not what is spoken here, which is seen only if it is still listened to.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    assert_eq!(site.failures(HandshakeFailure::Timeout), 0);
+}
+
+#[test]
 fn who_only_looks_whether_the_port_is_open_is_counted_and_not_told() {
     let site = Site::new(Limits::default());
     drop(site.connect());
