@@ -6,19 +6,13 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use store::{Cleared, DiskOptions, OpenError, Options, Store};
 
 use crate::cli::Instances;
-use crate::control::{self, AskError, Request};
+use crate::control::{self, A_MOMENT, AskError, Request};
 use crate::state::{self, Claim, StateError};
 use crate::units::{responses, rough_bytes};
-
-/// An instance that starts or stops holds its directory for a moment without answering.
-pub(crate) const ATTEMPTS: u32 = 40;
-pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a cache was not emptied.
 #[derive(Debug, thiserror::Error)]
@@ -129,21 +123,24 @@ fn line(done: &Done, directory: &Path) -> Option<String> {
 }
 
 fn clear(directory: &Path) -> Result<Done, ClearError> {
-    for attempt in 1.. {
-        let busy = match Claim::take_existing(directory) {
-            Ok(None) => return Ok(Done::Nothing),
-            Ok(Some(claim)) => return clear_unused(&claim),
-            Err(busy @ StateError::InUse { .. }) => busy,
-            Err(error) => return Err(error.into()),
-        };
-        match control::ask(directory, &Request::Clear) {
-            Ok(answer) => return Ok(Done::Told(told(&answer))),
-            Err(error) if error.is_absence() && attempt < ATTEMPTS => thread::sleep(PAUSE),
-            Err(AskError::NotRunning) => return Err(busy.into()),
-            Err(source) => return Err(ClearError::Ask { directory: directory.into(), source }),
-        }
+    // One that starts or stops holds its directory for a moment without answering.
+    let is_passing =
+        |error: &ClearError| matches!(error, ClearError::State(StateError::InUse { .. }));
+    control::patiently(A_MOMENT, is_passing, || clear_once(directory))
+}
+
+fn clear_once(directory: &Path) -> Result<Done, ClearError> {
+    let busy = match Claim::take_existing(directory) {
+        Ok(None) => return Ok(Done::Nothing),
+        Ok(Some(claim)) => return clear_unused(&claim),
+        Err(busy @ StateError::InUse { .. }) => busy,
+        Err(error) => return Err(error.into()),
+    };
+    match control::ask(directory, &Request::Clear) {
+        Ok(answer) => Ok(Done::Told(told(&answer))),
+        Err(error) if error.is_absence() => Err(busy.into()),
+        Err(source) => Err(ClearError::Ask { directory: directory.into(), source }),
     }
-    Ok(Done::Nothing)
 }
 
 fn told(answer: &serde_json::Value) -> Cleared {

@@ -1,7 +1,7 @@
 //! The directory of this instance, or the process that has it and is to be replaced.
 
+use std::mem;
 use std::time::Duration;
-use std::{mem, thread};
 
 use proxy::{Inherited, Legacy};
 
@@ -30,21 +30,28 @@ impl Home {
             None if serve.take_over => Claim::take(&base()?.join(name.to_string())),
             None => state::claim_below(&base()?, &name),
         };
-        for _ in 1..control::ATTEMPTS {
-            let directory = match take() {
-                Err(StateError::InUse { directory, .. }) if serve.take_over => directory,
+        let claim_or_find = || {
+            let (directory, holder) = match take() {
+                Err(StateError::InUse { directory, holder }) if serve.take_over => {
+                    (directory, holder)
+                }
                 claimed => return Ok(Self { claim: claimed?, predecessor: None }),
             };
             match Predecessor::in_directory(&directory) {
                 // It has just begun, or is about to end: then the directory is free soon.
-                Err(error) if error.is_absence() => thread::sleep(control::PAUSE),
+                Err(error) if error.is_absence() => {
+                    Err(StateError::InUse { directory, holder }.into())
+                }
                 found => {
                     let predecessor = Some(found?);
-                    return Ok(Self { claim: Claim::to_come(directory), predecessor });
+                    Ok(Self { claim: Claim::to_come(directory), predecessor })
                 }
             }
-        }
-        Ok(Self { claim: take()?, predecessor: None })
+        };
+        let is_passing = |error: &ServeError| {
+            serve.take_over && matches!(error, ServeError::State(StateError::InUse { .. }))
+        };
+        control::patiently(control::A_WHILE, is_passing, claim_or_find)
     }
 
     /// The listening sockets of the other process.
@@ -88,11 +95,6 @@ impl Home {
 /// Claims a directory that is about to become free: its process has closed the connection to this one,
 /// and closes the rest now.
 fn when_free(take: impl Fn() -> Result<Claim, StateError>) -> Result<Claim, StateError> {
-    for _ in 1..control::ATTEMPTS {
-        match take() {
-            Err(StateError::InUse { .. }) => thread::sleep(control::PAUSE),
-            claimed => return claimed,
-        }
-    }
-    take()
+    let is_passing = |error: &StateError| matches!(error, StateError::InUse { .. });
+    control::patiently(control::A_WHILE, is_passing, take)
 }

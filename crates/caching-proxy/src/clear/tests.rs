@@ -84,7 +84,7 @@ fn an_instance_that_is_still_starting_is_waited_for() {
         let base = base.path().to_owned();
         move || cleared(&Instances::default(), &base)
     });
-    thread::sleep(PAUSE * 2);
+    std::thread::sleep(std::time::Duration::from_millis(100));
     let _server = Server::start(&claim, Arc::new(Running)).unwrap();
     assert!(asking.join().unwrap().unwrap().contains("12 responses"));
 }

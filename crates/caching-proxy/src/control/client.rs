@@ -33,9 +33,28 @@ pub(crate) enum AskError {
     Io(#[source] io::Error),
 }
 
-/// An instance that starts or stops does not answer for a moment.
-pub(crate) const ATTEMPTS: u32 = 100;
-pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Attempts for a person who waits: two seconds.
+pub(crate) const A_MOMENT: u32 = 40;
+/// Attempts where a process would have failed for good: five seconds.
+pub(crate) const A_WHILE: u32 = 100;
+
+/// Makes so many attempts, as long as each fails in a way that may pass: an instance that starts or
+/// stops does not answer for a moment.
+pub(crate) fn patiently<T, E>(
+    attempts: u32,
+    is_passing: impl Fn(&E) -> bool,
+    attempt: impl Fn() -> Result<T, E>,
+) -> Result<T, E> {
+    for _ in 1..attempts {
+        match attempt() {
+            Err(error) if is_passing(&error) => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    attempt()
+}
 
 impl AskError {
     /// Whoever was asked is not there, or has ended in the middle of it.
@@ -52,13 +71,7 @@ impl AskError {
 /// The same as [`ask`], of one that may not answer yet, or may end while it is asked: then whoever
 /// comes after it is. What is asked may be carried out twice.
 pub(crate) fn ask_patiently(directory: &Path, request: &Request) -> Result<Value, AskError> {
-    for _ in 1..ATTEMPTS {
-        match ask(directory, request) {
-            Err(error) if error.is_absence() => thread::sleep(PAUSE),
-            outcome => return outcome,
-        }
-    }
-    ask(directory, request)
+    patiently(A_WHILE, AskError::is_absence, || ask(directory, request))
 }
 
 /// Tells the instance that runs in this directory that this process wants to take over; both go on

@@ -14,7 +14,9 @@ use proxy::Forgotten;
 use proxy::purge::Purge;
 use serde_json::{Value, json};
 
-pub(crate) use client::{ATTEMPTS, AskError, PAUSE, ask, ask_patiently, begin_to_take_over};
+pub(crate) use client::{
+    A_MOMENT, A_WHILE, AskError, ask, ask_patiently, begin_to_take_over, patiently,
+};
 pub(crate) use server::{BindError, Server, forget_former, step_aside, step_back};
 
 use crate::succession;

@@ -167,7 +167,12 @@ impl Drop for Seat {
 fn converse(mut client: UnixStream, commands: &dyn Commands) -> io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
-    let reply = match Request::parse(&read_line(&mut client)?) {
+    let received = read_line(&mut client)?;
+    let end = received.iter().position(|&byte| byte == b'\n').unwrap_or(received.len());
+    let (line, behind) = received.split_at(end);
+    let reply = match Request::parse(line) {
+        // Nobody would ever read it.
+        Ok(_) if behind.len() > 1 => json!({ "error": "something comes behind the line" }),
         Ok(Request::TakeOver) => {
             commands.let_take_over(client);
             return Ok(());
@@ -178,7 +183,8 @@ fn converse(mut client: UnixStream, commands: &dyn Commands) -> io::Result<()> {
     answer(&mut client, &reply)
 }
 
-/// Reads up to the line's end, the stream's end, or the most a request may have.
+/// Reads up to the line's end, the stream's end, or the most a request may have; with what has come
+/// together with the end.
 fn read_line(client: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut chunk = [0; 512];
@@ -193,8 +199,6 @@ fn read_line(client: &mut UnixStream) -> io::Result<Vec<u8>> {
             break;
         }
     }
-    let end = line.iter().position(|&byte| byte == b'\n').unwrap_or(line.len());
-    line.truncate(end);
     Ok(line)
 }
 

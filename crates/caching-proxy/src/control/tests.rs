@@ -47,7 +47,7 @@ fn each_command_is_answered() {
 fn garbage_is_answered_with_an_error_and_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let _running = serve(directory.path());
-    let table: [(&[u8], &str); 7] = [
+    let table: [(&[u8], &str); 8] = [
         (b"", "{\"error\":\"not a line of JSON\"}\n"),
         (b"\xff\xfe\n", "{\"error\":\"not a line of JSON\"}\n"),
         (b"GET / HTTP/1.1\r\n\r\n", "{\"error\":\"not a line of JSON\"}\n"),
@@ -55,6 +55,7 @@ fn garbage_is_answered_with_an_error_and_does_no_harm() {
         (b"{\"command\":\"halt\"}\n", "{\"error\":\"unknown command \\\"halt\\\"\"}\n"),
         (b"{\"command\":\"purge\"}\n", "{\"error\":\"a purge has to name one thing\"}\n"),
         (b"{\"command\":\"clear\"}", "{\"did\":\"clear\"}\n"),
+        (b"{\"command\":\"clear\"}\n{}", "{\"error\":\"something comes behind the line\"}\n"),
     ];
     for (bytes, answer) in table {
         assert_eq!(raw(directory.path(), bytes), answer);

@@ -7,6 +7,7 @@
 
 mod name;
 
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -47,17 +48,29 @@ pub(crate) enum StateError {
         source: io::Error,
     },
     /// Another instance has it.
-    #[error("{} is in use by {}; stop it, take over from it with --take-over, or name another directory with --cache-dir DIR", .directory.display(), holder(*.pid))]
+    #[error("{} is in use by {}; stop it, take over from it with --take-over, or name another directory with --cache-dir DIR", .directory.display(), .holder)]
     InUse {
         /// The instance directory.
         directory: PathBuf,
-        /// The process that has it, where that could be told.
-        pid: Option<u32>,
+        /// Who has it.
+        holder: Holder,
     },
 }
 
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or("another process".to_owned(), |pid| format!("pid {pid}"))
+/// The process that has a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// Its number, where that could be told.
+    pub(crate) pid: Option<u32>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "pid {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
 }
 
 /// The right to use an instance directory. It ends with the process, whatever ends that.
@@ -98,8 +111,8 @@ impl Claim {
         match lock_alone(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut lock);
-                return Err(StateError::InUse { directory, pid });
+                let holder = Holder { pid: read_pid(&mut lock) };
+                return Err(StateError::InUse { directory, holder });
             }
             Err(TryLockError::Error(source)) => return Err(unusable("lock", source)),
         }
@@ -135,17 +148,17 @@ impl Claim {
     }
 }
 
-/// Whether somebody has claimed a directory, or is about to. No instance directory: nobody.
-pub(crate) fn is_claimed(directory: &Path) -> Result<bool, StateError> {
+/// Who has claimed a directory, or is about to. No instance directory: nobody.
+pub(crate) fn holder_of(directory: &Path) -> Result<Option<Holder>, StateError> {
     if !is_instance(directory) {
-        return Ok(false);
+        return Ok(None);
     }
     let path = directory.join(LOCK);
     let unusable = |doing, source| StateError::Unusable { doing, path: path.clone(), source };
-    let lock = File::open(&path).map_err(|source| unusable("open", source))?;
+    let mut lock = File::open(&path).map_err(|source| unusable("open", source))?;
     match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(Holder { pid: read_pid(&mut lock) })),
         Err(TryLockError::Error(source)) => Err(unusable("lock", source)),
     }
 }

@@ -13,8 +13,8 @@ fn a_claim_creates_the_directory_for_this_user_alone_and_says_who_holds_it() {
     assert_eq!(directory.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(claim.store(), directory.canonicalize().unwrap().join("store"));
     let error = Claim::take(&directory).unwrap_err();
-    let StateError::InUse { pid, .. } = &error else { panic!("{error}") };
-    assert_eq!(*pid, Some(std::process::id()));
+    let StateError::InUse { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(holder.pid, Some(std::process::id()));
     assert!(error.to_string().contains(&format!("is in use by pid {}", std::process::id())));
 }
 
@@ -28,13 +28,13 @@ fn a_claim_that_is_gone_frees_the_directory() {
 #[test]
 fn whoever_only_looks_whether_a_directory_is_claimed_is_in_nobodys_way() {
     let base = tempfile::tempdir().unwrap();
-    assert!(!is_claimed(base.path()).unwrap());
+    assert_eq!(holder_of(base.path()).unwrap(), None);
     let claim = Claim::take(base.path()).unwrap();
-    assert!(is_claimed(base.path()).unwrap());
+    assert_eq!(holder_of(base.path()).unwrap().unwrap().pid, Some(std::process::id()));
     drop(claim);
     let looking = std::fs::File::open(base.path().join(LOCK)).unwrap();
     looking.lock_shared().unwrap();
-    assert!(!is_claimed(base.path()).unwrap());
+    assert_eq!(holder_of(base.path()).unwrap(), None);
     let looks = std::thread::spawn(move || {
         std::thread::sleep(2 * LOOK);
         drop(looking);
