@@ -58,7 +58,8 @@ pub(crate) fn start(
         let running = staffed.serve();
         return Ok(Started { running, metrics: None, control: None, succession, watchdog });
     };
-    let (begun, watchdog) = (clock_millis(), home.watchdog(around.supervisor));
+    let begun = policy::Timestamp::from_millis(clock_millis());
+    let watchdog = home.watchdog(around.supervisor);
     let takeovers = home.predecessor.as_ref().map_or(0, |other| other.takeovers + 1);
     let known = Known { metrics: metrics.as_ref().map(|bound| bound.address), takeovers, watchdog };
     let legacy = home.take_legacy()?;

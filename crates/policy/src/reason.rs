@@ -31,8 +31,8 @@ macro_rules! reasons {
             /// Every reason of this kind.
             pub const ALL: &'static [$name] = &[$($name::$variant,)+];
 
-            /// Its place in [`Self::ALL`].
-            pub const fn place(self) -> usize {
+            /// Its index in [`Self::ALL`].
+            pub const fn index(self) -> usize {
                 self as usize
             }
         }
@@ -113,6 +113,24 @@ reasons! {
         StaleOriginUnreachable = "stale-origin-unreachable", Some("RFC 9111 §4.2.4");
         /// It is fresh; the client asked for validation, but the origin failed.
         FreshOriginFailed = "fresh-origin-failed", Some("RFC 9111 §4.3.3");
+    }
+}
+
+impl Hit {
+    /// Whether what answers is stale.
+    pub const fn is_stale(self) -> bool {
+        match self {
+            Hit::MaxStale
+            | Hit::StaleWhileRevalidate
+            | Hit::StaleIfError
+            | Hit::StaleOriginUnreachable => true,
+            Hit::Fresh
+            | Hit::Immutable
+            | Hit::NoVarySearch
+            | Hit::Validated
+            | Hit::Partial
+            | Hit::FreshOriginFailed => false,
+        }
     }
 }
 

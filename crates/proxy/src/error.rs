@@ -4,6 +4,7 @@ mod refusal;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http1::{BadBody, BadHead, BadResponse};
@@ -23,8 +24,8 @@ pub(crate) enum FetchError {
     Resolve {
         /// The name.
         host: String,
-        /// The resolver's complaint.
-        source: io::Error,
+        /// The resolver's complaint, shared by all who waited for it.
+        source: Arc<io::Error>,
     },
     /// The resolver gave no answer in time.
     #[error("resolving {host} took longer than {limit:?}")]

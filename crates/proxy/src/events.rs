@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::front::tls::HandshakeFailure;
 use crate::front::tunnel::TunnelEnd;
-use crate::outcomes::{self, Answered, Outcome, Outcomes, Tally};
+use crate::outcomes::{self, Answered, Outcome, Outcomes};
+use crate::tally::Tally;
 
 /// A request that was answered. Feeds the access log.
 #[derive(Debug)]
@@ -127,11 +128,6 @@ pub struct Counts {
     pub handshake_failures: [u64; HandshakeFailure::ALL.len()],
     /// Bytes sent to clients.
     pub bytes: u64,
-}
-
-/// Adds to a counter of the worker whose thread this is: only that one writes, so no lock is taken.
-pub(crate) fn add(counter: &AtomicU64, count: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
 }
 
 impl Counts {

@@ -120,6 +120,24 @@ failures! {
     }
 }
 
+impl Failure {
+    /// Whether it is an attempt to get a response from the origin that failed. The others are the
+    /// client's, or end a request before there is an attempt.
+    pub const fn is_of_origin(self) -> bool {
+        !matches!(
+            self,
+            Self::NoTunnel
+                | Self::Crowded
+                | Self::Loop
+                | Self::ClientCut
+                | Self::ClientStalled
+                | Self::ClientContentTooLarge
+                | Self::ClientBadContent
+                | Self::ClientTrailersTooLarge
+        )
+    }
+}
+
 failures! {
     /// Why a request is not served, beside what the codec and the policy have to say.
     Denial {
@@ -200,6 +218,23 @@ mod tests {
                 (_, recommended) => assert_eq!(recommended, Some(status), "{failure:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_the_client_does_and_what_never_sets_out_is_no_failure_of_the_origin() {
+        let others = Failure::ALL.iter().filter(|failure| !failure.is_of_origin());
+        let others: Vec<_> = others.map(|failure| failure.code()).collect();
+        let expected = [
+            "tunnels-in-use",
+            "collapse-crowded",
+            "loop",
+            "client-cut",
+            "client-stalled",
+            "client-content-too-large",
+            "client-bad-content",
+            "client-trailers-too-large",
+        ];
+        assert_eq!(others, expected);
     }
 
     #[test]

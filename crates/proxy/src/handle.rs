@@ -200,17 +200,13 @@ impl Handle {
         self.shared.store.stats()
     }
 
-    /// Tunnels that are open.
+    /// Tunnels that are open or asked for.
     pub fn open_tunnels(&self) -> usize {
         self.shared.limits.tunnels.saturating_sub(self.shared.tunnels.available_permits())
     }
 
-    /// The connections of clients: how many there are, and what became of those that were too many.
-    pub fn connections(&self) -> ConnectionCounts {
-        self.shared.seats.counts()
-    }
-
-    /// The same for each listener.
+    /// The connections of clients at each listener: how many there are, and what became of those that
+    /// were too many.
     pub fn connections_of_listeners(&self) -> Vec<(SocketAddr, ConnectionCounts)> {
         let counts =
             |(door, address): (usize, &SocketAddr)| (*address, self.shared.seats.counts_of(door));

@@ -28,6 +28,7 @@ mod server;
 mod settings;
 mod store_watch;
 mod succession;
+mod tally;
 mod tls;
 mod trouble;
 mod untrusted;

@@ -1,14 +1,13 @@
 //! What became of requests, counted by the stable code that headers and log print.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::{BadHead, BadRequest};
 use policy::Reason;
 use policy::reason::{Hit, NotStored, Pass, Refetch, Refused};
 
-use crate::events::add;
 use crate::failure::{Denial, Failure, Malformed};
+use crate::tally::Tally;
 
 /// In what way requests are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +20,8 @@ pub enum Answered {
     Miss,
     /// By the origin, for this client alone.
     Pass,
-    /// Not as it should be, because something failed on the way to the origin.
+    /// Not as it should be, because something failed on the way to the origin: at the origin, at the
+    /// client whose content was on its way there, or here.
     Failed,
     /// By the proxy itself.
     Refused,
@@ -50,13 +50,7 @@ impl Answered {
     }
 
     fn by(hit: Hit) -> Self {
-        match hit {
-            Hit::MaxStale
-            | Hit::StaleWhileRevalidate
-            | Hit::StaleIfError
-            | Hit::StaleOriginUnreachable => Self::Stale,
-            _ => Self::Hit,
-        }
+        if hit.is_stale() { Self::Stale } else { Self::Hit }
     }
 }
 
@@ -91,7 +85,7 @@ static CODES: LazyLock<Codes> = LazyLock::new(Codes::all);
 
 struct Codes {
     rows: Vec<(&'static str, Answered)>,
-    /// The places of all rows, by code.
+    /// The indices of all rows, by code.
     sorted: Vec<(&'static str, usize)>,
 }
 
@@ -117,18 +111,18 @@ impl Codes {
             .chain(refusals.map(|code| (code, Answered::Refused)));
         let (mut rows, mut sorted) = (Vec::new(), Vec::new());
         for (code, answered) in all {
-            let place = rows.len();
+            let index = rows.len();
             if let Err(at) = sorted.binary_search_by_key(&code, |&(known, _)| known) {
-                sorted.insert(at, (code, place));
+                sorted.insert(at, (code, index));
                 rows.push((code, answered));
             }
         }
         Self { rows, sorted }
     }
 
-    fn place(&self, code: &str) -> Option<usize> {
+    fn index(&self, code: &str) -> Option<usize> {
         let at = self.sorted.binary_search_by_key(&code, |&(known, _)| known).ok()?;
-        self.sorted.get(at).map(|&(_, place)| place)
+        self.sorted.get(at).map(|&(_, index)| index)
     }
 }
 
@@ -139,41 +133,15 @@ pub(crate) struct Outcomes(Tally<ROOM>);
 impl Outcomes {
     /// Counts an answer out of the store.
     pub(crate) fn hit(&self, why: Hit) {
-        self.0.add(why.place());
+        self.0.add(why.index());
     }
 
     /// Counts any other answer.
     pub(crate) fn other(&self, code: &'static str) {
-        let place = CODES.place(code);
-        debug_assert!(place.is_some(), "{code} is in no table");
-        if let Some(place) = place {
-            self.0.add(place);
-        }
-    }
-}
-
-/// Counters that one thread writes, each with a place.
-#[derive(Debug)]
-pub(crate) struct Tally<const N: usize>([AtomicU64; N]);
-
-impl<const N: usize> Default for Tally<N> {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; N])
-    }
-}
-
-impl<const N: usize> Tally<N> {
-    /// Counts one more; only the thread whose counters these are may do so.
-    pub(crate) fn add(&self, place: usize) {
-        if let Some(counter) = self.0.get(place) {
-            add(counter, 1);
-        }
-    }
-
-    /// Adds what they say to these.
-    pub(crate) fn add_to(&self, sums: &mut [u64; N]) {
-        for (sum, counter) in sums.iter_mut().zip(&self.0) {
-            *sum += counter.load(Ordering::Relaxed);
+        let index = CODES.index(code);
+        debug_assert!(index.is_some(), "{code} is in no table");
+        if let Some(index) = index {
+            self.0.add(index);
         }
     }
 }
@@ -199,10 +167,10 @@ mod tests {
         for (code, _) in &CODES.rows {
             outcomes.other(code);
         }
-        for (place, Outcome { code, requests, answered }) in
+        for (index, Outcome { code, requests, answered }) in
             sum([&outcomes].into_iter()).into_iter().enumerate()
         {
-            let hit = Hit::ALL.get(place);
+            let hit = Hit::ALL.get(index);
             assert_eq!(hit.is_some(), answered.is_hit(), "{code}");
             assert!(hit.is_none_or(|hit| hit.code() == code), "{code}");
             assert_eq!(requests, if hit.is_some() { 2 } else { 1 }, "{code}");

@@ -61,7 +61,7 @@ struct Book {
     /// How many of them there are at each listener.
     doors: HashMap<usize, usize>,
     /// What became of connections at each listener; who is there now is counted above.
-    tallies: HashMap<usize, ConnectionCounts>,
+    counts: HashMap<usize, ConnectionCounts>,
     /// How many of them each client has, where that is counted.
     clients: HashMap<IpAddr, usize>,
     /// Those who are about to be told that there is no seat.
@@ -150,7 +150,7 @@ impl Seats {
     pub(crate) fn enter(self: &Arc<Self>, door: usize, descriptor: u64) -> Option<Seat> {
         let now = ticks();
         let mut book = self.book();
-        book.tally(door).accepted += 1;
+        book.counts_at(door).accepted += 1;
         if descriptor >= part(self.files) {
             book.high_at = Some(now);
         }
@@ -217,7 +217,7 @@ impl Seats {
     /// From here on its seat is somebody else's.
     fn send_away(book: &mut Book, number: u64) {
         if let Some(guest) = book.leave(number) {
-            book.tally(guest.door).made_way += 1;
+            book.counts_at(guest.door).made_way += 1;
             guest.send_away();
         }
     }
@@ -274,34 +274,27 @@ impl Seats {
         self.crowded.notify_one();
     }
 
-    pub(crate) fn counts(&self) -> ConnectionCounts {
-        let book = self.book();
-        let open = book.guests.len() as u64;
-        let now = ConnectionCounts { open, ..ConnectionCounts::default() };
-        book.tallies.values().fold(now, |sum, tally| sum.plus(*tally))
-    }
-
-    /// Those of one listener.
+    /// How many connections there are at one listener, and what became of those that came.
     pub(crate) fn counts_of(&self, door: usize) -> ConnectionCounts {
         let book = self.book();
         let open = book.doors.get(&door).copied().unwrap_or_default() as u64;
-        ConnectionCounts { open, ..book.tallies.get(&door).copied().unwrap_or_default() }
+        ConnectionCounts { open, ..book.counts.get(&door).copied().unwrap_or_default() }
     }
 }
 
 impl Book {
-    fn tally(&mut self, door: usize) -> &mut ConnectionCounts {
-        self.tallies.entry(door).or_default()
+    fn counts_at(&mut self, door: usize) -> &mut ConnectionCounts {
+        self.counts.entry(door).or_default()
     }
 
     /// A place to be told that there is no seat.
     fn stand(&mut self, door: usize) -> bool {
         if self.standing >= REFUSALS.max(self.guests.len() / SHARE_TO_LEAVE) {
-            self.tally(door).dropped += 1;
+            self.counts_at(door).dropped += 1;
             return false;
         }
         self.standing += 1;
-        self.tally(door).refused += 1;
+        self.counts_at(door).refused += 1;
         true
     }
 

@@ -198,11 +198,6 @@ impl Prepared {
 }
 
 impl Opened {
-    /// A handle to steer it by.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
     /// Starts the threads of the workers. They take nobody yet.
     pub fn staff(self) -> Result<Staffed, StartError> {
         let Self { addresses, mut doors, handle } = self;

@@ -19,7 +19,7 @@ use crate::draining::Draining;
 use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::error::FetchError;
-use crate::events::{Counters, Recorder, add};
+use crate::events::{Counters, Recorder};
 use crate::front::{self, Front, listener};
 use crate::ids::Ids;
 use crate::origin::Origin;
@@ -32,6 +32,7 @@ use crate::request::part_fill::PartFills;
 use crate::seats::{Seat, Seats};
 use crate::settings::{Clients, Limits};
 use crate::succession::Succession;
+use crate::tally::add;
 use crate::trouble::Troubles;
 
 /// How long accepting pauses when hardly any file descriptors are left: first for no longer than it
@@ -225,10 +226,11 @@ impl Worker {
 
     /// Counts and tells that the origin gave no usable response, if the fault is the origin's.
     pub(crate) fn failed(&self, error: &FetchError) {
-        if matches!(error, FetchError::Client(_) | FetchError::Loop { .. }) {
+        let failure = error.failure();
+        if !failure.is_of_origin() {
             return;
         }
-        self.counters.failures.add(error.failure() as usize);
+        self.counters.failures.add(failure as usize);
         let message = error.to_string();
         self.shared.troubles.tell(&*self.shared.recorder, error.code(), &message);
     }

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod rig;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, mpsc};
 
-use policy::{Rules, Timestamp};
-use proxy::clock::Clock;
 use proxy::events::{Recorder, Served, Trouble};
-use proxy::{Inherited, Kind, Legacy, Limits, Listen, OriginUrl, Settings, Staffed};
+use proxy::{Inherited, Kind, Legacy, Listen, Settings, Staffed};
 use testkit::{Client, Origin, eventually};
 
 /// Does not return from being told of a request, until it is told to go on.
@@ -24,18 +24,10 @@ impl Recorder for Blocking {
     fn trouble(&self, _: &Trouble<'_>) {}
 }
 
+/// Of two workers, at this address.
 fn settings(origin: &Origin, address: SocketAddr) -> Settings {
-    Settings {
-        listen: vec![Listen::plain(address)],
-        origin: OriginUrl::parse(&origin.url()).unwrap(),
-        origin_tls: proxy::OriginTls::default(),
-        workers: 2,
-        store: store::Options::default(),
-        rules: Rules::default(),
-        clients: proxy::Clients::default(),
-        limits: Limits::default(),
-        clock: Clock::set_to(Timestamp::from_secs(1_795_435_200)),
-    }
+    let usual = rig::settings(&origin.url());
+    Settings { listen: vec![Listen::plain(address)], workers: 2, ..usual }
 }
 
 fn origin() -> Origin {

@@ -1,6 +1,5 @@
 //! The name of each number. docs/metrics.md has the same list; a test holds them together.
 
-use proxy::failure::Failure;
 use proxy::{CertificateInfo, ConnectionCounts, HandshakeFailure};
 use store::Stats;
 
@@ -19,7 +18,7 @@ pub(crate) fn families(now: &Snapshot) -> Vec<Family> {
 }
 
 fn process(now: &Snapshot) -> Vec<Family> {
-    let started = u64::try_from(now.started / 1000).unwrap_or(0);
+    let started = u64::try_from(now.started.as_secs()).unwrap_or(0);
     let version = env!("CARGO_PKG_VERSION");
     vec![
         gauge("caching_proxy_build_info", "The version of the program; always 1.")
@@ -142,14 +141,14 @@ fn certificates(now: &Snapshot) -> Family {
 
 fn origin(now: &Snapshot) -> Vec<Family> {
     let counts = &now.counts;
-    let failures = Failure::ALL.iter().zip(counts.failures);
+    let failures = now.origin_failures();
     vec![
         counter(
             "caching_proxy_origin_failures_total",
             "Attempts to get a response from the origin that failed, by the code of the reason; also \
-             those that a stale response hides.",
+             those that a stale response hides, but not what the client has spoilt.",
         )
-        .by(&["reason"], failures.map(|(why, count)| ([why.code()], count))),
+        .by(&["reason"], failures.map(|(code, count)| ([code], count))),
         counter(
             "caching_proxy_origin_retries_total",
             "Requests that were sent to the origin once more.",

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 /// What a number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It only grows, from the start of the process on.
+    /// It only grows, from the start of the process on; takeovers are counted from that of the first
+    /// process of the line on.
     Counter,
     /// It is what there is now.
     Gauge,

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use policy::Timestamp;
 use proxy::events::Counts;
+use proxy::failure::Failure;
 use proxy::{CertificateInfo, ConnectionCounts, Handle};
 
 /// Where the numbers of this process come from.
 pub(crate) struct Source {
     handle: Handle,
-    /// When the process began, in milliseconds since the Unix epoch.
-    started: i64,
+    /// When the process began.
+    started: Timestamp,
     /// How often a process has taken over, from the first one of the line to this one.
     takeovers: u64,
     /// How often another wanted to take over from this one, in vain.
@@ -20,7 +22,7 @@ pub(crate) struct Source {
 /// The numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) started: i64,
+    pub(crate) started: Timestamp,
     pub(crate) counts: Counts,
     pub(crate) listeners: Vec<(SocketAddr, ConnectionCounts)>,
     pub(crate) open_tunnels: u64,
@@ -33,8 +35,17 @@ pub(crate) struct Snapshot {
     pub(crate) failed_takeovers: u64,
 }
 
+impl Snapshot {
+    /// Failures of the origin by their code; those that are no failures of the origin are left out.
+    pub(crate) fn origin_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let failures = Failure::ALL.iter().zip(self.counts.failures);
+        let failures = failures.filter(|(why, _)| why.is_of_origin());
+        failures.map(|(why, count)| (why.code(), count))
+    }
+}
+
 impl Source {
-    pub(crate) fn new(handle: Handle, started: i64, takeovers: u64) -> Self {
+    pub(crate) fn new(handle: Handle, started: Timestamp, takeovers: u64) -> Self {
         Self { handle, started, takeovers, failed_takeovers: AtomicU64::new(0) }
     }
 

@@ -194,6 +194,11 @@ impl Ready {
     pub(crate) fn url_of(&self, speaks: Speaks) -> Option<String> {
         self.answers.iter().find(|place| place.speaks == speaks).map(Place::url)
     }
+
+    /// Where a scraper on this machine asks.
+    fn metrics_url(&self) -> Option<String> {
+        self.metrics.map(|address| format!("http://{}/metrics", reached(address)))
+    }
 }
 
 /// Where clients come in.
@@ -214,13 +219,6 @@ pub(crate) enum Speaks {
     Https,
     /// Plain HTTP, to be sent on to HTTPS.
     Redirect,
-}
-
-impl Ready {
-    /// Where a scraper on this machine asks.
-    fn metrics_url(&self) -> Option<String> {
-        self.metrics.map(|address| format!("http://{}/metrics", reached(address)))
-    }
 }
 
 impl Place {

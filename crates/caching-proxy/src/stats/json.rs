@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use proxy::failure::Failure;
 use proxy::{Answered, CertificateInfo, ConnectionCounts, HandshakeFailure};
 use serde_json::{Map, Value, json};
 use store::Stats;
@@ -16,14 +15,14 @@ pub(crate) fn to_json(now: &Snapshot) -> Value {
     json!({
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
-        "started_seconds": now.started / 1000,
+        "started_seconds": now.started.as_secs(),
         "takeovers": { "done": now.takeovers, "failed": now.failed_takeovers },
         "requests": counts.requests,
         "hits": counts.hits,
         "outcomes": outcomes(now),
         "origin_failures": counts.origin_failures,
         "origin": {
-            "failures": numbers(Failure::ALL.iter().map(|why| why.code()), counts.failures),
+            "failures": numbers(now.origin_failures()),
             "retries": counts.origin_retries,
             "connections": now.origin_connections,
         },
@@ -35,21 +34,14 @@ pub(crate) fn to_json(now: &Snapshot) -> Value {
         "listeners": now.listeners.iter().map(listener).collect::<Vec<_>>(),
         "bytes": counts.bytes,
         "tls": tls(now),
-        "troubles": numbers(
-            now.troubles.iter().map(|(code, _)| *code),
-            now.troubles.iter().map(|(_, times)| *times),
-        ),
+        "troubles": numbers(now.troubles.iter().copied()),
         "store": store(&now.store),
     })
 }
 
 /// Each count under its name.
-fn numbers<'n>(
-    names: impl IntoIterator<Item = &'n str>,
-    counts: impl IntoIterator<Item = u64>,
-) -> Value {
-    let members = names.into_iter().map(ToOwned::to_owned);
-    Value::Object(members.zip(counts.into_iter().map(Value::from)).collect())
+fn numbers<'n>(counts: impl Iterator<Item = (&'n str, u64)>) -> Value {
+    Value::Object(counts.map(|(name, count)| (name.to_owned(), count.into())).collect())
 }
 
 /// By how requests were answered, and why; what has not come up is left out.
@@ -86,7 +78,7 @@ fn tls(now: &Snapshot) -> Value {
     let codes = HandshakeFailure::ALL.iter().map(|why| why.code());
     json!({
         "handshakes": now.counts.handshakes,
-        "failures": numbers(codes, now.counts.handshake_failures),
+        "failures": numbers(codes.zip(now.counts.handshake_failures)),
         "certificates": now.certificates.iter().map(certificate).collect::<Vec<_>>(),
         "origin_certificate": now.origin_certificate.as_ref().map(certificate),
     })

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use proxy::Answered;
 use serde_json::Value;
 
 use crate::units::{Span, rough_bytes};
@@ -90,15 +91,16 @@ impl Table<'_> {
     fn requests(&mut self) {
         let all = self.told("/requests").unwrap_or(0);
         self.count(0, "requests", "/requests");
-        for (label, word) in [
-            ("answered from the cache", "hit"),
-            ("from the cache, stale", "stale"),
-            ("asked the origin", "miss"),
-            ("passed on for one client", "pass"),
-            ("failed", "failed"),
-            ("answered by the proxy itself", "refused"),
-        ] {
-            let path = format!("/outcomes/{word}");
+        for answered in Answered::ALL {
+            let label = match answered {
+                Answered::Hit => "answered from the cache",
+                Answered::Stale => "from the cache, stale",
+                Answered::Miss => "asked the origin",
+                Answered::Pass => "passed on for one client",
+                Answered::Failed => "failed",
+                Answered::Refused => "answered by the proxy itself",
+            };
+            let path = format!("/outcomes/{}", answered.word());
             let Some(Value::Object(codes)) = self.stats.pointer(&path) else { continue };
             let sum: u64 = codes.values().filter_map(Value::as_u64).sum();
             if sum > 0 {

@@ -12,7 +12,7 @@ use testkit::{Client, Launch, Origin, Output, Response, eventually};
 
 use crate::tls::Authority;
 use crate::{Proxy, cache, count, ok, response};
-use parser::Sample;
+use parser::{Sample, number};
 
 const LISTENING: [&str; 2] = ["--metrics-listen", "127.0.0.1:0"];
 const OPEN_METRICS: (&str, &str) = ("Accept", "application/openmetrics-text; version=1.0.0");
@@ -43,16 +43,6 @@ fn scraped(place: &str) -> Vec<Sample> {
     let response = scrape(place, &[OPEN_METRICS]);
     assert_eq!(response.status, 200, "{}", response.text());
     parser::parse(&response.text(), true)
-}
-
-fn number(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<i64> {
-    let fits = |sample: &&Sample| {
-        let has = |(label, value): &(&str, &str)| {
-            sample.labels.get(*label).is_some_and(|known| known == value)
-        };
-        sample.name == name && labels.iter().all(has)
-    };
-    samples.iter().find(fits).map(|sample| sample.number)
 }
 
 pub(crate) fn told(place: &str, name: &str, labels: &[(&str, &str)]) -> Option<i64> {

@@ -36,7 +36,7 @@ fn unconnected() -> Vec<Row> {
     let limit = limit();
     vec![
         (
-            FetchError::Resolve { host: host(), source: eof() },
+            FetchError::Resolve { host: host(), source: Arc::new(eof()) },
             "dns_error 502 origin-name-unresolved",
         ),
         (FetchError::ResolveTimeout { host: host(), limit }, "dns_timeout 504 origin-name-timeout"),

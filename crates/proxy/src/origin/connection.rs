@@ -84,7 +84,7 @@ impl Connection {
         let addresses = origin.shared.resolver.addresses().await?;
         let (&last, others) = addresses.split_last().ok_or_else(|| FetchError::Resolve {
             host: origin.shared.url.host().to_owned(),
-            source: io::Error::other("the name has no address"),
+            source: Arc::new(io::Error::other("the name has no address")),
         })?;
         for &address in others {
             if let Ok(stream) = connect(origin, address).await {

@@ -61,7 +61,7 @@ struct Known {
 
 #[derive(Debug)]
 struct Failed {
-    error: io::Error,
+    error: Arc<io::Error>,
     at: u64,
 }
 
@@ -138,8 +138,7 @@ impl Resolver {
     }
 
     fn failure(&self, failed: &Failed) -> FetchError {
-        let source = io::Error::new(failed.error.kind(), failed.error.to_string());
-        FetchError::Resolve { host: self.host.clone(), source }
+        FetchError::Resolve { host: self.host.clone(), source: Arc::clone(&failed.error) }
     }
 }
 
@@ -165,7 +164,7 @@ impl State {
                 self.known = Some(Known { addresses, at: now });
                 self.failed = None;
             }
-            Err(error) => self.failed = Some(Failed { error, at: now }),
+            Err(error) => self.failed = Some(Failed { error: Arc::new(error), at: now }),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::Request;
 use super::answer::{Report, Source};
-use crate::events::{Served, Tunnelled, add};
+use crate::events::{Served, Tunnelled};
+use crate::tally::add;
 use crate::worker::Worker;
 
 /// How a response was delivered.

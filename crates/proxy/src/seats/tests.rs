@@ -33,8 +33,8 @@ fn a_listener_has_so_many_and_not_one_more_until_one_leaves() {
     assert_eq!(enter(&seats, 1).refused, None);
     drop(taken.pop());
     assert_eq!(enter(&seats, 0).refused, None);
-    assert_eq!(seats.counts().open, 1);
-    assert_eq!(seats.counts().refused, 1);
+    assert_eq!(seats.counts_of(0).open, 1);
+    assert_eq!(seats.counts_of(0).refused, 1);
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn who_has_been_idle_for_the_longest_makes_way() {
     assert_eq!(next.refused, None);
     assert!(long.guest.is_sent_away() && !short.guest.is_sent_away());
     assert!(!busy.guest.is_sent_away());
-    assert_eq!(seats.counts().open, 3);
+    assert_eq!(seats.counts_of(0).open, 3);
     // Its seat is another's: that it goes frees nothing more.
     drop(long);
-    assert_eq!(seats.counts().open, 3);
-    assert_eq!(seats.counts().made_way, 1);
+    assert_eq!(seats.counts_of(0).open, 3);
+    assert_eq!(seats.counts_of(0).made_way, 1);
 }
 
 #[test]
@@ -113,10 +113,10 @@ fn only_so_many_are_told_that_there_is_no_seat() {
     let _taken = enter(&seats, 0);
     let mut told: Vec<_> = (0..REFUSALS).map(|_| enter(&seats, 0)).collect();
     assert!(seats.enter(0, LOW).is_none());
-    assert_eq!(seats.counts().dropped, 1);
+    assert_eq!(seats.counts_of(0).dropped, 1);
     told.pop();
     assert!(seats.enter(0, LOW).is_some());
-    assert_eq!(seats.counts().open, 1);
+    assert_eq!(seats.counts_of(0).open, 1);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_client_has_so_many_and_not_one_more() {
     let [first, _second] = [of("192.0.2.1"), of("::ffff:192.0.2.1")];
     let third = of("192.0.2.1");
     assert_eq!(third.refused, Some(Full::Client { limit: 2 }));
-    assert_eq!(seats.counts().open, 2);
+    assert_eq!(seats.counts_of(0).open, 2);
     assert_eq!(of("192.0.2.2").refused, None);
     drop((first, third));
     assert_eq!(of("192.0.2.1").refused, None);
@@ -166,7 +166,7 @@ fn a_client_without_end_is_dropped_and_leaves_nothing() {
         .collect();
     assert!(!enter(&seats, 0).belongs_to(client));
     drop((seat, told));
-    assert_eq!(seats.counts().open, 0);
+    assert_eq!(seats.counts_of(0).open, 0);
     assert_eq!(seats.book().standing, 0);
 }
 

@@ -52,7 +52,7 @@ fn an_idle_connection_makes_way_and_is_told_to_go() {
     next.send(&Frame::headers(1, true, &GET));
     assert!(next.next_of(kind::DATA).is_some());
     assert_eq!(idle.goaway(), Some(0));
-    assert_eq!(site.running.handle().connections().made_way, 1);
+    assert_eq!(site.running.handle().connections_of_listeners()[0].1.made_way, 1);
 }
 
 #[test]

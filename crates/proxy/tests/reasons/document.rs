@@ -128,8 +128,9 @@ fn handshakes() -> Group {
     };
     Group {
         title: "No request: the TLS handshake came to nothing",
-        about: "Only in the log, at most once a minute each, and in the counters of the control \
-                socket.",
+        about: "Only in the log, at most once a minute each, and counted: in \
+                `caching_proxy_tls_handshake_failures_total` of the [metrics](metrics.md), and by \
+                `--stats`.",
         rows: HandshakeFailure::ALL.iter().map(row).collect(),
     }
 }
@@ -190,7 +191,7 @@ fn own_rows() -> Vec<Row> {
         code: why.code(),
         meaning: format!("The request is malformed: {}.", why.meaning()),
         section: Some(why.section()),
-        with: "400, in the log alone: the stream is reset".to_owned(),
+        with: "400 in log and metrics; the stream is reset".to_owned(),
     });
     refused.chain(denied).chain(malformed).chain(by_http2).collect()
 }

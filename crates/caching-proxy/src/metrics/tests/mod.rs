@@ -35,7 +35,7 @@ fn snapshot() -> Snapshot {
     };
     let open = ConnectionCounts { accepted: 5, open: 2, ..ConnectionCounts::default() };
     Snapshot {
-        started: 1_795_435_200_123,
+        started: Timestamp::from_millis(1_795_435_200_123),
         counts,
         listeners: vec![("127.0.0.1:3000".parse().unwrap(), open)],
         open_tunnels: 1,
@@ -57,13 +57,7 @@ fn both_texts_are_right_and_say_the_same() {
     let [one, other] = FORMATS
         .map(|format| parser::parse(&text(&families, format), format == Format::OpenMetrics));
     assert_eq!(one, other);
-    let find = |name: &str, labels: &[(&str, &str)]| {
-        let fits = |sample: &&parser::Sample| {
-            sample.name == name
-                && labels.iter().all(|(label, value)| sample.labels[*label] == *value)
-        };
-        one.iter().find(fits).map(|sample| sample.number)
-    };
+    let find = |name: &str, labels: &[(&str, &str)]| parser::number(&one, name, labels);
     assert_eq!(find("caching_proxy_start_time_seconds", &[]), Some(1_795_435_200));
     let labels = [("outcome", "hit"), ("reason", "fresh")];
     assert_eq!(find("caching_proxy_requests_total", &labels), Some(7));
@@ -75,6 +69,8 @@ fn both_texts_are_right_and_say_the_same() {
     assert_eq!(find(expiry, &labels), Some(2_208_988_800));
     assert_eq!(find(expiry, &[("side", "origin")]), Some(2_208_988_800));
     assert_eq!(find("caching_proxy_store_bytes", &[("tier", "memory")]), Some(9));
+    let failures = |reason| find("caching_proxy_origin_failures_total", &[("reason", reason)]);
+    assert_eq!(["origin-busy", "loop", "client-cut"].map(failures), [Some(3), None, None]);
 }
 
 #[test]

@@ -43,6 +43,17 @@ pub(crate) fn parse(text: &str, is_open_metrics: bool) -> Vec<Sample> {
     samples
 }
 
+/// The number of this name that has these labels, among others.
+pub(crate) fn number(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<i64> {
+    let fits = |sample: &&Sample| {
+        let has = |(label, value): &(&str, &str)| {
+            sample.labels.get(*label).is_some_and(|known| known == value)
+        };
+        sample.name == name && labels.iter().all(has)
+    };
+    samples.iter().find(fits).map(|sample| sample.number)
+}
+
 #[derive(Default)]
 struct Family {
     name: String,

@@ -15,8 +15,8 @@ use tokio_rustls::{TlsAcceptor, server};
 use self::stream::TlsStream;
 use super::{Peer, Visitor, http1, http2};
 use crate::error::Refusal;
-use crate::events::add;
 use crate::head::Scheme;
+use crate::tally::add;
 use crate::tls::Certificates;
 use crate::worker::Worker;
 

@@ -15,13 +15,14 @@ use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::waits::Waits;
 use crate::clock::ticks;
-use crate::events::{Tunnelled, add};
+use crate::events::Tunnelled;
 use crate::origin::connection::Connection;
 use crate::request::answer::{Answer, Report};
 use crate::request::record::{self, Delivered};
 use crate::request::upgrade::Tunnel;
 use crate::request::{self, Request};
 use crate::settings::Limits;
+use crate::tally::add;
 use crate::worker::Worker;
 
 /// The request that led to a tunnel, and the head of its answer.

@@ -105,6 +105,9 @@ async fn a_failure_is_shared_for_a_while() {
     let (told, ()) = tokio::join!(server.of(&resolver), server.says(&resolver, failure));
     for told in [told, server.of(&resolver).await] {
         let error = told.unwrap_err();
+        // The very complaint, with all that it knows.
+        let source = std::error::Error::source(&error).unwrap();
+        assert!(source.is::<Arc<io::Error>>(), "{source:?}");
         assert_eq!((error.status(), error.code()), (502, "origin-name-unresolved"));
         assert!(error.to_string().contains("no such name"), "{error}");
     }
