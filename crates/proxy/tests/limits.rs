@@ -276,6 +276,46 @@ fn the_origin_may_take_so_long_for_its_handshake() {
 }
 
 #[test]
+fn a_connection_to_the_origin_is_kept_for_so_long_and_only_so_many_are() {
+    let origin = Origin::start(|request, conn| {
+        if request.target.starts_with("/slow") {
+            conn.pause(HALF);
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 1\r\n\r\nx");
+    });
+    let connections = || {
+        let all: Vec<_> = origin.requests().iter().map(|request| request.connection).collect();
+        all[all.len() - 1]
+    };
+    let site = site(&origin, |limits| {
+        limits.origin_idle_timeout = LIMIT;
+        limits.origin_idle = 1;
+    });
+    let mut one = client(&site);
+    let mut used = |pause| {
+        sleep(pause);
+        assert_eq!(one.get("/").status, 200);
+        connections()
+    };
+    let first = used(Duration::ZERO);
+    assert_eq!(used(HALF), first);
+    assert_ne!(used(LATE), first);
+    // Two at once, of which one is kept.
+    let mut both = [client(&site), client(&site)];
+    for round in 1..=2 {
+        for (number, client) in both.iter_mut().enumerate() {
+            client.send(format!("GET /slow/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        }
+        for client in &mut both {
+            assert_eq!(client.response().status, 200);
+        }
+        let all = origin.requests().iter().map(|request| request.connection).max();
+        // Numbered from 0: the two before, and one more each time.
+        assert_eq!(all.unwrap(), 1 + round);
+    }
+}
+
+#[test]
 fn a_request_waits_so_long_for_its_turn_at_the_origin() {
     for (busy, status) in [(HALF, 200), (LATE, 503)] {
         let origin = Origin::start(move |request, conn| {
