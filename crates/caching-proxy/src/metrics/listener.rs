@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use policy::Timestamp;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::answer::answer;
 use super::snapshot::Source;
 use super::token::{Token, TokenError};
-use super::{families, text};
+use super::{Format, families, text};
 use crate::clock_millis;
 
 /// Scrapers at once; more wait their turn, as long as those before them may take.
@@ -195,14 +195,28 @@ fn attend(stream: TcpStream, scraped: &Arc<Scraped>, place: tokio::sync::OwnedSe
     let scraped = Arc::clone(scraped);
     tokio::spawn(async move {
         let _place = place;
-        // Who is too slow, or gone, gets nothing more.
-        let _ = timeout(PATIENCE, converse(stream, &scraped)).await;
+        let metrics = |format| text(&families(&scraped.source.read()), format);
+        serve_one(stream, scraped.token.as_ref(), metrics).await;
     });
 }
 
+/// All of a connection.
+pub(super) async fn serve_one(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    token: Option<&Token>,
+    metrics: impl Fn(Format) -> String,
+) {
+    // Who is too slow, or gone, gets nothing more.
+    let _ = timeout(PATIENCE, converse(stream, token, metrics)).await;
+}
+
 /// One request and its response.
-async fn converse(mut stream: TcpStream, scraped: &Scraped) -> io::Result<()> {
-    let response = timeout(REQUEST, respond(&mut stream, scraped)).await??;
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    token: Option<&Token>,
+    metrics: impl Fn(Format) -> String,
+) -> io::Result<()> {
+    let response = timeout(REQUEST, respond(&mut stream, token, metrics)).await??;
     stream.write_all(&response).await?;
     stream.shutdown().await?;
     let mut left = BEHIND;
@@ -217,13 +231,16 @@ async fn converse(mut stream: TcpStream, scraped: &Scraped) -> io::Result<()> {
 }
 
 /// The response to what comes.
-async fn respond(stream: &mut TcpStream, scraped: &Scraped) -> io::Result<Vec<u8>> {
-    let metrics = |format| text(&families(&scraped.source.read()), format);
+async fn respond(
+    stream: &mut (impl AsyncRead + Unpin),
+    token: Option<&Token>,
+    metrics: impl Fn(Format) -> String,
+) -> io::Result<Vec<u8>> {
     let mut received = Vec::new();
     loop {
         let now = Timestamp::from_millis(clock_millis());
         // A head that is too long is answered as soon as it is.
-        if let Some(response) = answer(&received, scraped.token.as_ref(), now, metrics) {
+        if let Some(response) = answer(&received, token, now, &metrics) {
             return Ok(response);
         }
         if stream.read_buf(&mut received).await? == 0 {

@@ -1,5 +1,6 @@
 mod answers;
 mod parser;
+mod patience;
 
 use std::collections::BTreeSet;
 
