@@ -10,7 +10,7 @@ use crate::cli::environment::{Lookup, base_directory};
 use crate::control;
 use crate::serve::ServeError;
 use crate::state::{self, Claim, InstanceName, StateError};
-use crate::succession::{Left, Predecessor};
+use crate::succession::{Predecessor, TakenOver};
 use crate::supervisor::Supervisor;
 
 /// The instance directory, and the process that has it, if this one is to take over.
@@ -60,11 +60,11 @@ impl Home {
         predecessor.map(|other| mem::take(&mut other.listeners)).unwrap_or_default()
     }
 
-    /// What the supervisor wants of this process, or has wanted of the other one: it does not tell those
-    /// that take over.
-    pub(crate) fn watchdog(&self, supervisor: &Supervisor) -> Option<Duration> {
-        let before = || self.predecessor.as_ref().and_then(|other| other.watchdog);
-        supervisor.watchdog().or_else(before)
+    /// Within which time the supervisor wants to hear of this process, or has wanted to hear of the other
+    /// one: it does not tell those that take over.
+    pub(crate) fn watchdog_interval(&self, supervisor: &Supervisor) -> Option<Duration> {
+        let before = || self.predecessor.as_ref().and_then(|other| other.watchdog_interval);
+        supervisor.watchdog_interval().or_else(before)
     }
 
     /// Has the other process stop writing, and takes all that it has. One that ends before that has
@@ -72,7 +72,7 @@ impl Home {
     pub(crate) fn take_legacy(&mut self) -> Result<Legacy, ServeError> {
         let Some(predecessor) = &mut self.predecessor else { return Ok(Legacy::default()) };
         match predecessor.take() {
-            Ok(Left { legacy, lock }) => {
+            Ok(TakenOver { legacy, lock }) => {
                 self.claim.inherit(lock);
                 Ok(legacy)
             }

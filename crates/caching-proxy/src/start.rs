@@ -6,7 +6,8 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use std::{fs, io};
 
-use proxy::{Handle, Prepared, Running};
+use policy::Timestamp;
+use proxy::{Handle, Legacy, Prepared, Running, Staffed};
 
 use crate::cli::Metrics;
 use crate::clock_millis;
@@ -17,7 +18,7 @@ use crate::output::Log;
 use crate::serve::ServeError;
 use crate::signals::{self, Ending};
 use crate::steering::Steering;
-use crate::succession::{self, Elder, Known, Succession};
+use crate::succession::{self, Elder, PassedOn, Succession};
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
 
@@ -34,8 +35,8 @@ pub(crate) struct Started {
     pub(crate) watchdog: Option<Watchdog>,
 }
 
-/// Whom this process tells of itself, and who may end it.
-pub(crate) struct Around<'a> {
+/// Where this process tells of itself, and of its end.
+pub(crate) struct Channels<'a> {
     pub(crate) ending: &'a Sender<Ending>,
     pub(crate) log: &'a Log,
     pub(crate) supervisor: &'a Supervisor,
@@ -47,53 +48,93 @@ pub(crate) fn start(
     prepared: Prepared,
     home: Option<&mut Home>,
     metrics: Option<Bound>,
-    around: &Around<'_>,
+    channels: &Channels<'_>,
 ) -> Result<Started, ServeError> {
-    let Some(home) = home else {
-        let succession = Arc::default();
-        let staffed = prepared.open(proxy::Legacy::default())?.staff()?;
-        on_hangup(staffed.handle(), around.supervisor)?;
-        let interval = around.supervisor.watchdog();
-        let watchdog = watched(interval, staffed.handle(), around.supervisor)?;
-        let running = staffed.serve();
-        return Ok(Started { running, metrics: None, control: None, succession, watchdog });
-    };
-    let begun = policy::Timestamp::from_millis(clock_millis());
-    let watchdog = home.watchdog(around.supervisor);
+    if let Some(home) = home {
+        return start_instance(prepared, home, metrics, channels);
+    }
+    let interval = channels.supervisor.watchdog_interval();
+    let (staffed, watchdog) = staffed(prepared, Legacy::default(), interval, channels)?;
+    let (running, succession) = (staffed.serve(), Arc::default());
+    Ok(Started { running, metrics: None, control: None, succession, watchdog })
+}
+
+/// The same with a directory, and with the process that has it, if there is one.
+fn start_instance(
+    prepared: Prepared,
+    home: &mut Home,
+    metrics: Option<Bound>,
+    channels: &Channels<'_>,
+) -> Result<Started, ServeError> {
+    let begun = Timestamp::from_millis(clock_millis());
     let takeovers = home.predecessor.as_ref().map_or(0, |other| other.takeovers + 1);
-    let known = Known { metrics: metrics.as_ref().map(|bound| bound.address), takeovers, watchdog };
+    let address = metrics.as_ref().map(|bound| bound.address);
+    let watchdog_interval = home.watchdog_interval(channels.supervisor);
+    let passed_on = PassedOn { metrics: address, takeovers, watchdog_interval };
     let legacy = home.take_legacy()?;
     let takes_over = home.predecessor.is_some();
     let succession = if takes_over { Succession::to_come() } else { Succession::default() };
     let succession = Arc::new(succession);
-    let staffed = prepared.open(legacy)?.staff()?;
-    on_hangup(staffed.handle(), around.supervisor)?;
-    let watchdog = watched(known.watchdog, staffed.handle(), around.supervisor)?;
-    let (claim, log) = (&home.claim, around.log.clone());
-    let directory = claim.directory().to_owned();
-    let (handle, lock) = (staffed.handle(), claim.lock_copy()?);
+    let (staffed, watchdog) = staffed(prepared, legacy, watchdog_interval, channels)?;
+    let (handle, log, ending) = (staffed.handle(), channels.log.clone(), channels.ending.clone());
     let source = Arc::new(Source::new(handle.clone(), begun, takeovers));
+    let (directory, lock) = (home.claim.directory().to_owned(), home.claim.lock_copy()?);
     let succeeds = Arc::clone(&succession);
-    let elder = Elder::new(handle, succeeds, directory, lock, known, log.clone());
-    let ending = around.ending.clone();
+    let elder = Elder::new(handle.clone(), succeeds, directory, lock, passed_on, log.clone());
     let commands = Arc::new(Steering { elder, source: Arc::clone(&source), log, ending });
-    if takes_over && !staffed.handle().has_room_for(CLIENTS) {
+    if takes_over && !handle.has_room_for(CLIENTS) {
         return Err(ServeError::NoRoom);
     }
     // Before the other process stops: no scraper meets a closed door.
     let metrics = metrics.map(|bound| bound.serve(source)).transpose()?;
-    if takes_over {
-        control::step_aside(claim.directory())?;
+    let control = Some(take_place(home, commands, &handle, &succession)?);
+    Ok(Started { running: staffed.serve(), metrics, control, succession, watchdog })
+}
+
+/// A proxy whose threads wait for the word, and what tells the supervisor of them.
+fn staffed(
+    prepared: Prepared,
+    legacy: Legacy,
+    watchdog_interval: Option<Duration>,
+    channels: &Channels<'_>,
+) -> Result<(Staffed, Option<Watchdog>), ServeError> {
+    let staffed = prepared.open(legacy)?.staff()?;
+    on_hangup(staffed.handle(), channels.supervisor)?;
+    let watchdog = watched(watchdog_interval, staffed.handle(), channels.supervisor)?;
+    Ok((staffed, watchdog))
+}
+
+/// Opens the control socket. If another process serves, this one takes its place: whatever happens on
+/// the way, one of them can be asked, and each unsafe request is told to the one that serves. For that
+/// the order matters:
+///
+/// 1. The other one's socket gets another name, which it can take back as long as it is not told that
+///    this process serves.
+/// 2. This process listens under the usual name. Who asks it waits until 5.
+/// 3. What an older process could tell nobody, and has left in the directory, is forgotten. Not before
+///    2: what it leaves from then on it tells that socket too.
+/// 4. The other one is told. Nothing can fail any more, and it does not come back.
+/// 5. Commands are carried out here, and no earlier: until 4 the other one might have gone on.
+/// 6. The other name is of no use to anybody, but was until 4.
+fn take_place(
+    home: &Home,
+    commands: Arc<Steering>,
+    handle: &Handle,
+    succession: &Succession,
+) -> Result<Server, ServeError> {
+    let directory = home.claim.directory();
+    if home.predecessor.is_some() {
+        control::step_aside(directory)?;
     }
-    let control = Some(Server::start(claim, commands)?);
-    take_up(claim.directory(), &staffed.handle())?;
+    let control = Server::start(&home.claim, commands)?;
+    take_up(directory, handle)?;
     if let Some(predecessor) = &home.predecessor {
         // Both accept connections for a moment, and what is accepted is served.
         predecessor.relieve();
         succession.has_come();
-        control::forget_former(claim.directory());
+        control::forget_former(directory);
     }
-    Ok(Started { running: staffed.serve(), metrics, control, succession, watchdog })
+    Ok(control)
 }
 
 /// Forgets what an older process could tell nobody. From now on it can be told here.

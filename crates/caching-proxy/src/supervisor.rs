@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Supervisor {
     address: Option<SocketAddr>,
-    watchdog: Option<Duration>,
+    watchdog_interval: Option<Duration>,
 }
 
 impl Supervisor {
@@ -34,7 +34,7 @@ impl Supervisor {
             [b'@', name @ ..] => of_name(name).ok(),
             _ => SocketAddr::from_pathname(named).ok(),
         });
-        Self { address, watchdog: watchdog(environment) }
+        Self { address, watchdog_interval: watchdog_interval(environment) }
     }
 
     /// Whether there is one.
@@ -43,8 +43,8 @@ impl Supervisor {
     }
 
     /// Within which time it wants to hear again and again that this process still does something.
-    pub(crate) fn watchdog(&self) -> Option<Duration> {
-        self.watchdog
+    pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog_interval
     }
 
     /// This process still does something.
@@ -83,7 +83,7 @@ impl Supervisor {
     }
 }
 
-fn watchdog(environment: Lookup<'_>) -> Option<Duration> {
+fn watchdog_interval(environment: Lookup<'_>) -> Option<Duration> {
     let number = |name: &str| environment(name)?.to_str()?.parse().ok();
     let is_ours = match environment(WATCHED) {
         Some(_) => number(WATCHED) == Some(u64::from(std::process::id())),
@@ -155,7 +155,7 @@ mod tests {
                 _ => None,
             });
             assert_eq!(
-                supervisor.watchdog(),
+                supervisor.watchdog_interval(),
                 seconds.map(Duration::from_secs),
                 "{micros:?} {pid:?}"
             );

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::heir::Heir;
 use super::wire::{FILES, Wire};
-use super::{Succession, keys_to_json, word};
+use super::{Phase, Succession, keys_to_json, word};
 use crate::control;
 use crate::output::Log;
 
@@ -57,15 +57,15 @@ pub(crate) enum HandOverError {
     Io(#[from] io::Error),
 }
 
-/// What another process is told besides.
+/// What each process passes on to the next besides sockets and store.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct PassedOn {
     /// Where metrics are told. Both may listen there for a while.
     pub(crate) metrics: Option<SocketAddr>,
     /// How often a process has taken over, in the line that leads to this one.
     pub(crate) takeovers: u64,
     /// Within which time the supervisor wants to hear again that this process does something.
-    pub(crate) watchdog: Option<Duration>,
+    pub(crate) watchdog_interval: Option<Duration>,
 }
 
 /// What another process can take over.
@@ -75,7 +75,7 @@ pub(crate) struct Elder {
     pub(crate) directory: PathBuf,
     /// The lock of the instance directory.
     pub(crate) lock: Mutex<Option<File>>,
-    known: Known,
+    passed_on: PassedOn,
     pub(crate) log: Log,
     /// One is being talked to.
     busy: AtomicBool,
@@ -87,11 +87,11 @@ impl Elder {
         succession: Arc<Succession>,
         directory: PathBuf,
         lock: Option<File>,
-        known: Known,
+        passed_on: PassedOn,
         log: Log,
     ) -> Self {
         let (lock, busy) = (Mutex::new(lock), AtomicBool::new(false));
-        Self { handle, succession, directory, lock, known, log, busy }
+        Self { handle, succession, directory, lock, passed_on, log, busy }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<File>> {
@@ -146,12 +146,12 @@ impl Elder {
                 wire.send(&line, &files)?;
             }
         }
-        let Known { metrics, takeovers, watchdog } = self.known;
+        let PassedOn { metrics, takeovers, watchdog_interval } = self.passed_on;
         let line = json!({
             "pid": std::process::id(),
             "metrics": metrics.map(|address| address.to_string()),
             "takeovers": takeovers,
-            "watchdog_micros": watchdog.map(|interval| interval.as_micros() as u64),
+            "watchdog_micros": watchdog_interval.map(|interval| interval.as_micros() as u64),
         });
         wire.send(&line, &[])?;
         Ok(())
@@ -166,7 +166,8 @@ impl Elder {
             return Err(HandOverError::Stopping);
         }
         let outcome = self.try_to_give(wire, process);
-        self.succession.end(outcome.is_ok());
+        let whose = if outcome.is_ok() { Phase::Theirs } else { Phase::Ours };
+        self.succession.settle(whose);
         outcome.map(|()| pid)
     }
 

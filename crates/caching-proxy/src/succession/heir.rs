@@ -10,7 +10,7 @@ use std::thread;
 use proxy::Forgotten;
 use tokio::sync::oneshot;
 
-use super::{Succession, word};
+use super::{Phase, Succession, word};
 use crate::control::{self, AskError, Request};
 use crate::output::{Event, Log};
 
@@ -39,8 +39,8 @@ impl Heir {
         changes.set_nonblocking(true)?;
         let (queue, messages) = channel();
         let named = thread::Builder::new().name("heir".to_owned());
-        let known = Arc::clone(&succession);
-        named.spawn(move || tell_all(&messages, &known, &directory, &log))?;
+        let waits_for = Arc::clone(&succession);
+        named.spawn(move || tell_all(&messages, &waits_for, &directory, &log))?;
         Ok(Arc::new(Self { queue: Mutex::new(queue), changes, succession }))
     }
 }
@@ -58,7 +58,7 @@ impl proxy::Heir for Heir {
         match (&self.changes).read(&mut [0; 256]) {
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
             // One that ends before it serves has forgotten nothing. Later nobody would tell any more.
-            Ok(0) => self.succession.has_been_given(),
+            Ok(0) => self.succession.phase_now() == Phase::Theirs,
             Ok(_) => true,
         }
     }
@@ -74,7 +74,7 @@ fn tell_all(
     let mut is_alone = false;
     for Message { what, _answer } in messages {
         // If this process goes on, all is as it should be.
-        if !succession.is_given() || what.is_empty() {
+        if succession.phase_when_known() == Phase::Ours || what.is_empty() {
             continue;
         }
         let request = Request::Forget(what.clone());
@@ -119,7 +119,7 @@ mod tests {
         assert!(heir.forget(Forgotten::default()).blocking_recv().is_err());
         drop(theirs);
         assert!(!heir.has_forgotten(), "it never served");
-        succession.end(true);
+        succession.settle(Phase::Theirs);
         assert!(heir.has_forgotten() && heir.has_forgotten(), "nobody would tell");
     }
 }

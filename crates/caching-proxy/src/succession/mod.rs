@@ -24,8 +24,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use proxy::{Forgotten, Kind};
 use serde_json::{Value, json};
 
-pub(crate) use elder::{Elder, Known};
-pub(crate) use successor::{Left, Predecessor, TakeOverError};
+pub(crate) use elder::{Elder, PassedOn};
+pub(crate) use successor::{Predecessor, TakeOverError, TakenOver};
 pub(crate) use word::left;
 
 /// Who has the store and the control socket, as the older process sees it.
@@ -67,7 +67,7 @@ impl Succession {
 
     /// It has come.
     pub(crate) fn has_come(&self) {
-        self.end(false);
+        self.settle(Phase::Ours);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -75,7 +75,7 @@ impl Succession {
     }
 
     /// Waits while nobody knows.
-    fn known(&self) -> MutexGuard<'_, State> {
+    fn when_known(&self) -> MutexGuard<'_, State> {
         let going = |state: &mut State| state.phase == Phase::Going;
         let state = self.changed.wait_while(self.state(), going);
         state.unwrap_or_else(PoisonError::into_inner)
@@ -83,7 +83,7 @@ impl Succession {
 
     /// Waits while nobody knows. `None` if commands are for the newer process.
     pub(crate) fn enter(&self) -> Option<Command<'_>> {
-        let mut state = self.known();
+        let mut state = self.when_known();
         if state.phase == Phase::Theirs {
             return None;
         }
@@ -93,14 +93,14 @@ impl Succession {
 
     /// Lets nobody take over any more, if nobody has; says whether that is so. Waits while nobody knows.
     pub(crate) fn close(&self) -> bool {
-        let mut state = self.known();
+        let mut state = self.when_known();
         state.closed = state.phase == Phase::Ours;
         state.closed
     }
 
     /// No command begins from now on, and none is under way any more. False if it is too late.
     fn begin(&self) -> bool {
-        let mut state = self.known();
+        let mut state = self.when_known();
         if state.closed {
             return false;
         }
@@ -109,19 +109,20 @@ impl Succession {
         true
     }
 
-    fn end(&self, given: bool) {
-        self.state().phase = if given { Phase::Theirs } else { Phase::Ours };
+    /// From now on it is known who has it, and those who wait for that go on.
+    fn settle(&self, phase: Phase) {
+        self.state().phase = phase;
         self.changed.notify_all();
     }
 
-    /// True once it is certain that the newer process serves. Does not wait.
-    fn has_been_given(&self) -> bool {
-        self.state().phase == Phase::Theirs
+    /// Who has it at this moment, or that nobody knows.
+    fn phase_now(&self) -> Phase {
+        self.state().phase
     }
 
-    /// Waits while nobody knows; true if it is the newer process.
-    fn is_given(&self) -> bool {
-        self.known().phase == Phase::Theirs
+    /// Who has it. Waits while nobody knows.
+    fn phase_when_known(&self) -> Phase {
+        self.when_known().phase
     }
 }
 
@@ -211,21 +212,21 @@ mod tests {
             let succession = Arc::clone(&succession);
             move || assert!(succession.begin())
         });
-        while succession.state().phase != Phase::Going {
+        while succession.phase_now() != Phase::Going {
             thread::yield_now();
         }
         assert!(!giving.is_finished(), "a command is under way");
         drop(command);
         giving.join().unwrap();
-        for given in [false, true] {
+        for settled in [Phase::Ours, Phase::Theirs] {
             let waiting = thread::spawn({
                 let succession = Arc::clone(&succession);
                 move || succession.enter().is_none()
             });
-            succession.end(given);
-            assert_eq!(waiting.join().unwrap(), given);
-            assert_eq!(succession.is_given(), given);
-            if !given {
+            succession.settle(settled);
+            assert_eq!(waiting.join().unwrap(), settled == Phase::Theirs);
+            assert_eq!(succession.phase_when_known(), settled);
+            if settled == Phase::Ours {
                 assert!(succession.begin());
             }
         }
@@ -239,7 +240,7 @@ mod tests {
         assert!(ending.enter().is_some(), "it still does what it is told");
         let given = Succession::default();
         assert!(given.begin());
-        given.end(true);
+        given.settle(Phase::Theirs);
         assert!(!given.close());
         let kept = Arc::new(Succession::default());
         assert!(kept.begin());
@@ -247,17 +248,20 @@ mod tests {
             let kept = Arc::clone(&kept);
             move || kept.close()
         });
-        kept.end(false);
+        kept.settle(Phase::Ours);
         assert!(closing.join().unwrap());
+        assert!(!kept.begin());
+    }
+
+    #[test]
+    fn a_process_that_takes_over_is_told_nothing_before_it_serves() {
         let taker = Arc::new(Succession::to_come());
-        let waits = thread::spawn({
+        assert_eq!(taker.phase_now(), Phase::Going);
+        let waiting = thread::spawn({
             let taker = Arc::clone(&taker);
             move || taker.enter().is_some() && taker.begin()
         });
-        thread::sleep(std::time::Duration::from_millis(20));
-        assert!(!waits.is_finished(), "it does not serve yet");
         taker.has_come();
-        assert!(waits.join().unwrap());
-        assert!(!kept.begin());
+        assert!(waiting.join().unwrap());
     }
 }

@@ -68,11 +68,11 @@ pub(crate) struct Predecessor {
     /// How often a process has taken over, in the line that leads to it.
     pub(crate) takeovers: u64,
     /// Within which time its supervisor wants to hear of it again.
-    pub(crate) watchdog: Option<Duration>,
+    pub(crate) watchdog_interval: Option<Duration>,
 }
 
-/// What the other process leaves to this one.
-pub(crate) struct Left {
+/// What belonged to the other process, and is for this one to serve with or to end.
+pub(crate) struct TakenOver {
     pub(crate) legacy: Legacy,
     /// The lock of the instance directory.
     pub(crate) lock: File,
@@ -88,15 +88,16 @@ impl Predecessor {
             if let Some(pid) = line["pid"].as_u64() {
                 let metrics = line["metrics"].as_str().and_then(|address| address.parse().ok());
                 let takeovers = line["takeovers"].as_u64().unwrap_or(0);
-                let watchdog = line["watchdog_micros"].as_u64().map(Duration::from_micros);
-                return Ok(Self { wire, pid, listeners, metrics, takeovers, watchdog });
+                let micros = line["watchdog_micros"].as_u64();
+                let watchdog_interval = micros.map(Duration::from_micros);
+                return Ok(Self { wire, pid, listeners, metrics, takeovers, watchdog_interval });
             }
             add(&mut listeners, &mut wire, &line)?;
         }
     }
 
     /// Asks for everything else. From then on this process has to serve, or to end.
-    pub(crate) fn take(&mut self) -> Result<Left, TakeOverError> {
+    pub(crate) fn take(&mut self) -> Result<TakenOver, TakeOverError> {
         // Where this fails the other one is gone, and may have left word why.
         let _ = self.wire.send(&json!({ "ready": std::process::id() }), &[]);
         let line = heard(&mut self.wire, PATIENCE)?;
@@ -110,7 +111,7 @@ impl Predecessor {
         let doubtful = keys_of_json(&line["doubtful"]).ok_or(TakeOverError::Garbled)?;
         let instance = locks.next().ok_or(TakeOverError::Garbled)?;
         let lock = locks.next().map(File::from);
-        Ok(Left { legacy: Legacy { lock, predecessors, doubtful }, lock: instance.into() })
+        Ok(TakenOver { legacy: Legacy { lock, predecessors, doubtful }, lock: instance.into() })
     }
 
     /// Says that this process serves: the other one stops now.
