@@ -145,10 +145,12 @@ fn what_is_right_is_both() {
     let get = || {
         let got = testkit::Client::connect(site.address()).get("/");
         assert_eq!((got.status, got.text().as_str()), (200, "hello"));
-        assert_eq!(testkit::field(&got.trailers, "a"), Some("b"));
-        got.field("X-Cache").unwrap().to_owned()
+        let trailer = testkit::field(&got.trailers, "a").map(str::to_owned);
+        (got.field("X-Cache").unwrap().to_owned(), trailer)
     };
-    assert_eq!(get(), "MISS");
+    // A head that goes out before the trailers have come tells the length, and has no room for them.
+    assert_eq!(get().0, "MISS");
     // Who comes at the very end of a fill reads along.
-    assert!(testkit::eventually(|| get() == "HIT"));
+    let whole = ("HIT".to_owned(), Some("b".to_owned()));
+    assert!(testkit::eventually(|| get() == whole));
 }
