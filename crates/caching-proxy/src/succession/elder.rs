@@ -182,7 +182,7 @@ impl Elder {
         control::forget_former(&self.directory);
         let served = send_legacy(wire, &legacy, self.lock().as_ref())
             .map_err(HandOverError::from)
-            .and_then(|()| wait_until_it_serves(wire, process));
+            .and_then(|()| wait_until_it_serves(wire, process, SERVING));
         drop(legacy);
         if served.is_ok() {
             // Should it end before this process does, the next one does not have to wait.
@@ -211,8 +211,12 @@ fn send_legacy(wire: &Wire, legacy: &Legacy, instance: Option<&File>) -> io::Res
 }
 
 /// Returns when it is certain that the other process serves, or that it is gone.
-fn wait_until_it_serves(wire: &mut Wire, process: Pid) -> Result<(), HandOverError> {
-    match wire.receive(SERVING) {
+fn wait_until_it_serves(
+    wire: &mut Wire,
+    process: Pid,
+    patience: Duration,
+) -> Result<(), HandOverError> {
+    match wire.receive(patience) {
         Ok(Some(line)) if line["serving"] == Value::Bool(true) => return Ok(()),
         Ok(None) => return Err(HandOverError::Ended),
         // It says something else, or nothing for too long. As long as it lives it may write.
@@ -245,4 +249,46 @@ fn is_process(stream: &UnixStream, pid: Pid) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_process(_: &UnixStream, _: Pid) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A process that has the other end of a wire, where somebody has said this for it.
+    fn process_that_says(line: &str) -> (Wire, Child) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(line.as_bytes()).unwrap();
+        let child = Command::new("sleep").arg("1000").stdin(OwnedFd::from(theirs)).spawn().unwrap();
+        (Wire::new(ours), child)
+    }
+
+    #[test]
+    fn a_process_that_does_not_say_that_it_serves_is_ended() {
+        for line in ["", "{\"serving\":false}\n", "serving\n", "{\"serving\":true}"] {
+            let (mut wire, mut child) = process_that_says(line);
+            let process = Pid::from_child(&child);
+            let outcome = wait_until_it_serves(&mut wire, process, Duration::from_millis(20));
+            assert!(matches!(outcome, Err(HandOverError::Ended)), "{line}");
+            assert!(wire.receive(GONE).unwrap().is_none(), "{line}: it is gone");
+            assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_serves_is_left_alone() {
+        let (mut wire, mut child) = process_that_says("{\"serving\":true}\n");
+        let process = Pid::from_child(&child);
+        wait_until_it_serves(&mut wire, process, GONE).unwrap();
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let outcome = wait_until_it_serves(&mut wire, process, GONE);
+        assert!(matches!(outcome, Err(HandOverError::Ended)));
+    }
 }

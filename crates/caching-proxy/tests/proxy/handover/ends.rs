@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use testkit::{Binary, Launch, Origin, eventually};
@@ -22,6 +23,18 @@ fn site() -> (Origin, Arc<AtomicU64>) {
         conn.send(ok("Cache-Control: max-age=3600\r\n", &text));
     });
     (origin, version)
+}
+
+/// Sends half of each response, and the rest when what is returned is dropped.
+fn slow_site() -> (Origin, Sender<()>) {
+    let (rest, waits) = channel();
+    let waits = Mutex::new(waits);
+    let origin = Origin::start(move |_, conn| {
+        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
+        let _ = waits.lock().unwrap().recv();
+        conn.send("b");
+    });
+    (origin, rest)
 }
 
 fn starter(origin: &Origin, directory: &Path) -> Launch {
@@ -76,12 +89,8 @@ fn a_process_that_ends_before_it_has_given_all_is_taken_for_gone() {
 
 #[test]
 fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
-    // A client that is slow keeps it from ending before it is asked.
-    let origin = Origin::start(|_, conn| {
-        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
-        conn.pause(millis(700));
-        conn.send("b");
-    });
+    // A response that is not whole keeps it from ending before it is asked.
+    let (origin, rest) = slow_site();
     let mut proxy = Proxy::before(&origin);
     let mut pretender = Pretender::before(&proxy);
     pretender.hears(r#""pid""#);
@@ -92,6 +101,7 @@ fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
     assert!(proxy.binary().says(r#""event":"draining""#));
     pretender.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
     pretender.hears("does not accept connections any more");
+    drop(rest);
     assert_eq!(client.response().text(), "ab");
     assert_eq!(proxy.binary().exited().code(), Some(0));
     proxy.start();
@@ -111,17 +121,16 @@ fn a_process_of_another_number_than_it_says_is_given_nothing() {
 
 #[test]
 fn a_second_signal_ends_a_process_that_was_replaced_at_once() {
-    let origin = Origin::start(|_, conn| {
-        conn.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na");
-        conn.pause(millis(8_000));
-    });
+    let (origin, _rest) = slow_site();
     let mut proxy = Proxy::before(&origin);
+    let mut silent = proxy.client();
+    assert_eq!(silent.request("OPTIONS", "/", &[("Max-Forwards", "0")]).status, 200);
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
     assert!(eventually(|| origin.count() == 1));
     let mut older = proxy.take_over();
     older.send_term();
-    thread::sleep(millis(300));
+    assert!(silent.at_eof(), "it does not wait for those who say nothing");
     assert!(older.is_running(), "requests have their time");
     older.send_term();
     assert_eq!(older.exited().code(), Some(143));

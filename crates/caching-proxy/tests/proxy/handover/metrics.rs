@@ -84,7 +84,7 @@ fn one_that_cannot_take_over_leaves_the_metrics_to_the_other() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let args = ["--take-over", "--metrics-listen", &taken];
-    // What is given later counts not twice: this one starts without the options of the first.
+    // An option that is given twice is refused, so this one starts without those of the first.
     let other = testkit::Launch::new(env!("CARGO_BIN_EXE_caching-proxy"))
         .args(["--port", &proxy.address().1.to_string(), "--origin", &origin.url(), "--cache-dir"])
         .arg(proxy.directory.path().join("cache"))
