@@ -9,7 +9,6 @@ use crate::head::Scheme;
 use crate::server::StartError;
 use crate::settings::{Kind, Listen, Speaks};
 use crate::tls::Certificates;
-use crate::vanished::Vanished;
 use crate::worker::Door;
 
 /// Listening sockets of one address that somebody else has opened. What waits in their queues is
@@ -47,13 +46,11 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    /// Opens what is not among the `inherited`, and takes the others from there. What comes in there
-    /// is looked after for clients that have `vanished`.
+    /// Opens what is not among the `inherited`, and takes the others from there, as they are.
     pub(crate) fn open(
         listen: Vec<Listen>,
         workers: usize,
         inherited: &mut Vec<Inherited>,
-        vanished: Vanished,
     ) -> Result<Self, StartError> {
         let (mut addresses, mut doors, mut certificates) = (Vec::new(), Vec::new(), Vec::new());
         let mut copies = Vec::new();
@@ -65,9 +62,6 @@ impl Entrance {
                 Some(sockets) => sockets,
                 None => listener::bind(address, workers).map_err(failed)?,
             };
-            for socket in &sockets {
-                vanished.look_for(socket);
-            }
             let bound = sockets.first().and_then(|listener| listener.local_addr().ok());
             let bound = bound.unwrap_or(address);
             let front = match speaks {

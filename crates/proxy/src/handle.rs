@@ -11,6 +11,7 @@ use crate::descriptors;
 use crate::entrance::{self, Inherited};
 use crate::events::{Counters, Counts};
 use crate::heartbeat::Heartbeat;
+use crate::keepalive::Keepalive;
 use crate::origin;
 use crate::purge::{About, Purge};
 use crate::seats::ConnectionCounts;
@@ -51,6 +52,14 @@ impl Handle {
 
     fn copies(&self) -> MutexGuard<'_, Vec<Inherited>> {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the system find clients that have vanished, among those who come from now on.
+    pub(crate) fn keep_clients_alive(&self) {
+        let keepalive = Keepalive::with_client(&self.shared.limits);
+        for socket in self.copies().iter().flat_map(|listener| &listener.sockets) {
+            keepalive.apply_to(socket);
+        }
     }
 
     pub(crate) fn close_copies(&self) {

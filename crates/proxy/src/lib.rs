@@ -18,6 +18,7 @@ mod head;
 mod heartbeat;
 mod http2_fields;
 mod ids;
+mod keepalive;
 mod origin;
 mod outcomes;
 mod proxy_status;
@@ -32,7 +33,6 @@ mod tally;
 mod tls;
 mod trouble;
 mod untrusted;
-mod vanished;
 mod worker;
 
 pub use self::entrance::Inherited;

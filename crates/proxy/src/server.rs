@@ -30,7 +30,6 @@ use crate::succession::{Legacy, Succession};
 use crate::tls::PairError;
 use crate::tls::watch;
 use crate::trouble::Troubles;
-use crate::vanished::Vanished;
 use crate::worker::{Door, Shared, Worker};
 
 /// Said at the start where it applies.
@@ -141,7 +140,7 @@ pub fn prepare(
     let Settings { listen, origin, origin_tls, workers, store, rules, clients, limits, clock } =
         settings;
     let workers = workers.max(1);
-    let entrance = Entrance::open(listen, workers, inherited, Vanished::client(&limits))?;
+    let entrance = Entrance::open(listen, workers, inherited)?;
     let seats = Seats::new(limits.connections.clone());
     let origin = origin::Shared::new(origin, &origin_tls, limits.clone(), seats)?;
     let unchecked = origin_tls.unchecked;
@@ -244,6 +243,8 @@ impl Staffed {
 
     /// Serves. This cannot fail.
     pub fn serve(self) -> Running {
+        // Not before: until now they may still be those of another process alone.
+        self.running.handle.keep_clients_alive();
         for begin in self.begin {
             // Its thread waits for this, whatever else happens.
             let _ = begin.send(());

@@ -122,16 +122,18 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a client connection may wait for its next request.
     pub idle_timeout: Duration,
-    /// How long a client may send nothing of a body it announced.
+    /// The time in which `body_pace` of a client's content has to come.
     pub body_timeout: Duration,
-    /// Bytes of it that have to come in that time. `None`: so many where its length is known that the
-    /// client is not held up on purpose, and any where it is not.
+    /// Bytes of content in each `body_timeout`. `None`: 1 KiB where its length is announced, and any at
+    /// all where it is not.
     pub body_pace: Option<usize>,
     /// How long a client may accept no byte of a response.
     pub write_timeout: Duration,
-    /// Silence after which the system asks a connection, of a client or to the origin, whether its other
-    /// end is still there. At twice that it is given up.
-    pub probe: Duration,
+    /// Silence after which the system asks whether the other end of a connection, of a client or to the
+    /// origin, is still there. It is given up at twice that, or at twice the patience with that side
+    /// (`write_timeout`, or the longer of `first_byte_timeout` and `between_bytes_timeout`) where that is
+    /// longer.
+    pub tcp_keepalive: Duration,
     /// How long one attempt to connect to the origin may take, without TLS.
     pub connect_timeout: Duration,
     /// How long the TLS handshake with the origin may take.
@@ -297,7 +299,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             body_pace: None,
             write_timeout: Duration::from_secs(30),
-            probe: Duration::from_secs(30),
+            tcp_keepalive: Duration::from_secs(30),
             connect_timeout: Duration::from_millis(3500),
             tls_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_mins(1),

@@ -7,11 +7,13 @@ mod rig;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use proxy::{Limits, Running};
+use proxy::{Inherited, Kind, Legacy, Limits, Listen, Running};
 use rig::Site;
+use socket2::SockRef;
 use testkit::{Client, Deaf, Origin};
 
 /// Each patience of these tests. The machine may take half of it for itself.
@@ -365,4 +367,27 @@ fn a_client_that_takes_something_now_and_then_is_not_stuck() {
     // What was held for it is dropped, and it can see that.
     let all = std::iter::from_fn(|| stuck.try_response().ok().filter(|answer| answer.complete));
     assert!(all.count() < 20);
+}
+
+#[test]
+fn the_sockets_of_another_process_have_their_keepalive_until_this_one_serves() {
+    let origin = page();
+    let theirs = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let time = || SockRef::from(&theirs).tcp_keepalive_time().unwrap();
+    let usual = time();
+    let prepare = || {
+        let address = theirs.local_addr().unwrap();
+        let mut settings = rig::settings(&origin.url());
+        settings.listen = vec![Listen::plain(address)];
+        settings.limits.tcp_keepalive = Duration::from_secs(77);
+        let sockets = vec![theirs.try_clone().unwrap()];
+        let mut inherited = vec![Inherited { address, kind: Kind::Http, sockets }];
+        let prepared = proxy::prepare(settings, Arc::new(rig::Silent), &mut inherited).unwrap();
+        prepared.open(Legacy::default()).unwrap().staff().unwrap()
+    };
+    // It has all that it needs, and ends all the same.
+    drop(prepare());
+    assert_eq!(time(), usual);
+    let _running = prepare().serve();
+    assert_eq!(time(), Duration::from_secs(77));
 }

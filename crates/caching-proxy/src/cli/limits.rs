@@ -15,7 +15,7 @@ const LARGEST_CONTENT: ByteSize = ByteSize(1 << 50);
 const FASTEST: ByteSize = ByteSize(1 << 30);
 /// Systems count whole seconds, and not more of them than this.
 const SECOND: Duration = Duration::from_secs(1);
-const LONGEST_PROBE: Duration = Duration::from_hours(9);
+const LONGEST_KEEPALIVE: Duration = Duration::from_hours(9);
 
 /// As they are written.
 #[derive(Debug, Default, Args)]
@@ -37,10 +37,11 @@ pub(crate) struct RawLimits {
     /// How long a client may take for the head of a request, once it has begun [default: 10s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) client_head_timeout: Option<String>,
-    /// How long a client may pause within the content of a request [default: 30s]
+    /// The time for the next --client-body-pace of a request's content [default: 30s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) client_body_timeout: Option<String>,
-    /// Content that has to come in that time [default: 1KiB if its length is announced, else any]
+    /// Content that has to come in each --client-body-timeout [default: 1KiB if its length is announced,
+    /// else any]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) client_body_pace: Option<String>,
     /// How long a client may take nothing of a response [default: 30s]
@@ -50,7 +51,8 @@ pub(crate) struct RawLimits {
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) idle_timeout: Option<String>,
     /// How long a connection, of a client or to the origin, may be silent before the system asks whether
-    /// its other end is still there; at twice that it is given up [default: 30s]
+    /// its other end is still there; at twice that it is given up, or at twice the patience with that
+    /// side where that is longer [default: 30s]
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub(crate) tcp_keepalive: Option<String>,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Bounds {
     /// Without a request.
     pub(crate) idle_timeout: Duration,
     /// Without a packet.
-    pub(crate) probe: Duration,
+    pub(crate) tcp_keepalive: Duration,
 }
 
 impl Default for Bounds {
@@ -93,7 +95,7 @@ impl Default for Bounds {
             body_pace: None,
             write_timeout: usual.write_timeout,
             idle_timeout: usual.idle_timeout,
-            probe: usual.probe,
+            tcp_keepalive: usual.tcp_keepalive,
         }
     }
 }
@@ -109,7 +111,7 @@ pub(super) fn check(raw: RawLimits, texts: &Texts<'_>) -> Result<Bounds, Fault> 
     let request = texts.of("--max-request-content", raw.max_request_content);
     let response = texts.of("--max-response-content", raw.max_response_content);
     let pace = texts.of("--client-body-pace", raw.client_body_pace);
-    let probe = texts.of("--tcp-keepalive", raw.tcp_keepalive);
+    let tcp_keepalive = texts.of("--tcp-keepalive", raw.tcp_keepalive);
     Ok(Bounds {
         connections: number(connections)?,
         per_client: number(per_client)?,
@@ -120,7 +122,9 @@ pub(super) fn check(raw: RawLimits, texts: &Texts<'_>) -> Result<Bounds, Fault> 
         body_pace: pace.map(|given| given.size_within(ByteSize(1), FASTEST)).transpose()?,
         write_timeout: span("--write-timeout", raw.write_timeout, usual.write_timeout)?,
         idle_timeout: span("--idle-timeout", raw.idle_timeout, usual.idle_timeout)?,
-        probe: probe.map_or(Ok(usual.probe), |given| Ok(given.span(SECOND, LONGEST_PROBE)?.0))?,
+        tcp_keepalive: tcp_keepalive.map_or(Ok(usual.tcp_keepalive), |given| {
+            Ok(given.span(SECOND, LONGEST_KEEPALIVE)?.0)
+        })?,
     })
 }
 
@@ -184,7 +188,7 @@ mod tests {
             write_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(4),
             body_pace: Some(ByteSize(10 << 10)),
-            probe: Duration::from_secs(5),
+            tcp_keepalive: Duration::from_secs(5),
         };
         assert_eq!(bounds(args.as_flattened(), &[]), Ok(expected));
         let variables = [("CACHING_PROXY_MAX_CONNECTIONS_PER_CLIENT", "7")];

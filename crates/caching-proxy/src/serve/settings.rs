@@ -144,7 +144,7 @@ pub(super) fn settings(
                 .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX)),
             write_timeout: serve.bounds.write_timeout,
             idle_timeout: serve.bounds.idle_timeout,
-            probe: serve.bounds.probe,
+            tcp_keepalive: serve.bounds.tcp_keepalive,
             request_content: serve.bounds.request_content.map(|size| size.0),
             response_content: serve.bounds.response_content.map(|size| size.0),
             connections,

@@ -343,7 +343,7 @@ async fn unless_gone<T, W: Outgoing>(
         biased;
         next = next => Ok(next),
         () = outbound.gone() => Err(Undelivered::Client),
-        () = outbound.ended(), if is_patient => Err(Undelivered::Client),
+        () = outbound.ended_sometime(), if is_patient => Err(Undelivered::Client),
     }
 }
 

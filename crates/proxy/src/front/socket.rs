@@ -211,9 +211,9 @@ impl<W: Outgoing> Outbound<W> {
         }
     }
 
-    /// Ends when the client has ended its own side. That is looked at only now and then: whoever waits
-    /// for it is woken all the time by a request that waits to be read.
-    pub(crate) async fn ended(&self) {
+    /// Ends when the client has ended its own side, or up to `limit` later: whoever waits to read is woken
+    /// all the time by a request that waits to be read, so this looks only now and then.
+    pub(crate) async fn ended_sometime(&self) {
         loop {
             sleep(self.limit).await;
             let mut ready = pin!(self.io.tcp().ready(Interest::READABLE));
@@ -226,8 +226,8 @@ impl<W: Outgoing> Outbound<W> {
         }
     }
 
-    /// Ends soon after the client has ended its own side. For few: each costs a timer of its own.
-    pub(crate) async fn ended_meanwhile(&self) {
+    /// The same, or up to a second later. For few: each costs a timer of its own.
+    pub(crate) async fn ended_soon(&self) {
         // Boxed, so that those who wait for something else stay small.
         let ended = async {
             while let Ok(ready) = self.io.tcp().ready(Interest::READABLE).await

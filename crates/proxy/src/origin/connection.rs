@@ -21,7 +21,7 @@ use super::{Origin, http2};
 use crate::clock::ticks;
 use crate::descriptors;
 use crate::error::FetchError;
-use crate::vanished::Vanished;
+use crate::keepalive::Keepalive;
 
 /// How much is read at once as a rule.
 const SMALL_READ: usize = 8 << 10;
@@ -205,7 +205,7 @@ impl Connection {
 async fn connect(origin: &Origin, address: SocketAddr) -> Result<TcpStream, FetchError> {
     let stream = reach(origin, address).await?;
     stream.set_nodelay(true).map_err(|source| FetchError::Connect { address, source })?;
-    Vanished::origin(&origin.shared.limits).look_for(&stream);
+    Keepalive::with_origin(&origin.shared.limits).apply_to(&stream);
     Ok(stream)
 }
 

@@ -111,7 +111,7 @@ async fn answer<W: Outgoing>(
             }
             outcome = &mut finish => break outcome,
             () = outbound.gone() => return Err(io::ErrorKind::ConnectionReset.into()),
-            () = outbound.ended_meanwhile(), if place.is_some() => {
+            () = outbound.ended_soon(), if place.is_some() => {
                 if let Some(place) = place.take() {
                     place.give_up();
                 }

@@ -259,7 +259,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             }
         }
         // Who sends faster than it reads is held up now, and not reset before it has looked.
-        let _ = timeout(left(), self.outbound.ended_meanwhile()).await;
+        let _ = timeout(left(), self.outbound.ended_soon()).await;
     }
 }
 
