@@ -49,7 +49,12 @@ impl Home {
             }
         };
         let is_passing = |error: &ServeError| {
-            serve.take_over && matches!(error, ServeError::State(StateError::InUse { .. }))
+            let is_passing = match error {
+                ServeError::State(StateError::InUse { .. }) => true,
+                ServeError::TakeOver(error) => error.is_passing(),
+                _ => false,
+            };
+            serve.take_over && is_passing
         };
         control::patiently(control::A_WHILE, is_passing, claim_or_find)
     }
@@ -67,8 +72,8 @@ impl Home {
         supervisor.watchdog_interval().or_else(before)
     }
 
-    /// Has the other process stop writing, and takes all that it has. One that ends before that has
-    /// left its directory to whoever comes, with what was written by then.
+    /// Has the other process stop writing, and takes all that it has. One that ends before that, or is
+    /// about to, leaves its directory to whoever comes, with what was written by then.
     pub(crate) fn take_legacy(&mut self) -> Result<Legacy, ServeError> {
         let Some(predecessor) = &mut self.predecessor else { return Ok(Legacy::default()) };
         match predecessor.take() {
@@ -76,7 +81,7 @@ impl Home {
                 self.claim.inherit(lock);
                 Ok(legacy)
             }
-            Err(error) if error.is_absence() => {
+            Err(error) if error.is_passing() => {
                 self.claim = when_free(|| Claim::take(self.claim.directory()))?;
                 self.predecessor = None;
                 Ok(Legacy::default())

@@ -46,6 +46,8 @@ impl Commands for Steering {
             // Only the main thread receives it, which may have ended.
             Ok(Some(pid)) => drop(self.ending.send(Ending::Replaced(pid))),
             Ok(None) => {}
+            // It comes again, and says itself if that leads to nothing.
+            Err(why) if why.is_passing() => {}
             Err(why) => {
                 self.source.failed_takeovers.fetch_add(1, Ordering::Relaxed);
                 let (code, message) = ("take-over-failed", format!("nobody has taken over: {why}"));

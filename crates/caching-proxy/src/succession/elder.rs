@@ -57,6 +57,13 @@ pub(crate) enum HandOverError {
     Io(#[from] io::Error),
 }
 
+impl HandOverError {
+    /// Whoever asks again in a moment may find it otherwise.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::Stopping)
+    }
+}
+
 /// What each process passes on to the next besides sockets and store.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PassedOn {
@@ -105,7 +112,8 @@ impl Elder {
         let outcome = self.converse(&mut wire);
         if let Err(why) = &outcome {
             // Who is gone does not need to know.
-            let _ = wire.send(&json!({ "error": why.to_string() }), &[]);
+            let line = json!({ "error": why.to_string(), "passing": why.is_passing() });
+            let _ = wire.send(&line, &[]);
         }
         outcome
     }

@@ -28,6 +28,9 @@ pub(crate) enum TakeOverError {
     /// The other one did not want to.
     #[error("cannot take over: the running instance refused: {0}")]
     Refused(String),
+    /// The other one cannot at this moment: yet another takes over, or it is about to end.
+    #[error("cannot take over: the running instance refused: {0}")]
+    NotNow(String),
     /// The other one is gone.
     #[error("cannot take over: the running instance has just ended")]
     Ended,
@@ -50,8 +53,13 @@ impl TakeOverError {
             Self::Ask(error) => error.is_absence(),
             Self::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionReset),
             Self::Ended => true,
-            Self::Refused(_) | Self::Silent(_) | Self::Garbled => false,
+            Self::Refused(_) | Self::NotNow(_) | Self::Silent(_) | Self::Garbled => false,
         }
+    }
+
+    /// Within a moment there may be a process again that can be taken over from, or none at all.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.is_absence() || matches!(self, Self::NotNow(_))
     }
 }
 
@@ -128,6 +136,7 @@ fn heard(wire: &mut Wire, patience: Duration) -> Result<Value, TakeOverError> {
     });
     let line = line?.ok_or(TakeOverError::Ended)?;
     match line["error"].as_str() {
+        Some(why) if line["passing"] == true => Err(TakeOverError::NotNow(why.to_owned())),
         Some(why) => Err(TakeOverError::Refused(why.to_owned())),
         None => Ok(line),
     }

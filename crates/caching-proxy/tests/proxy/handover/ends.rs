@@ -11,6 +11,7 @@ use std::thread;
 
 use testkit::{Binary, Launch, Origin, eventually};
 
+use super::has_ended;
 use super::pretender::Pretender;
 use crate::purging::purge;
 use crate::{Proxy, cache, millis, ok};
@@ -52,6 +53,8 @@ enum Until {
     Offered,
     /// The other one is ready.
     Ready,
+    /// It has said that it was told to end before the other one was ready.
+    Ending,
 }
 
 /// Acts as an older process as far as this, and is gone then with its lock.
@@ -63,17 +66,20 @@ fn older(listener: &UnixListener, lock: File, until: Until) {
     if !matches!(until, Until::Asked) {
         writeln!(&stream, r#"{{"pid":1}}"#).unwrap();
     }
-    if matches!(until, Until::Ready) {
+    if matches!(until, Until::Ready | Until::Ending) {
         line.clear();
         lines.read_line(&mut line).unwrap();
         assert!(line.contains("ready"), "{line}");
+    }
+    if matches!(until, Until::Ending) {
+        writeln!(&stream, r#"{{"error":"I end","passing":true}}"#).unwrap();
     }
     drop(lock);
 }
 
 #[test]
 fn a_process_that_ends_before_it_has_given_all_is_taken_for_gone() {
-    for until in [Until::Asked, Until::Offered, Until::Ready] {
+    for until in [Until::Asked, Until::Offered, Until::Ready, Until::Ending] {
         let (origin, _) = site();
         let directory = tempfile::tempdir().unwrap();
         let lock = File::create(directory.path().join("instance.lock")).unwrap();
@@ -85,6 +91,57 @@ fn a_process_that_ends_before_it_has_given_all_is_taken_for_gone() {
         assert!(newer.is_ready(), "{until:?}: {}", newer.stderr());
         assert!(newer.terminate().success());
     }
+}
+
+#[test]
+fn where_nobody_can_take_over_at_this_moment_it_is_tried_again() {
+    let (origin, _) = site();
+    let directory = tempfile::tempdir().unwrap();
+    let lock = File::create(directory.path().join("instance.lock")).unwrap();
+    lock.lock().unwrap();
+    let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+    let mut newer = starter(&origin, directory.path()).begin();
+    listener.set_nonblocking(true).unwrap();
+    for _ in 0..3 {
+        let mut next = None;
+        assert!(eventually(|| {
+            next = listener.accept().ok();
+            next.is_some()
+        }));
+        let (stream, _) = next.unwrap();
+        stream.set_nonblocking(false).unwrap();
+        BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+        writeln!(&stream, r#"{{"error":"not now","passing":true}}"#).unwrap();
+    }
+    drop((lock, listener));
+    assert!(newer.is_ready(), "{}", newer.stderr());
+    assert!(newer.terminate().success());
+}
+
+#[test]
+fn one_that_comes_while_another_takes_over_or_the_older_one_drains_has_its_turn() {
+    let (origin, rest) = slow_site();
+    let mut proxy = Proxy::before(&origin);
+    let mut first = Pretender::before(&proxy);
+    first.hears(r#""pid""#);
+    Pretender::before(&proxy).hears(r#"already","passing":true"#);
+    let newer = proxy.launch().arg("--take-over").begin();
+    drop(first);
+    let older = proxy.binary.replace(newer).unwrap();
+    assert!(proxy.binary().is_ready(), "{}", proxy.binary().stderr());
+    assert!(!older.stderr().contains("take-over-failed"), "{}", older.stderr());
+    has_ended(older);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+    assert!(eventually(|| origin.count() == 1));
+    proxy.binary().send_term();
+    assert!(proxy.binary().says(r#""event":"draining""#));
+    let newer = proxy.launch().arg("--take-over").begin();
+    drop(rest);
+    assert_eq!(client.response().text(), "ab");
+    has_ended(proxy.binary.replace(newer).unwrap());
+    assert!(proxy.binary().is_ready(), "{}", proxy.binary().stderr());
+    proxy.terminate();
 }
 
 #[test]
@@ -100,7 +157,7 @@ fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
     proxy.binary().send_term();
     assert!(proxy.binary().says(r#""event":"draining""#));
     pretender.say(&format!(r#"{{"ready":{}}}"#, std::process::id()));
-    pretender.hears("does not accept connections any more");
+    pretender.hears(r#"does not accept connections any more","passing":true"#);
     drop(rest);
     assert_eq!(client.response().text(), "ab");
     assert_eq!(proxy.binary().exited().code(), Some(0));
