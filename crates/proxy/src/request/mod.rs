@@ -74,7 +74,7 @@ pub(crate) use self::screen::screen_length;
 
 use self::query::Read;
 use self::reuse::{Choice, Usable};
-use self::upgrade::{Offered, Place};
+use self::upgrade::{Offered, TunnelPlace};
 
 use crate::content::{Informational, RequestContent};
 use crate::entry::StoredHead;
@@ -117,7 +117,7 @@ pub(crate) enum Next {
 
 impl Next {
     /// The place among the tunnels that is kept for the request, if it has an offer.
-    pub(crate) fn place(&self) -> Option<Place> {
+    pub(crate) fn tunnel_place(&self) -> Option<TunnelPlace> {
         match self {
             Self::Upgrade(offered) => Some(offered.place()),
             Self::Forward(_) | Self::Obtain(_) | Self::Query(_) => None,

@@ -34,14 +34,14 @@ pub(crate) struct Tunnel {
 #[derive(Clone)]
 pub(crate) struct Offered {
     offer: Offer,
-    place: Place,
+    place: TunnelPlace,
 }
 
 /// The right to have a tunnel open, kept for a client until the origin has answered its offer.
 #[derive(Clone, Default)]
-pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(crate) struct TunnelPlace(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
-impl Place {
+impl TunnelPlace {
     /// Leaves it to others. If the origin takes up the offer all the same there has to be another.
     pub(crate) fn give_up(&self) {
         drop(self.take());
@@ -58,7 +58,7 @@ impl Place {
 
 impl Offered {
     /// The place that is kept for it from [`upgrade`] on.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> TunnelPlace {
         self.place.clone()
     }
 }
@@ -72,7 +72,7 @@ pub(crate) fn offer(worker: &Worker, head: &RequestHead) -> Option<Offered> {
     let may_be_taken_up =
         worker.shared.limits.tunnels > 0 && worker.origin.shared.url.protocol() != Protocol::Http2;
     let offer = head.offer.clone().filter(|_| may_be_taken_up)?;
-    Some(Offered { offer, place: Place::default() })
+    Some(Offered { offer, place: TunnelPlace::default() })
 }
 
 /// Asks the origin, and passes on whatever it answers.

@@ -16,7 +16,7 @@ use crate::front::content::{Consumed, Intake};
 use crate::front::deliver::{self, Terms};
 use crate::front::socket::Outbound;
 use crate::front::transport::{Incoming, Outgoing};
-use crate::request::upgrade::Place;
+use crate::request::upgrade::TunnelPlace;
 use crate::request::{self, Answer, Next, Request};
 use crate::worker::Worker;
 
@@ -33,7 +33,7 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
     ) -> io::Result<Answer> {
         let most = self.worker.shared.limits.informational;
         let (interim, hints) = mpsc::channel(most);
-        let place = next.place();
+        let place = next.tunnel_place();
         self.inbound.rest();
         // Boxed, and gone before the answer is delivered, which may take long.
         let mut finish = Box::pin(request::finish(self.worker, request, next, None, interim));
@@ -101,7 +101,7 @@ async fn answer<W: Outgoing>(
     received: &Received,
     mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
     mut hints: mpsc::Receiver<Informational>,
-    mut place: Option<Place>,
+    mut place: Option<TunnelPlace>,
 ) -> io::Result<Answer> {
     let outcome = loop {
         tokio::select! {
