@@ -3,7 +3,7 @@
 //! A running instance is told through its control socket and forgets its memory tier too. Where
 //! none runs, the files are removed here, under the same claim that an instance would hold.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -132,7 +132,7 @@ fn clear(directory: &Path) -> Result<Done, ClearError> {
 fn clear_once(directory: &Path) -> Result<Done, ClearError> {
     let busy = match Claim::take_existing(directory) {
         Ok(None) => return Ok(Done::Nothing),
-        Ok(Some(claim)) => return clear_unused(&claim),
+        Ok(Some(claim)) => return clear_unused(&claim, None),
         Err(busy @ StateError::InUse { .. }) => busy,
         Err(error) => return Err(error.into()),
     };
@@ -148,15 +148,22 @@ fn told(answer: &serde_json::Value) -> Cleared {
     Cleared { entries: number("entries"), bytes: number("bytes") }
 }
 
-/// Nobody uses it while the claim is held.
-fn clear_unused(claim: &Claim) -> Result<Done, ClearError> {
+/// Empties the store of a process that does without it from now on: purges and unsafe requests would
+/// pass it by, and it would come back outdated. `lock` is that of the process before. Says what was
+/// there, if anything was.
+pub(crate) fn abandon(claim: &Claim, lock: Option<File>) -> Result<Option<String>, ClearError> {
+    let done = clear_unused(claim, lock)?;
+    let is_empty = matches!(done, Done::Removed(Cleared { entries: 0, .. }));
+    Ok(line(&done, claim.directory()).filter(|_| !is_empty))
+}
+
+/// Nobody else uses it while the claim is held.
+fn clear_unused(claim: &Claim, lock: Option<File>) -> Result<Done, ClearError> {
     let directory = claim.store();
     if !directory.is_dir() {
         return Ok(Done::Nothing);
     }
-    // Any capacity will do: nothing is stored here.
-    let disk = Some(DiskOptions { directory: directory.clone(), capacity: 1 << 50 });
-    match Store::<Opaque>::open(Options { disk, ..Options::default() }) {
+    match open(directory.clone(), lock) {
         Ok(store) => Ok(Done::Removed(empty(&store)?)),
         Err(OpenError::Version { .. }) => match fs::remove_dir_all(&directory) {
             Ok(()) => Ok(Done::Deleted),
@@ -164,6 +171,12 @@ fn clear_unused(claim: &Claim) -> Result<Done, ClearError> {
         },
         Err(error) => Err(error.into()),
     }
+}
+
+/// Any capacity will do: nothing is stored here.
+fn open(directory: PathBuf, lock: Option<File>) -> Result<Store<Opaque>, OpenError> {
+    let disk = Some(DiskOptions { directory, capacity: 1 << 50 });
+    Store::open_held(Options { disk, ..Options::default() }, lock)
 }
 
 /// Removes everything and waits until the files are gone.

@@ -1,20 +1,24 @@
 //! From what is checked to what serves.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-use std::{fs, io};
 
 use policy::Timestamp;
 use proxy::{Handle, Legacy, Prepared, Running, Staffed};
 
+use store::OpenError;
+
+use crate::clear::{self, ClearError};
 use crate::cli::Metrics;
 use crate::clock_millis;
 use crate::control::{self, Server};
 use crate::home::Home;
 use crate::metrics::{Bound, ListenError, Listener, Source, Token};
-use crate::output::Log;
+use crate::output::{Event, Log};
 use crate::serve::ServeError;
 use crate::signals::{self, Ending};
 use crate::steering::Steering;
@@ -22,8 +26,10 @@ use crate::succession::{self, Elder, PassedOn, Succession};
 use crate::supervisor::Supervisor;
 use crate::watchdog::Watchdog;
 
-/// Clients at the least: a process that would send them away must not take another one's place.
-const CLIENTS: u64 = 16;
+/// Clients for which there has to be room at the least...
+const CLIENTS: u64 = 4;
+/// ...and where another process would serve them.
+const CLIENTS_TAKEN_OVER: u64 = 16;
 
 /// What runs.
 pub(crate) struct Started {
@@ -72,6 +78,7 @@ fn start_instance(
     let watchdog_interval = home.watchdog_interval(channels.supervisor);
     let passed_on = PassedOn { metrics: address, takeovers, watchdog_interval };
     let legacy = home.take_legacy()?;
+    let unused = (!prepared.stores_on_disk()).then(|| legacy.lock.as_ref().map(File::try_clone));
     let takes_over = home.predecessor.is_some();
     let succession = if takes_over { Succession::to_come() } else { Succession::default() };
     let succession = Arc::new(succession);
@@ -82,13 +89,31 @@ fn start_instance(
     let succeeds = Arc::clone(&succession);
     let elder = Elder::new(handle.clone(), succeeds, directory, lock, passed_on, log.clone());
     let commands = Arc::new(Steering { elder, source: Arc::clone(&source), log, ending });
-    if takes_over && !handle.has_room_for(CLIENTS) {
+    if !handle.has_room_for(if takes_over { CLIENTS_TAKEN_OVER } else { CLIENTS }) {
         return Err(ServeError::NoRoom);
     }
     // Before the other process stops: no scraper meets a closed door.
     let metrics = metrics.map(|bound| bound.serve(source)).transpose()?;
+    if let Some(lock) = unused {
+        abandon_store(home, lock.transpose()?, channels.log)?;
+    }
     let control = Some(take_place(home, commands, &handle, &succession)?);
     Ok(Started { running: staffed.serve(), metrics, control, succession, watchdog })
+}
+
+/// Empties the store that is in the directory, and of no use to this process: it must not come back.
+fn abandon_store(home: &Home, lock: Option<File>, log: &Log) -> Result<(), ServeError> {
+    let is_given = lock.is_some() || home.predecessor.is_none();
+    let told = match clear::abandon(&home.claim, lock) {
+        // The process before has done without it too, and the one before that still ends.
+        Err(ClearError::Open(OpenError::InUse { .. })) if !is_given => None,
+        told => told.map_err(ServeError::Abandon)?,
+    };
+    if let Some(told) = told {
+        let message = format!("{told}: without a disk it would become outdated");
+        log.say(Event::Notice { code: "disk-emptied", message });
+    }
+    Ok(())
 }
 
 /// A proxy whose threads wait for the word, and what tells the supervisor of them.

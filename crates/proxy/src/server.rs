@@ -149,6 +149,11 @@ pub fn prepare(
 }
 
 impl Prepared {
+    /// Whether it keeps anything beyond its end.
+    pub const fn stores_on_disk(&self) -> bool {
+        self.settings.store.disk.is_some()
+    }
+
     /// Opens the store, with what another process leaves if this one takes over from it.
     pub fn open(self, legacy: Legacy) -> Result<Opened, StartError> {
         let Self { settings, entrance, origin, recorder } = self;

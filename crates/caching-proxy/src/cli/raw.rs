@@ -74,7 +74,7 @@ pub(crate) struct Raw {
     /// Size of the cache on disk [default: 1GiB]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) disk: Option<String>,
-    /// Keep nothing on disk; a restart forgets everything
+    /// Keep nothing on disk, and empty the cache that is there; a restart forgets everything
     #[arg(long)]
     pub(crate) no_disk: bool,
     /// Empty the cache, also under a running instance, and exit; alone, every cache of this user

@@ -9,6 +9,7 @@ use std::{io, thread};
 
 use proxy::{Inherited, OriginUrl, Running, StartError};
 
+use crate::clear::ClearError;
 use crate::cli::Serve;
 use crate::cli::environment::Lookup;
 use crate::control::BindError;
@@ -63,9 +64,12 @@ pub(crate) enum ServeError {
     Metrics(#[from] ListenError),
     /// It would serve nobody.
     #[error(
-        "cannot take over: so few files may be open that there is no room for clients; raise the limit (ulimit -n)"
+        "so few files may be open that there is no room for clients; raise the limit (ulimit -n)"
     )]
     NoRoom,
+    /// What is stored on disk, and would become outdated, cannot be removed.
+    #[error("without a disk, what is stored there has to go: {0}; give another --cache-dir")]
+    Abandon(#[source] ClearError),
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] BindError),

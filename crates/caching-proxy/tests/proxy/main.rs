@@ -35,6 +35,7 @@ mod large;
 mod loops;
 mod memory_files;
 mod metrics;
+mod no_disk;
 mod no_vary_search;
 mod purging;
 mod query;

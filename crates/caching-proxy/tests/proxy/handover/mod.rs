@@ -19,7 +19,7 @@ use crate::{Proxy, cache, ok};
 
 impl Proxy {
     /// Has a newer process take over, and returns the older one, which accepts no more.
-    fn take_over(&mut self) -> Binary {
+    pub(super) fn take_over(&mut self) -> Binary {
         let newer = self.launch().arg("--take-over").start();
         let older = self.binary.replace(newer).unwrap();
         assert!(older.says(r#""event":"replaced""#), "{}", older.stderr());
@@ -38,7 +38,7 @@ impl Proxy {
     }
 }
 
-fn has_ended(mut older: Binary) {
+pub(super) fn has_ended(mut older: Binary) {
     assert_eq!(older.exited().code(), Some(0), "{}", older.stderr());
 }
 
