@@ -118,6 +118,12 @@ fn where_nobody_can_take_over_at_this_moment_it_is_tried_again() {
     assert!(newer.terminate().success());
 }
 
+/// One that did not wait would be gone by then. (A machine on which it has not even asked proves nothing.)
+fn waits(newer: &mut Binary) {
+    thread::sleep(millis(300));
+    assert!(newer.is_running(), "{}", newer.stderr());
+}
+
 #[test]
 fn one_that_comes_while_another_takes_over_or_the_older_one_drains_has_its_turn() {
     let (origin, rest) = slow_site();
@@ -125,7 +131,8 @@ fn one_that_comes_while_another_takes_over_or_the_older_one_drains_has_its_turn(
     let mut first = Pretender::before(&proxy);
     first.hears(r#""pid""#);
     Pretender::before(&proxy).hears(r#"already","passing":true"#);
-    let newer = proxy.launch().arg("--take-over").begin();
+    let mut newer = proxy.launch().arg("--take-over").begin();
+    waits(&mut newer);
     drop(first);
     let older = proxy.binary.replace(newer).unwrap();
     assert!(proxy.binary().is_ready(), "{}", proxy.binary().stderr());
@@ -136,7 +143,8 @@ fn one_that_comes_while_another_takes_over_or_the_older_one_drains_has_its_turn(
     assert!(eventually(|| origin.count() == 1));
     proxy.binary().send_term();
     assert!(proxy.binary().says(r#""event":"draining""#));
-    let newer = proxy.launch().arg("--take-over").begin();
+    let mut newer = proxy.launch().arg("--take-over").begin();
+    waits(&mut newer);
     drop(rest);
     assert_eq!(client.response().text(), "ab");
     has_ended(proxy.binary.replace(newer).unwrap());
