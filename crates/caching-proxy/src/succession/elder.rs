@@ -268,34 +268,43 @@ mod tests {
 
     use super::*;
 
+    /// It is killed when this is dropped.
+    struct Other(Child);
+
+    impl Drop for Other {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// A process that has the other end of a wire, where somebody has said this for it.
-    fn process_that_says(line: &str) -> (Wire, Child) {
+    fn process_that_says(line: &str) -> (Wire, Other) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(line.as_bytes()).unwrap();
         let child = Command::new("sleep").arg("1000").stdin(OwnedFd::from(theirs)).spawn().unwrap();
-        (Wire::new(ours), child)
+        (Wire::new(ours), Other(child))
     }
 
     #[test]
     fn a_process_that_does_not_say_that_it_serves_is_ended() {
         for line in ["", "{\"serving\":false}\n", "serving\n", "{\"serving\":true}"] {
             let (mut wire, mut child) = process_that_says(line);
-            let process = Pid::from_child(&child);
+            let process = Pid::from_child(&child.0);
             let outcome = wait_until_it_serves(&mut wire, process, Duration::from_millis(20));
             assert!(matches!(outcome, Err(HandOverError::Ended)), "{line}");
             assert!(wire.receive(GONE).unwrap().is_none(), "{line}: it is gone");
-            assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()), "{line}");
+            assert_eq!(child.0.wait().unwrap().signal(), Some(Signal::KILL.as_raw()), "{line}");
         }
     }
 
     #[test]
     fn a_process_that_serves_is_left_alone() {
         let (mut wire, mut child) = process_that_says("{\"serving\":true}\n");
-        let process = Pid::from_child(&child);
+        let process = Pid::from_child(&child.0);
         wait_until_it_serves(&mut wire, process, GONE).unwrap();
-        assert!(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        assert!(child.0.try_wait().unwrap().is_none());
+        drop(child);
         let outcome = wait_until_it_serves(&mut wire, process, GONE);
         assert!(matches!(outcome, Err(HandOverError::Ended)));
     }
