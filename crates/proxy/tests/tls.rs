@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+#[path = "tls/renewals.rs"]
+mod renewals;
 mod rig;
 
 use std::fs;
@@ -74,9 +76,19 @@ impl Site {
 
     fn before(origin: &str, origin_tls: proxy::OriginTls, limits: Limits) -> Self {
         let directory = TempDir::new().unwrap();
-        let pair = issue(directory.path(), (2026, 12, 23));
+        let tls = TlsSettings::new(vec![issue(directory.path(), (2026, 12, 23))]);
+        Self::with(directory, tls, origin, origin_tls, limits)
+    }
+
+    fn with(
+        directory: TempDir,
+        tls: TlsSettings,
+        origin: &str,
+        origin_tls: proxy::OriginTls,
+        limits: Limits,
+    ) -> Self {
         let clock = Clock::set_to(Timestamp::from_secs(NOW));
-        let tls = TlsSettings { look: Duration::from_millis(5), ..TlsSettings::new(vec![pair]) };
+        let tls = TlsSettings { look: Duration::from_millis(5), ..tls };
         let mut settings = rig::settings(origin);
         for listen in &mut settings.listen {
             listen.speaks = Speaks::Https(tls.clone());

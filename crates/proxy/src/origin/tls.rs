@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use policy::Timestamp;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
@@ -16,7 +17,7 @@ use super::unchecked::Unchecked;
 use super::url::Protocol;
 use crate::failure::Failure;
 use crate::tls::watch::{Change, Renewable, Side};
-use crate::tls::{self, CertificateInfo, Pair, PairError, PairFiles, Stamp};
+use crate::tls::{self, CertificateInfo, Pair, PairError, PairFiles, Stamp, Time};
 
 /// How an origin is asked for its certificate, and what it is shown. For the usual origin nothing of
 /// this is needed.
@@ -105,7 +106,8 @@ impl Connector {
         let first_stamps = stamps(settings);
         let name = settings.name.clone().or_else(|| TlsName::parse(host));
         let TlsName(name) = name.ok_or_else(|| TlsSetupError::Name { host: host.to_owned() })?;
-        let authorities = settings.authorities.as_ref().map(|path| tls::roots(path)).transpose()?;
+        let authorities = settings.authorities.as_ref();
+        let authorities = authorities.map(|path| tls::roots(path, Time::First)).transpose()?;
         let identity = settings.identity.as_ref().map(Pair::load).transpose()?;
         let files =
             Files { authorities: authorities.map(Arc::new), identity: identity.map(Arc::new) };
@@ -179,11 +181,11 @@ impl Renewable for Connector {
         self.first_stamps.clone()
     }
 
-    fn reload(&self) -> Vec<Change> {
+    fn reload(&self, now: Timestamp) -> Vec<Change> {
         let mut files = self.used().files.clone();
         let mut changes = Vec::new();
         if let (Some(path), Some(old)) = (&self.settings.authorities, &mut files.authorities) {
-            match tls::roots(path) {
+            match tls::roots(path, Time::Again) {
                 Ok(new) if new.roots == old.roots => {}
                 Ok(new) => {
                     changes.push(Change::Authorities(path.clone()));
@@ -193,9 +195,9 @@ impl Renewable for Connector {
             }
         }
         if let (Some(pair), Some(old)) = (&self.settings.identity, &mut files.identity) {
-            match Pair::load(pair) {
-                Ok(new) if new.certified.cert == old.certified.cert => {}
-                Ok(new) => {
+            match old.renewed(pair, now) {
+                Ok(None) => {}
+                Ok(Some(new)) => {
                     changes.push(Change::Renewed(new.info(&pair.certificate)));
                     *old = Arc::new(new);
                 }

@@ -10,7 +10,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use rustls::{RootCertStore, ServerConfig};
 
 use super::names::Names;
-use super::pair::{self, Pair, PairError};
+use super::pair::{self, Pair, PairError, Time};
 use super::provider;
 use super::settings::{ClientAuth, TlsSettings};
 use super::stamp::Stamp;
@@ -53,7 +53,8 @@ impl Certificates {
         let pairs: Result<Vec<_>, _> =
             settings.pairs.iter().map(|files| Pair::load(files).map(Arc::new)).collect();
         let pairs = pairs?;
-        let authorities = settings.clients.authorities().map(|path| roots(path)).transpose()?;
+        let authorities = settings.clients.authorities();
+        let authorities = authorities.map(|path| roots(path, Time::First)).transpose()?;
         // What a client has shown is not in a ticket, so each time it has to show it again.
         let tickets = match settings.clients {
             ClientAuth::Off => Some(rustls::crypto::aws_lc_rs::Ticketer::new()?),
@@ -92,13 +93,13 @@ impl Renewable for Certificates {
         self.first_stamps.clone()
     }
 
-    fn reload(&self) -> Vec<Change> {
+    fn reload(&self, now: Timestamp) -> Vec<Change> {
         let mut served = self.served.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut changes = Vec::new();
         for (files, pair) in self.settings.pairs.iter().zip(&mut served.pairs) {
-            match Pair::load(files) {
-                Ok(new) if new.certified.cert == pair.certified.cert => {}
-                Ok(new) => {
+            match pair.renewed(files, now) {
+                Ok(None) => {}
+                Ok(Some(new)) => {
                     changes.push(Change::Renewed(new.info(&files.certificate)));
                     *pair = Arc::new(new);
                 }
@@ -106,7 +107,7 @@ impl Renewable for Certificates {
             }
         }
         if let Some(path) = self.settings.clients.authorities() {
-            match roots(path) {
+            match roots(path, Time::Again) {
                 Ok(new)
                     if Some(&new.roots) == served.authorities.as_ref().map(|old| &old.roots) => {}
                 Ok(new) => {
@@ -143,8 +144,8 @@ fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
 }
 
 /// The authorities in a file.
-fn roots(path: &Path) -> Result<Arc<RootCertStore>, PairError> {
-    pair::roots(path).map(Arc::new)
+fn roots(path: &Path, time: Time) -> Result<Arc<RootCertStore>, PairError> {
+    pair::roots(path, time).map(Arc::new)
 }
 
 fn config(

@@ -14,7 +14,7 @@ use rustls::crypto::CryptoProvider;
 
 pub use self::certificates::CertificateInfo;
 pub(crate) use self::certificates::Certificates;
-pub(crate) use self::pair::{Pair, roots};
+pub(crate) use self::pair::{Pair, Time, roots};
 pub use self::pair::{PairError, PairFiles};
 pub use self::settings::{ClientAuth, TlsSettings};
 pub(crate) use self::stamp::Stamp;

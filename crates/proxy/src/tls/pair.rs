@@ -1,11 +1,12 @@
 //! A certificate with its key, as they lie in files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policy::Timestamp;
+use policy::{Timestamp, date};
+use rustix::fs::{Mode, OFlags};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -45,6 +46,20 @@ pub enum PairError {
         path: PathBuf,
         /// The system's complaint.
         source: io::Error,
+    },
+    /// Only a regular file is read again: whoever opens a pipe may wait for ever.
+    #[error("{} is no regular file, and only those are read again", .path.display())]
+    Irregular {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate has ended, and the one that it would replace has not.
+    #[error("the certificate in {} ended on {}", .path.display(), date::format(*.ended))]
+    Ended {
+        /// The file.
+        path: PathBuf,
+        /// When it did.
+        ended: Timestamp,
     },
     /// The file is no certificate, no key, or not in PEM form.
     #[error("{} has no {what} in PEM form", .path.display())]
@@ -97,6 +112,15 @@ pub enum PairError {
     Settings(#[from] rustls::Error),
 }
 
+/// When a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// At the start, when a pipe is as good as a file.
+    First,
+    /// Any other time.
+    Again,
+}
+
 /// A certificate that can be served.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -116,10 +140,31 @@ impl Pair {
         }
     }
 
-    /// Reads both files and checks that they belong together.
+    /// Reads both files at the start, and checks that they belong together.
     pub(crate) fn load(files: &PairFiles) -> Result<Self, PairError> {
-        let chain = certificates(&files.certificate)?;
-        let key = private_key(&files.key)?;
+        Self::read(files, Time::First)
+    }
+
+    /// Reads both files again. `None` if the certificate is the same.
+    pub(crate) fn renewed(
+        &self,
+        files: &PairFiles,
+        now: Timestamp,
+    ) -> Result<Option<Self>, PairError> {
+        let new = Self::read(files, Time::Again)?;
+        if new.certified.cert == self.certified.cert {
+            return Ok(None);
+        }
+        // What is refused by all is no better than what is there, unless that is refused too.
+        if new.not_after <= now && self.not_after > now {
+            return Err(PairError::Ended { path: files.certificate.clone(), ended: new.not_after });
+        }
+        Ok(Some(new))
+    }
+
+    fn read(files: &PairFiles, time: Time) -> Result<Self, PairError> {
+        let chain = certificates(&files.certificate, time)?;
+        let key = private_key(&files.key, time)?;
         let malformed =
             |details: String| PairError::Certificate { path: files.certificate.clone(), details };
         let Some(first) = chain.first() else { return Err(malformed(String::new())) };
@@ -143,8 +188,8 @@ impl Pair {
 }
 
 /// All certificates in a file, in their order; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> {
-    let text = read(path)?;
+fn certificates(path: &Path, time: Time) -> Result<Vec<CertificateDer<'static>>, PairError> {
+    let text = read(path, time)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|source| PairError::Pem { path: path.to_owned(), source })?;
     if found.is_empty() {
@@ -154,8 +199,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PairError> 
 }
 
 /// The first key in a file.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
-    let text = read(path)?;
+fn private_key(path: &Path, time: Time) -> Result<PrivateKeyDer<'static>, PairError> {
+    let text = read(path, time)?;
     let encrypted = || {
         let marks: [&[u8]; 2] = [b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED"];
         marks.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark))
@@ -171,19 +216,30 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PairError> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, PairError> {
-    let read = || {
-        let mut text = Vec::new();
-        File::open(path)?.take(LARGEST).read_to_end(&mut text)?;
-        Ok(text)
+fn read(path: &Path, time: Time) -> Result<Vec<u8>, PairError> {
+    let failed = |source| PairError::Read { path: path.to_owned(), source };
+    let file = match time {
+        Time::First => File::open(path),
+        Time::Again if !fs::metadata(path).map_err(failed)?.is_file() => {
+            return Err(PairError::Irregular { path: path.to_owned() });
+        }
+        Time::Again => open_at_once(path),
     };
-    read().map_err(|source| PairError::Read { path: path.to_owned(), source })
+    let mut text = Vec::new();
+    file.and_then(|file| file.take(LARGEST).read_to_end(&mut text)).map_err(failed)?;
+    Ok(text)
+}
+
+/// Opens a regular file. A pipe that has just taken its place is not waited for.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// The authorities in a file.
-pub(crate) fn roots(path: &Path) -> Result<RootCertStore, PairError> {
+pub(crate) fn roots(path: &Path, time: Time) -> Result<RootCertStore, PairError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path, time)? {
         roots.add(certificate).map_err(|error| PairError::Certificate {
             path: path.to_owned(),
             details: format!(": {error}"),

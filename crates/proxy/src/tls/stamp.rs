@@ -18,11 +18,12 @@ impl Stamp {
     /// `None` if there is no such file, or it may not be looked at.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let data = fs::metadata(path).ok()?;
-        Some(Self {
-            device: data.dev(),
-            inode: data.ino(),
-            length: data.len(),
-            modified: (data.mtime(), data.mtime_nsec()),
-        })
+        let (device, inode) = (data.dev(), data.ino());
+        // A pipe that was read at the start changes by that, and has nothing new.
+        if !data.is_file() {
+            return Some(Self { device, inode, length: 0, modified: (0, 0) });
+        }
+        let modified = (data.mtime(), data.mtime_nsec());
+        Some(Self { device, inode, length: data.len(), modified })
     }
 }

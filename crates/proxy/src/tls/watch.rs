@@ -31,7 +31,7 @@ pub(crate) trait Renewable: Send + Sync {
     fn first_stamps(&self) -> Vec<Option<Stamp>>;
     /// Reads all of them again. What is good is used from now on; in place of what is not, the old
     /// stays. Connections that are there stay as they are.
-    fn reload(&self) -> Vec<Change>;
+    fn reload(&self, now: Timestamp) -> Vec<Change>;
     /// The certificates in use, in the order of the settings.
     fn infos(&self) -> Vec<CertificateInfo>;
 }
@@ -110,13 +110,13 @@ impl Watched {
 
     /// What has changed, once it changes no more: whoever writes a certificate has yet to write its
     /// key.
-    fn look(&mut self, at_once: bool) -> Vec<Change> {
+    fn look(&mut self, at_once: bool, now: Timestamp) -> Vec<Change> {
         let stamps = self.certificates.stamps();
         let settled = stamps == self.seen;
         self.seen.clone_from(&stamps);
         if at_once || (settled && stamps != self.read) {
             self.read = stamps;
-            return self.certificates.reload();
+            return self.certificates.reload(now);
         }
         Vec::new()
     }
@@ -133,9 +133,9 @@ impl Watch {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             for watched in &mut self.watched {
-                let side = watched.certificates.side();
-                for change in watched.look(at_once) {
-                    tell(&*self.recorder, side, &change, self.clock.now());
+                let (side, now) = (watched.certificates.side(), self.clock.now());
+                for change in watched.look(at_once, now) {
+                    tell(&*self.recorder, side, &change, now);
                 }
             }
             self.warn();
