@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use policy::Timestamp;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -19,10 +20,17 @@ use super::token::{Token, TokenError};
 use super::{Format, families, text};
 use crate::clock_millis;
 
-/// Scrapers at once; more wait their turn, as long as those before them may take.
-const CLIENTS: usize = 32;
+/// Scrapers at once; more wait their turn, as long as those before them may take. There is room for a
+/// crowd that only takes places, because each of them is small.
+const CLIENTS: usize = 256;
+/// Of the descriptors that the process may have, one in so many at the most: they are among those that
+/// clients leave to others, a fifth of all at the least.
+const SHARE_OF_FILES: u64 = 16;
 /// For the request. Whoever says nothing keeps a place for so long.
 const REQUEST: Duration = Duration::from_secs(2);
+/// For whoever was sent the response, to close the connection. What is still on its way reaches them
+/// also when it is closed here, unless they go on sending.
+const CLOSING: Duration = Duration::from_secs(1);
 /// For all of a connection: the request, the response, and its end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long those who have come may take when the listener ends: whoever says nothing, and then those
@@ -31,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_secs(4);
 /// How long accepting pauses when it fails, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may wait to be accepted.
-const BACKLOG: u32 = 128;
+const BACKLOG: u32 = 1024;
 /// What is read behind a request, so that its client gets the response before it is told of the end.
 const BEHIND: usize = 64 << 10;
 
@@ -94,8 +102,9 @@ impl Bound {
             let _inside = runtime.enter();
             socket.listen(BACKLOG).map_err(|source| ListenError::Bind { address, source })?
         };
-        let places = Arc::new(Semaphore::new(CLIENTS));
-        let scraped = Arc::new(Scraped { source, token, places });
+        let clients = clients(getrlimit(Resource::Nofile).current);
+        let places = Arc::new(Semaphore::new(clients));
+        let scraped = Arc::new(Scraped { source, token, clients, places });
         let stop = Arc::new(Notify::new());
         let told = Arc::clone(&stop);
         let named = thread::Builder::new().name("metrics".to_owned());
@@ -118,6 +127,12 @@ impl Drop for Listener {
             let _ = thread.join();
         }
     }
+}
+
+/// How many there may be at once, where there are so many descriptors.
+pub(super) fn clients(files: Option<u64>) -> usize {
+    let share = files.map_or(u64::MAX, |files| (files / SHARE_OF_FILES).max(1));
+    usize::try_from(share).map_or(CLIENTS, |share| share.min(CLIENTS))
 }
 
 /// Port 0 is any port, that of the other process too.
@@ -170,7 +185,7 @@ async fn finish(listener: TcpListener, scraped: &Arc<Scraped>) {
             attend(stream, scraped, place);
         }
     }
-    let all = u32::try_from(CLIENTS).unwrap_or(u32::MAX);
+    let all = u32::try_from(scraped.clients).unwrap_or(u32::MAX);
     drop(scraped.places.acquire_many(all).await);
 }
 
@@ -178,6 +193,8 @@ async fn finish(listener: TcpListener, scraped: &Arc<Scraped>) {
 struct Scraped {
     source: Arc<Source>,
     token: Option<Token>,
+    /// How many there may be at once.
+    clients: usize,
     places: Arc<Semaphore>,
 }
 
@@ -219,6 +236,11 @@ async fn converse(
     let response = timeout(REQUEST, respond(&mut stream, token, metrics)).await??;
     stream.write_all(&response).await?;
     stream.shutdown().await?;
+    timeout(CLOSING, drain(stream)).await?
+}
+
+/// Reads what comes behind a request, until its client closes.
+async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
     let mut left = BEHIND;
     let mut chunk = [0; 4096];
     while left > 0 {

@@ -222,17 +222,25 @@ fn what_cannot_be_listened_to_is_refused_in_one_line() {
 }
 
 #[test]
-fn who_says_nothing_keeps_nobody_waiting_for_long() {
-    let origin = site();
-    let proxy = Proxy::with(&origin, &LISTENING);
-    let at = place(&proxy);
-    let mut silent: Vec<_> = (0..31).map(|_| Client::connect(&at)).collect();
-    silent[0].send("GET /metrics HTTP/1.1\r\nHo");
-    assert_eq!(scrape(&at, &[]).status, 200);
-    // Now all places are taken, until their time is over.
-    silent.extend((0..31).map(|_| Client::connect(&at)));
-    assert_eq!(scrape(&at, &[]).status, 200);
-    assert!(silent.iter_mut().all(Client::at_eof));
+fn who_says_nothing_or_does_not_close_keeps_nobody_waiting_for_long() {
+    let (origin, directory) = (site(), TempDir::new().unwrap());
+    let file = directory.path().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    let args = [&LISTENING[..], &["--metrics-token-file", file.to_str().unwrap()]].concat();
+    let proxy = Proxy::with(&origin, &args);
+    let (at, shown) = (place(&proxy), format!("Bearer {TOKEN}"));
+    // More than the places there are, each until its time is over.
+    let mut crowd: Vec<_> = (0..300).map(|_| Client::connect(&at)).collect();
+    for client in &mut crowd[..150] {
+        client.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    crowd[299].send("GET /metrics HTTP/1.1\r\nHo");
+    let began = std::time::Instant::now();
+    assert_eq!(scrape(&at, &[("Authorization", &shown)]).status, 200);
+    // Those that say nothing have two seconds, and those that do not close have one.
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    assert!(crowd[150..].iter_mut().all(Client::at_eof));
 }
 
 fn stats(directory: &Path) -> Output {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
-use crate::metrics::listener::serve_one;
+use crate::metrics::listener::{clients, serve_one};
 
 const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 /// What lies between the two ends takes so much and no more.
@@ -50,8 +50,8 @@ async fn who_does_not_read_the_response_has_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_close_has_ten_seconds_and_who_does_has_no_need_of_them() {
-    for (closes, seconds) in [(false, 10), (true, 0)] {
+async fn who_does_not_close_has_a_second_and_who_does_has_no_need_of_it() {
+    for (closes, seconds) in [(false, 1), (true, 0)] {
         let took = served(async |mut scraper: DuplexStream| {
             scraper.write_all(REQUEST).await.unwrap();
             let mut response = Vec::new();
@@ -63,5 +63,32 @@ async fn who_does_not_close_has_ten_seconds_and_who_does_has_no_need_of_them() {
         });
         let took = took.await;
         assert!(is_about(took, seconds), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_sending_has_no_more_than_a_second_either() {
+    let took = served(async |mut scraper: DuplexStream| {
+        scraper.write_all(REQUEST).await.unwrap();
+        scraper.read_to_end(&mut Vec::new()).await.unwrap();
+        while scraper.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let took = took.await;
+    assert!(is_about(took, 1), "{took:?}");
+}
+
+#[test]
+fn there_are_as_many_places_as_descriptors_allow() {
+    for (files, places) in [
+        (None, 256),
+        (Some(1 << 20), 256),
+        (Some(4096), 256),
+        (Some(1024), 64),
+        (Some(100), 6),
+        (Some(8), 1),
+    ] {
+        assert_eq!(clients(files), places, "{files:?}");
     }
 }
