@@ -26,6 +26,10 @@ const CLIENTS: usize = 256;
 /// Of the descriptors that the process may have, one in so many at the most: they are among those that
 /// clients leave to others, a fifth of all at the least.
 const SHARE_OF_FILES: u64 = 16;
+/// Where that makes less than this, there are so many,
+const FEW: u64 = 32;
+/// but no more than one in so many: where descriptors are few, clients leave half of them.
+const SHARE_OF_FEW_FILES: u64 = 4;
 /// For the request. Whoever says nothing keeps a place for so long.
 const REQUEST: Duration = Duration::from_secs(2);
 /// For whoever was sent the response, to close the connection. What is still on its way reaches them
@@ -131,7 +135,9 @@ impl Drop for Listener {
 
 /// How many there may be at once, where there are so many descriptors.
 pub(super) fn clients(files: Option<u64>) -> usize {
-    let share = files.map_or(u64::MAX, |files| (files / SHARE_OF_FILES).max(1));
+    let share = files.map_or(u64::MAX, |files| {
+        (files / SHARE_OF_FILES).max(FEW.min(files / SHARE_OF_FEW_FILES)).max(1)
+    });
     usize::try_from(share).map_or(CLIENTS, |share| share.min(CLIENTS))
 }
 

@@ -86,8 +86,11 @@ fn there_are_as_many_places_as_descriptors_allow() {
         (Some(1 << 20), 256),
         (Some(4096), 256),
         (Some(1024), 64),
-        (Some(100), 6),
-        (Some(8), 1),
+        (Some(256), 32),
+        (Some(128), 32),
+        (Some(100), 25),
+        (Some(8), 2),
+        (Some(1), 1),
     ] {
         assert_eq!(clients(files), places, "{files:?}");
     }
