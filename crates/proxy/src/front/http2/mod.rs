@@ -163,9 +163,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(mode) => self.mode = mode,
                 Err(_) => self.look(),
             }
-            if self.mode == Mode::Idle {
-                lock(&self.socket).relax();
-            }
         }
         self.turns.close();
         if self.is_closed {
@@ -216,6 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 return Poll::Ready(Mode::Over);
             }
             if !socket.is_awaited() {
+                socket.relax();
                 break;
             }
         }

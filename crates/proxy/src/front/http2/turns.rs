@@ -1,8 +1,9 @@
 //! Whose turn it is to send: the responses of a connection share what its socket and its window take.
 //!
 //! A response asks for its turn before it hands a piece to the codec, and gets a ticket for it that
-//! lives as long as the piece is on its way. So no more than [`ROOM`] waits inside the codec, and
-//! what comes next is decided when there is room for it: by urgency, not by who asked first.
+//! lives as long as the piece is on its way. So no more than [`PIECES`] wait inside the codec (or
+//! [`ROOM`], of responses that are short and in memory anyway), and what comes next is decided when
+//! there is room for it: by urgency, not by who asked first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,9 @@ use crate::clock::ticks;
 pub(super) const ROOM: u32 = 64 << 10;
 /// Bytes of content for which one turn is good.
 pub(super) const PIECE: u32 = 16 << 10;
+/// Bytes inside the codec at which nobody has a turn. They may be read for it alone, from a file or
+/// the origin, and stay for as long as the client takes nothing.
+const PIECES: u32 = 3 * PIECE;
 /// RFC 9113 §6.9.2: the window of a new connection.
 const FIRST_WINDOW: i64 = 65_535;
 
@@ -117,7 +121,7 @@ impl Turns {
     /// A ticket for all of `bytes`, if nobody waits and there is room.
     pub(super) fn take_at_once(self: &Arc<Self>, bytes: u32) -> Option<Ticket> {
         let mut state = self.state();
-        let fits = state.waiting.is_empty() && bytes <= state.room().min(PIECE);
+        let fits = state.waiting.is_empty() && bytes <= state.room(ROOM).min(PIECE);
         fits.then(|| state.grant(bytes))?;
         Some(Ticket { turns: Arc::clone(self), bytes })
     }
@@ -141,7 +145,7 @@ impl Turns {
         }
         state.shared_last = state.priority_of(stream).incremental;
         state.leave(stream);
-        let bytes = wanted.min(state.room());
+        let bytes = wanted.min(state.room(PIECES));
         state.grant(bytes);
         // There may be room for one more.
         state.wake_next();
@@ -176,15 +180,16 @@ impl Turns {
 }
 
 impl State {
-    fn room(&self) -> u32 {
+    /// What may still go in until there are `most` bytes inside.
+    fn room(&self, most: u32) -> u32 {
         let window = self.window - i64::from(self.under_way);
-        let room = ROOM.saturating_sub(self.under_way);
+        let room = most.saturating_sub(self.under_way);
         room.min(u32::try_from(window.max(0)).unwrap_or(u32::MAX))
     }
 
     /// Room in the codec is waited for until a piece fits; a window that is nearly closed may stay so.
     fn has_room_for(&self, wanted: u32) -> bool {
-        ROOM.saturating_sub(self.under_way) >= wanted && self.room() > 0
+        PIECES.saturating_sub(self.under_way) >= wanted && self.room(PIECES) > 0
     }
 
     fn grant(&mut self, bytes: u32) {
@@ -244,7 +249,7 @@ impl State {
     }
 
     fn wake_next(&self) {
-        let Some(next) = self.next().filter(|_| self.room() > 0) else { return };
+        let Some(next) = self.next().filter(|_| self.room(PIECES) > 0) else { return };
         let next = self.waiting.iter().find(|waiting| waiting.stream == next);
         if let Some(waiting) = next {
             waiting.waker.wake_by_ref();

@@ -15,8 +15,9 @@ use super::meter::Meter;
 use super::turns::Turns;
 use crate::clock::ticks;
 
-/// Bytes that are gathered before the socket has to take some.
-const GATHERED: usize = 64 << 10;
+/// Bytes that are gathered before the socket has to take some: 32 responses of 1 KiB, or two pieces of
+/// a long one, leave together.
+const GATHERED: usize = 40 << 10;
 /// How much is taken from a client that has been told to go.
 const DISCARDED: usize = 1 << 20;
 
@@ -36,8 +37,8 @@ pub(super) struct Socket<S> {
     done: usize,
     /// Since when, in ticks, it takes no more.
     stuck_since: Option<u64>,
-    /// The codec has been told to wait.
-    is_awaited: bool,
+    /// The codec has been told to wait with so many bytes.
+    awaited: Option<usize>,
     /// Bytes that were taken after the end.
     discarded: usize,
     pub(super) meter: Meter,
@@ -53,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             out: Vec::new(),
             done: 0,
             stuck_since: None,
-            is_awaited: false,
+            awaited: None,
             discarded: 0,
             meter,
             turns,
@@ -85,21 +86,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
                 Poll::Pending => {
                     self.stuck_since.get_or_insert_with(ticks);
+                    self.tighten();
                     return Poll::Pending;
                 }
             }
         }
         self.out.clear();
         self.done = 0;
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_pending() {
+            self.tighten();
+        }
+        flushed
     }
 
     /// Whether the codec waits for room that there is now.
     pub(super) fn is_awaited(&mut self) -> bool {
-        self.out.len() < GATHERED && std::mem::take(&mut self.is_awaited)
+        let has_room = self.awaited.is_some_and(|size| self.has_room_for(size));
+        has_room && self.awaited.take().is_some()
     }
 
-    /// Gives back memory that an idle connection does not need.
+    fn has_room_for(&self, size: usize) -> bool {
+        self.out.is_empty() || self.out.len() + size <= GATHERED
+    }
+
+    /// While the system takes no more, the buffer is no larger than what has to wait in it. What is
+    /// done is cut off when it is most of it: each byte is moved once at most, on average.
+    fn tighten(&mut self) {
+        if self.done > self.out.len() / 2 {
+            self.out.drain(..self.done);
+            self.done = 0;
+        }
+        self.out.shrink_to_fit();
+    }
+
+    /// Gives back memory that nothing waits in.
     pub(super) fn relax(&mut self) {
         if self.out.is_empty() {
             self.out = Vec::new();
@@ -147,8 +168,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.out.len() >= GATHERED && self.poll_flush(cx)?.is_pending() {
-            self.is_awaited = true;
+        let size = parts.iter().map(|part| part.len()).sum();
+        // What the system has taken may be enough.
+        if !self.has_room_for(size) && self.poll_flush(cx)?.is_pending() && !self.has_room_for(size)
+        {
+            self.awaited = Some(size);
             return Poll::Pending;
         }
         let before = self.out.len();
@@ -203,3 +227,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         Pin::new(&mut socket.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

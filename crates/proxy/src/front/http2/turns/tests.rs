@@ -23,11 +23,14 @@ fn ask(turns: &Arc<Turns>, stream: u32, priority: &str, woken: &Arc<Woken>) -> O
     }
 }
 
-/// As many turns as there is room for.
-fn full(turns: &Arc<Turns>) -> Vec<Ticket> {
+/// As much as goes in until there are `most` bytes inside.
+fn full(turns: &Arc<Turns>, most: u32) -> Vec<Ticket> {
     std::iter::from_fn(|| {
-        let room = turns.state().room();
-        turns.take_at_once(PIECE.min(room).max(1))
+        let room = turns.state().room(most);
+        if room == 0 {
+            return None;
+        }
+        turns.take_at_once(PIECE.min(room))
     })
     .collect()
 }
@@ -41,8 +44,8 @@ fn wide() -> Arc<Turns> {
 #[test]
 fn no_more_is_under_way_than_there_is_room_for() {
     let turns = wide();
-    let mut tickets = full(&turns);
-    assert_eq!(tickets.iter().map(Ticket::bytes).sum::<u32>(), ROOM);
+    let mut tickets = full(&turns, PIECES);
+    assert_eq!(tickets.iter().map(Ticket::bytes).sum::<u32>(), PIECES);
     let woken = Arc::new(Woken::default());
     assert!(ask(&turns, 1, "", &woken).is_none());
     tickets.pop();
@@ -58,9 +61,28 @@ fn no_more_is_under_way_than_there_is_room_for() {
 }
 
 #[test]
+fn what_is_short_and_at_hand_finds_room_where_no_piece_does() {
+    let turns = wide();
+    let mut tickets = full(&turns, PIECES);
+    let mut at_hand: Vec<_> = std::iter::from_fn(|| turns.take_at_once(PIECE)).collect();
+    assert_eq!(at_hand.len() as u32, (ROOM - PIECES) / PIECE);
+    assert!(turns.take_at_once(1).is_none());
+    // A piece waits until there is so little inside that it may be one of few; then nobody passes it.
+    let woken = Arc::new(Woken::default());
+    assert!(ask(&turns, 1, "", &woken).is_none());
+    tickets.pop();
+    assert!(ask(&turns, 1, "", &woken).is_none());
+    assert!(turns.take_at_once(1).is_none());
+    at_hand.clear();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(ask(&turns, 1, "", &woken).is_some());
+    assert!(turns.take_at_once(1).is_some());
+}
+
+#[test]
 fn no_more_is_under_way_than_the_window_takes() {
     let turns = Turns::new();
-    let sent: u32 = full(&turns).iter().map(Ticket::bytes).sum();
+    let sent: u32 = full(&turns, ROOM).iter().map(Ticket::bytes).sum();
     assert_eq!(i64::from(sent), FIRST_WINDOW);
     turns.sent(sent);
     let woken = Arc::new(Woken::default());
@@ -76,7 +98,7 @@ fn no_more_is_under_way_than_the_window_takes() {
 #[test]
 fn the_next_turn_is_for_who_is_next_and_not_for_who_asks() {
     let turns = wide();
-    let mut tickets = full(&turns);
+    let mut tickets = full(&turns, PIECES);
     let woken: Vec<_> = (0..4).map(|_| Arc::new(Woken::default())).collect();
     for (number, priority) in ["u=3", "u=1, i", "u=1, i", "u=0"].iter().enumerate() {
         assert!(ask(&turns, number as u32, priority, &woken[number]).is_none());
@@ -106,7 +128,7 @@ fn the_next_turn_is_for_who_is_next_and_not_for_who_asks() {
 #[test]
 fn who_has_left_is_not_waited_for() {
     let turns = wide();
-    let tickets = full(&turns);
+    let tickets = full(&turns, PIECES);
     let (first, second) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
     assert!(ask(&turns, 1, "u=0", &first).is_none());
     assert!(ask(&turns, 3, "u=5", &second).is_none());
@@ -125,7 +147,7 @@ fn who_has_left_is_not_waited_for() {
 #[test]
 fn a_client_that_knows_nothing_of_priorities_is_served_evenly() {
     let turns = wide();
-    let mut tickets = full(&turns);
+    let mut tickets = full(&turns, PIECES);
     let woken = Arc::new(Woken::default());
     let take = |stream| {
         let waker = Waker::from(Arc::clone(&woken));

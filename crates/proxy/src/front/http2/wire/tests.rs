@@ -1,0 +1,107 @@
+use std::io::IoSlice;
+
+use super::*;
+use crate::settings::Http2Limits;
+
+/// A socket that takes so many bytes and then no more.
+struct Narrow(usize);
+
+impl AsyncRead for Narrow {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Narrow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn socket(takes: usize) -> Shared<Narrow> {
+    let meter = Meter::new(&Http2Limits::default());
+    Wire::new(Narrow(takes), Bytes::new(), meter, Turns::new()).1
+}
+
+/// What the codec writes at once: a DATA frame.
+fn gather(socket: &mut Socket<Narrow>, length: usize) -> bool {
+    let length_of_frame = (length as u32).to_be_bytes();
+    let head = [&length_of_frame[1..], &[0, 0, 0, 0, 0, 1]].concat();
+    let content = vec![0; length];
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    match socket.poll_gather(cx, &[IoSlice::new(&head), IoSlice::new(&content)]) {
+        Poll::Ready(taken) => taken.unwrap() == head.len() + length,
+        Poll::Pending => false,
+    }
+}
+
+fn flush(socket: &mut Socket<Narrow>) -> bool {
+    socket.poll_flush(&mut Context::from_waker(std::task::Waker::noop())).is_ready()
+}
+
+#[test]
+fn short_responses_leave_together_and_no_more_than_two_pieces_of_long_ones() {
+    for (length, together) in [(1_100, 36), (16 << 10, 2), (64 << 10, 1)] {
+        let shared = socket(0);
+        let mut socket = lock(&shared);
+        let gathered = (0..100).take_while(|_| gather(&mut socket, length)).count();
+        assert_eq!(gathered, together, "{length}");
+    }
+}
+
+#[test]
+fn the_codec_is_awaited_until_there_is_room_for_what_it_has() {
+    let shared = socket(0);
+    let mut socket = lock(&shared);
+    assert!(gather(&mut socket, 16 << 10) && gather(&mut socket, 16 << 10));
+    assert!(!socket.is_awaited(), "it has not been told to wait");
+    assert!(!gather(&mut socket, 16 << 10));
+    assert!(!socket.is_awaited());
+    // What is cut off makes room, too.
+    socket.io.0 = 20 << 10;
+    assert!(!flush(&mut socket));
+    assert!(socket.is_awaited());
+    assert!(gather(&mut socket, 16 << 10));
+    assert!(!socket.is_awaited());
+    socket.io.0 = 1 << 20;
+    assert!(flush(&mut socket));
+    assert!(socket.out.is_empty());
+}
+
+#[test]
+fn the_buffer_is_no_larger_than_what_waits_in_it() {
+    let shared = socket(1_000);
+    let mut socket = lock(&shared);
+    while gather(&mut socket, 1_100) {}
+    assert!(!flush(&mut socket));
+    assert_eq!(socket.out.capacity(), socket.out.len());
+    // Most of it is taken.
+    let before = socket.out.len();
+    socket.io.0 = 30 << 10;
+    assert!(!flush(&mut socket));
+    assert_eq!(socket.out.len(), before - 1_000 - (30 << 10));
+    assert_eq!(socket.out.capacity(), socket.out.len());
+    // All of it.
+    socket.io.0 = 1 << 20;
+    assert!(flush(&mut socket));
+    socket.relax();
+    assert_eq!(socket.out.capacity(), 0);
+}
