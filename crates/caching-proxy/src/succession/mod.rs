@@ -142,7 +142,7 @@ pub(crate) const fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// The opposite of [`word`].
+/// The opposite of [`word()`].
 pub(crate) fn kind(word: &str) -> Option<Kind> {
     [Kind::Http, Kind::Https, Kind::Redirect].into_iter().find(|kind| self::word(*kind) == word)
 }
