@@ -2,16 +2,8 @@
 
 use testkit::eventually;
 
-use super::{has_ended, site};
+use super::{get, has_ended, site};
 use crate::{Proxy, cache, count};
-
-fn get(proxy: &Proxy, path: &str) -> String {
-    let mut client = proxy.client();
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));
-    let answer = client.response();
-    assert_eq!(answer.text(), path);
-    cache(&answer).to_owned()
-}
 
 #[test]
 fn whatever_it_cannot_open_it_finds_out_before_the_older_one_stops() {
