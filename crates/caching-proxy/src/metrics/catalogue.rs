@@ -32,7 +32,7 @@ fn process(now: &Snapshot) -> Vec<Family> {
         .is(now.takeovers),
         counter(
             "caching_proxy_takeovers_failed_total",
-            "Processes that wanted to take over from this one, in vain.",
+            "Processes that wanted to take over from this one and gave up. Those that try again are not counted.",
         )
         .is(now.failed_takeovers),
         counter(
