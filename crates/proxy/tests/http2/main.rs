@@ -31,6 +31,7 @@ mod origin;
 mod priorities;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod sharing;
 mod silence;
 mod windows;
 mod wrong_origin;

@@ -36,6 +36,17 @@ impl Modern {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::taking(u32::MAX, handle)
+    }
+
+    /// The same, with so many requests at once on a connection.
+    pub(crate) fn taking<F>(
+        streams: u32,
+        handle: impl Fn(Asked, usize, usize) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -49,7 +60,8 @@ impl Modern {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, number, Arc::clone(&log), Arc::clone(&handle)));
+                let (log, handle) = (Arc::clone(&log), Arc::clone(&handle));
+                tokio::spawn(serve(stream, streams, number, log, handle));
             }
         };
         let run = async move {
@@ -84,13 +96,16 @@ impl Drop for Modern {
 
 async fn serve<F>(
     stream: tokio::net::TcpStream,
+    streams: u32,
     number: usize,
     seen: Arc<Mutex<Vec<Seen>>>,
     handle: Arc<impl Fn(Asked, usize, usize) -> F + Send + Sync + 'static>,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let mut builder = h2::server::Builder::new();
+    let handshake = builder.max_concurrent_streams(streams).handshake(stream);
+    let mut connection = handshake.await.unwrap();
     let mut count = 0;
     while let Some(Ok((request, respond))) = connection.accept().await {
         let (head, body) = request.into_parts();

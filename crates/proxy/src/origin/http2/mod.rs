@@ -4,9 +4,13 @@ mod content;
 mod exchange;
 mod pulse;
 mod upload;
+mod width;
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::client::{self, SendRequest};
@@ -17,17 +21,17 @@ pub(super) use self::content::Content;
 pub(super) use self::exchange::exchange;
 
 use self::pulse::Pulse;
+use self::width::Width;
 
 use crate::clock::ticks;
 use crate::error::FetchError;
 use crate::settings::Limits;
 
-/// Connections of one worker, when each has as many requests as the origin takes at once.
-const CONNECTIONS: usize = 4;
-/// Bytes of a response's content that the origin may send before they are taken.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// The same for all responses of a connection.
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Connections of one worker, when each has as many requests as the origin takes at once. Requests may
+/// last for hours: what waits behind them on a full connection would wait in vain.
+const CONNECTIONS: usize = 32;
+/// Requests of a connection before the origin has said how many it takes.
+const UNTOLD: usize = 1;
 /// Streams of a connection that are reset for what the origin sent before the connection is.
 const RESETS: usize = 100;
 /// Bytes of requests' content that wait for the socket.
@@ -42,6 +46,8 @@ pub(super) struct Line {
     sender: SendRequest<Bytes>,
     /// Requests under way.
     used: Arc<AtomicUsize>,
+    /// Bytes that have come.
+    heard: Arc<AtomicU64>,
     /// When the last one ended, in ticks.
     idle_since: AtomicU64,
     /// It takes no more requests.
@@ -60,7 +66,7 @@ impl Lines {
     /// requests, if there are to be no more connections.
     pub(super) fn place(&self) -> Option<Place> {
         let mut lines = self.lines();
-        lines.retain(|line| !line.over.load(Ordering::Relaxed));
+        lines.retain(|line| line.is_open());
         let is_full = lines.len() >= CONNECTIONS;
         let least = lines.iter().min_by_key(|line| line.used.load(Ordering::Relaxed))?;
         (least.has_room() || is_full).then(|| Place::new(least))
@@ -77,14 +83,22 @@ impl Lines {
         let greeted = timeout(limit, builder(limits).handshake(io)).await;
         let greeted = greeted.map_err(|_| FetchError::HeadTimeout { limit })?;
         let (sender, mut connection) = greeted.map_err(exchange::unanswered)?;
+        let (heard, users) = (pulse.counter(), Arc::clone(&used));
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
         drop(tokio::spawn(async move {
             let pings = connection.ping_pong();
+            let mut width = Width::default();
+            // It is polled for each request that is new.
+            let connection = poll_fn(move |cx| {
+                width.fit(&mut connection, users.load(Ordering::Relaxed));
+                Pin::new(&mut connection).poll(cx)
+            });
             pulse.keep(connection, pings).await;
             ends.store(true, Ordering::Relaxed);
         }));
-        let line = Arc::new(Line { sender, used, idle_since: AtomicU64::new(ticks()), over });
+        let idle_since = AtomicU64::new(ticks());
+        let line = Arc::new(Line { sender, used, heard, idle_since, over });
         let place = Place::new(&line);
         self.lines().push(line);
         Ok(place)
@@ -101,8 +115,23 @@ impl Lines {
 }
 
 impl Line {
+    /// Whether it takes requests. What is under way on it is another matter.
+    fn is_open(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-6.8
+        //# Receivers of a GOAWAY frame MUST NOT open additional streams on the connection, although a
+        //# new connection can be established for new streams.
+        let is_told_to_go = || {
+            let cx = &mut Context::from_waker(Waker::noop());
+            !matches!(self.sender.clone().poll_ready(cx), Poll::Ready(Ok(())))
+        };
+        !self.over.load(Ordering::Relaxed) && !is_told_to_go()
+    }
+
+    /// Whether the origin takes one more at once, or has not said yet how many it takes: that comes
+    /// first of all it says.
     fn has_room(&self) -> bool {
-        self.used.load(Ordering::Relaxed) < self.sender.current_max_send_streams()
+        let is_told = self.heard.load(Ordering::Relaxed) > 0;
+        !is_told || self.used.load(Ordering::Relaxed) < self.sender.current_max_send_streams()
     }
 }
 
@@ -137,8 +166,9 @@ fn builder(limits: &Limits) -> client::Builder {
         .max_concurrent_streams(0)
         .max_header_list_size(u32::try_from(limits.http1.head).unwrap_or(u32::MAX))
         .max_frame_size(16 << 10)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(width::WIDE)
+        .initial_connection_window_size(width::of_connection(limits.origin_connections))
+        .initial_max_send_streams(UNTOLD)
         .max_concurrent_reset_streams(limits.http2.pending_resets)
         .max_pending_accept_reset_streams(limits.http2.pending_resets)
         .max_local_error_reset_streams(Some(RESETS))

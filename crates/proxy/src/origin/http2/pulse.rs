@@ -53,6 +53,11 @@ impl Pulse {
         (pulse, Heard { io, count })
     }
 
+    /// How many bytes have come.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.heard)
+    }
+
     /// Drives a connection until it ends, or is found dead. Those who have requests on it learn how:
     /// a dead one ends for them as one that was closed.
     pub(super) async fn keep(self, connection: impl Future, pings: Option<PingPong>) {

@@ -1,0 +1,125 @@
+//! Requests of many clients on the same connections to the origin: none pays for the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::origin::{Asked, Modern, echo_path};
+use super::*;
+
+/// Answers with the head and some content, and then nothing for as long as the test lasts.
+async fn begin_and_hang((_request, mut respond): Asked) {
+    let mut send = respond.send_response(Response::new(()), false).unwrap();
+    send.send_data("begun".into(), false).unwrap();
+    std::future::pending::<()>().await;
+}
+
+async fn hang_or_echo(asked: Asked, a: usize, b: usize) {
+    if asked.0.uri().path().starts_with("/base/hang") {
+        begin_and_hang(asked).await;
+    } else {
+        echo_path(asked, a, b).await;
+    }
+}
+
+/// Begins a request whose response never ends, and reads its head.
+fn hang(site: &Site, number: usize, fields: &str) -> testkit::Client {
+    let mut client = testkit::Client::connect(site.address());
+    client.send(format!("GET /hang{number} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    assert_eq!(client.head_to("GET").unwrap().status, 200);
+    client
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9113#section-6.8
+//# Receivers of a GOAWAY frame MUST NOT open additional streams on the connection, although a new
+//# connection can be established for new streams.
+#[test]
+fn a_connection_that_is_to_go_ends_what_it_has_and_others_have_a_new_one() {
+    let origin = Modern::start(hang_or_echo);
+    let site = Site::at(origin.url(), |_| {});
+    let _streaming = hang(&site, 0, "x-go-away: 1\r\n");
+    let mut old = testkit::Client::connect(site.address());
+    let mut number = 0;
+    let is_followed = || {
+        number += 1;
+        let path = format!("/{number}");
+        let fields = [("Content-Length", "0")];
+        assert_eq!(old.request("POST", &path, &fields).text(), format!("/base{path}"));
+        origin.connections.load(Ordering::Relaxed) == 2
+    };
+    assert!(testkit::eventually(is_followed));
+}
+
+#[test]
+fn clients_that_take_nothing_hold_up_no_other() {
+    const STREAMS: usize = 90;
+    const NARROW: usize = 64 << 10;
+    let total = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&total);
+    let origin = Modern::start(move |(request, mut respond): Asked, a, b| {
+        let total = Arc::clone(&count);
+        async move {
+            if request.uri().path() != "/base/large" {
+                return echo_path((request, respond), a, b).await;
+            }
+            let head = Response::builder().header("cache-control", "no-store").body(()).unwrap();
+            let mut send = respond.send_response(head, false).unwrap();
+            loop {
+                send.reserve_capacity(16 << 10);
+                let capacity = std::future::poll_fn(|cx| send.poll_capacity(cx)).await;
+                let Some(Ok(capacity)) = capacity else { return };
+                total.fetch_add(capacity, Ordering::Relaxed);
+                send.send_data(vec![0; capacity].into(), false).unwrap();
+            }
+        }
+    });
+    let site = Site::at(origin.url(), |_| {});
+    speak(async {
+        let mut client = client(&site).await;
+        let mut untaken = Vec::new();
+        for _ in 0..STREAMS {
+            client = client.ready().await.unwrap();
+            let asked = request("GET", "/large").body(()).unwrap();
+            untaken.push(client.send_request(asked, true).unwrap().0);
+        }
+        // More than a connection's windows have room for where they are not as wide as all streams'.
+        while total.load(Ordering::Relaxed) < (STREAMS - 1) * NARROW {
+            tokio::task::yield_now().await;
+        }
+        let address = site.address();
+        let got = tokio::task::spawn_blocking(move || testkit::Client::connect(address).get("/x"));
+        assert_eq!(got.await.unwrap().text(), "/base/x");
+        assert_eq!(origin.connections.load(Ordering::Relaxed), 1);
+        // The first was alone when it began; some of each has gone on to the client.
+        assert!(total.load(Ordering::Relaxed) < 2 * STREAMS * NARROW);
+    });
+}
+
+#[test]
+fn no_more_is_asked_at_once_than_the_origin_takes() {
+    // It refuses what is too much, and a POST would not be repeated.
+    let origin = Modern::taking(10, echo_path);
+    let site = Site::at(origin.url(), |_| {});
+    speak(async {
+        let mut client = client(&site).await;
+        let mut under_way = Vec::new();
+        for number in 0..60 {
+            let path = format!("/{number}");
+            client = client.ready().await.unwrap();
+            let asked = request("POST", &path).body(()).unwrap();
+            under_way.push((path, client.send_request(asked, true).unwrap().0));
+        }
+        for (path, response) in under_way {
+            let got = read(response.await.unwrap()).await.unwrap();
+            assert_eq!((got.status, got.text()), (200, &*format!("/base{path}")));
+        }
+    });
+    assert_eq!(origin.seen().len(), 60);
+}
+
+#[test]
+fn requests_that_last_leave_connections_for_others() {
+    let origin = Modern::taking(1, hang_or_echo);
+    let site = Site::at(origin.url(), |_| {});
+    let _streaming: Vec<_> = (0..20).map(|number| hang(&site, number, "")).collect();
+    assert_eq!(testkit::Client::connect(site.address()).get("/x").text(), "/base/x");
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 21);
+}
