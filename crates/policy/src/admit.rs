@@ -228,7 +228,7 @@ fn check_set_cookie(
 /// What selects a response must be what the client sent. These fields a proxy writes itself, anew
 /// for each client or request: the origin saw other values than those that could be compared.
 fn check_vary(vary: &Vary) -> Result<(), NotStored> {
-    const WRITTEN_ANEW: [&str; 2] = ["x-forwarded-for", "x-request-id"];
+    const WRITTEN_ANEW: [&str; 4] = ["forwarded", "te", "x-forwarded-for", "x-request-id"];
     if WRITTEN_ANEW.iter().any(|name| vary.depends_on(name)) {
         return Err(NotStored::VaryPerRequest);
     }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use smallvec::{SmallVec, smallvec};
 
 use crate::fields::Fields;
-use crate::syntax::{members, parameters, trim};
+use crate::syntax::{parameters, trim};
 
 /// Addresses that are told at most: client, and proxies behind it. What came before is cut off.
 const MOST: usize = 16;
@@ -74,9 +74,10 @@ impl Way {
     }
 
     fn by_x_forwarded_for(mut self, fields: &Fields, trust: &Trust) -> Way {
-        let nodes: Vec<&[u8]> = fields.all("X-Forwarded-For").flat_map(members).collect();
+        // Neither field has quoted strings: a quote that a client has left open opens nothing.
+        let nodes: Vec<&[u8]> = fields.all("X-Forwarded-For").flat_map(words).collect();
         let believed = self.follow(nodes.iter().rev().map(|node| address(node)), trust);
-        let schemes: Vec<&[u8]> = fields.all("X-Forwarded-Proto").flat_map(members).collect();
+        let schemes: Vec<&[u8]> = fields.all("X-Forwarded-Proto").flat_map(words).collect();
         // One for each station, or one for all.
         let at = if schemes.len() == nodes.len() { believed.max(1) } else { 1 };
         let scheme = schemes.len().checked_sub(at).and_then(|at| schemes.get(at));
@@ -85,10 +86,11 @@ impl Way {
     }
 
     fn by_forwarded(mut self, fields: &Fields, trust: &Trust) -> Way {
-        let elements: Vec<&[u8]> = fields.all("Forwarded").flat_map(members).collect();
+        let lines: Vec<&[u8]> = fields.all("Forwarded").collect();
+        let elements: Vec<&[u8]> = lines.into_iter().rev().flat_map(from_end).collect();
         let node = |element: &&[u8]| parameter(element, b"for").and_then(|node| address(&node));
-        let believed = self.follow(elements.iter().rev().map(node), trust);
-        let told = elements.len().checked_sub(believed.max(1)).and_then(|at| elements.get(at));
+        let believed = self.follow(elements.iter().map(node), trust);
+        let told = elements.get(believed.max(1) - 1);
         let scheme = told.and_then(|element| parameter(element, b"proto"));
         self.secure = scheme.and_then(|scheme| is_secure(&scheme));
         self
@@ -146,6 +148,44 @@ impl Trust {
         let address = address.to_canonical();
         self.proxies.iter().any(|network| network.contains(&address))
     }
+}
+
+/// The members of a list that has no quoted strings, without the empty ones.
+fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(trim).filter(|word| !word.is_empty())
+}
+
+/// The members of a list, the last one first, without the empty ones. They are told apart from the
+/// end on: a quote that a client has left open must not take in what a proxy has written behind it.
+fn from_end(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(list);
+    let members = std::iter::from_fn(move || {
+        let list = rest?;
+        let comma = last_comma(list);
+        rest = comma.and_then(|comma| list.get(..comma));
+        list.get(comma.map_or(0, |comma| comma + 1)..).map(trim)
+    });
+    members.filter(|member| !member.is_empty())
+}
+
+/// Where the last comma outside a quoted string stands, read from the end on.
+fn last_comma(list: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    list.iter().enumerate().rev().find_map(|(at, &byte)| {
+        match byte {
+            // Within a string one that is escaped does not begin it.
+            b'"' if !(quoted && is_escaped(list, at)) => quoted = !quoted,
+            b',' if !quoted => return Some(at),
+            _ => {}
+        }
+        None
+    })
+}
+
+/// Whether the byte there stands behind an odd number of backslashes.
+fn is_escaped(list: &[u8], at: usize) -> bool {
+    let before = list.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 fn is_secure(scheme: &[u8]) -> Option<bool> {
@@ -255,6 +295,14 @@ mod tests {
                 Some(false),
             ),
             ("Forwarded: for=192.0.2.1;proto=https", "10.0.0.1", None),
+            // Nobody hides behind a quote that it leaves open.
+            ("X-Forwarded-For: \", 192.0.2.1", "192.0.2.1, 10.0.0.1", None),
+            ("X-Forwarded-For: 1.1.1.1, \"x\\, 192.0.2.1", "192.0.2.1, 10.0.0.1", None),
+            (
+                "X-Forwarded-For: \", 192.0.2.1\nX-Forwarded-Proto: \", https",
+                "192.0.2.1, 10.0.0.1",
+                Some(true),
+            ),
         ] {
             let expected = (stations.to_owned(), secure);
             assert_eq!(way(PEER, head, WayField::XForwardedFor), expected, "{head}");
@@ -280,6 +328,21 @@ mod tests {
             ("Forwarded: for=\"192.0.2.\\1\"", "192.0.2.1, 10.0.0.1", None),
             ("Forwarded: proto=https", "10.0.0.1", Some(true)),
             ("X-Forwarded-For: 192.0.2.1", "10.0.0.1", None),
+            // Nobody hides behind a quote that it leaves open.
+            ("Forwarded: for=\", for=192.0.2.1;proto=https", "192.0.2.1, 10.0.0.1", Some(true)),
+            (
+                "Forwarded: for=1.1.1.1;x=\", for=\"[2001:db8::1]:80\", , for=\"10.9.9.9\"",
+                "2001:db8::1, 10.9.9.9, 10.0.0.1",
+                None,
+            ),
+            ("Forwarded: for=\"\nForwarded: for=192.0.2.1", "192.0.2.1, 10.0.0.1", None),
+            // What a proxy has quoted is one string, whatever stands in it.
+            (
+                r#"Forwarded: for=1.1.1.1, for=192.0.2.1;host="a\", for=2.2.2.2""#,
+                "192.0.2.1, 10.0.0.1",
+                None,
+            ),
+            (r#"Forwarded: for=1.1.1.1, for=192.0.2.1;host=",\\""#, "192.0.2.1, 10.0.0.1", None),
         ] {
             let expected = (stations.to_owned(), secure);
             assert_eq!(way(PEER, head, WayField::Forwarded), expected, "{head}");

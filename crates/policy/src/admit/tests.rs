@@ -183,6 +183,14 @@ fn vary_star_is_not_stored() {
 }
 
 #[test]
+fn what_the_origin_sees_otherwise_than_it_is_compared_selects_nothing() {
+    for name in ["X-Forwarded-For", "Forwarded", "TE", "X-Request-Id", "Accept, forwarded"] {
+        let head = format!("cache-control: max-age=60\nvary: {name}");
+        check(200, &head, Err(NotStored::VaryPerRequest));
+    }
+}
+
+#[test]
 fn a_cookie_being_set_is_a_matter_of_rules_and_profile() {
     let head = "cache-control: public, max-age=60\nset-cookie: a=b";
     check(200, head, Err(NotStored::SetCookie));
