@@ -81,6 +81,15 @@ impl ResponseContent {
         }
     }
 
+    /// Whether it has ended already, without anything in it.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            // Behind a length there are no trailers.
+            Self::Http1(content) => content.length() == Some(0),
+            Self::Http2(content) => content.is_over(),
+        }
+    }
+
     /// The announced length of the content; `None` if only its end will tell.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {

@@ -126,12 +126,13 @@ pub(crate) fn from_origin(
     }
     let length = announced_length(&request.head.method, &head, &content);
     let status = head.status;
-    let content = match content.length() {
-        _ if !has_content(&request.head.method, status) => {
-            settle(content);
-            AnswerContent::None
-        }
-        _ => AnswerContent::Origin(Box::new(content)),
+    // What has ended with its head ends so here too: to clients of gRPC an error is that, and what ends
+    // in a frame behind it is something else.
+    let content = if content.is_over() || !has_content(&request.head.method, status) {
+        settle(content);
+        AnswerContent::None
+    } else {
+        AnswerContent::Origin(Box::new(content))
     };
     let source = Source::Origin(Forwarded { status: Some(status), ..forwarded });
     let report = Report { code, source, proxy_error: None };

@@ -371,3 +371,21 @@ fn a_client_that_leaves_has_its_request_taken_back() {
     old.reset();
     assert_eq!(leaves.recv_timeout(testkit::PATIENCE).unwrap(), Reason::CANCEL);
 }
+
+/// The end of a call of gRPC that fails: "Trailers-Only", a head that is the end of its stream.
+#[test]
+fn a_response_that_ends_with_its_head_does_so_for_the_client() {
+    let origin = Modern::start(|(_, mut respond): Asked, _, _| async move {
+        let fields = [("content-type", "application/grpc"), ("grpc-status", "5")];
+        respond.send_response(head(&fields), true).unwrap();
+    });
+    let empty = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let old = OriginUrl::parse(&empty.url()).unwrap();
+    for url in [origin.url(), old] {
+        let site = Site::at(url, |_| {});
+        let mut frames = site.frames();
+        let post = [&[(":method", "POST")], &GET[1..]].concat();
+        frames.send(&Frame::headers(1, true, &post));
+        assert!(frames.next_of(kind::HEADERS).unwrap().flags & flag::END_STREAM != 0);
+    }
+}

@@ -69,6 +69,11 @@ impl Content {
         self.pause = limit;
     }
 
+    /// Whether the stream has ended, with nothing in it that has not been taken.
+    pub(crate) fn is_over(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     /// The announced length; `None` if only the end will tell.
     pub(crate) fn length(&self) -> Option<u64> {
         self.length
