@@ -12,7 +12,7 @@ use store::ReadError;
 
 pub(crate) use self::refusal::Refusal;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Malformed};
 use crate::origin::tls;
 use crate::proxy_status::ProxyError;
 
@@ -325,6 +325,9 @@ pub(crate) enum ContentError {
     /// The framing is malformed.
     #[error("the client's content is malformed: {0}")]
     Malformed(#[from] BadBody),
+    /// Its trailers make the whole request malformed.
+    #[error("the request is malformed: {0}")]
+    Http2(#[from] Malformed),
 }
 
 impl ContentError {
@@ -336,7 +339,15 @@ impl ContentError {
             Self::Malformed(BadBody::Trailers(
                 BadHead::TooLarge | BadHead::TooManyFields | BadHead::FieldTooLarge,
             )) => Failure::ClientTrailersTooLarge,
-            Self::Malformed(_) => Failure::ClientBadContent,
+            Self::Malformed(_) | Self::Http2(_) => Failure::ClientBadContent,
+        }
+    }
+
+    /// Why it is no request at all.
+    pub(crate) const fn malformed(&self) -> Option<Malformed> {
+        match self {
+            Self::Http2(bad) => Some(*bad),
+            _ => None,
         }
     }
 }

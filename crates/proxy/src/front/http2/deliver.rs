@@ -14,10 +14,11 @@ use store::Part;
 use tokio::time::timeout;
 
 use super::head;
+use super::malformed::Malformed;
 use super::payload::Payload;
 use super::priority::Priority;
 use super::turns::{Over, PIECE, Ticket, Turns};
-use crate::error::Broken;
+use crate::error::{Broken, Refusal};
 use crate::front::deliver::{Next, Source};
 use crate::http2_fields;
 use crate::request::answer::{AnswerContent, AnswerHead, Report};
@@ -101,6 +102,17 @@ impl Stream {
         None
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+    //# Malformed requests or responses that are detected MUST be treated as a stream error
+    //# (Section 5.4.2) of type PROTOCOL_ERROR.
+    /// The request is none. So much of a response has been handed over by then.
+    pub(super) fn refuse(&mut self, bad: Malformed, bytes: u64) {
+        let refusal = Refusal::Http2(bad);
+        let answer = request::refusal(&self.worker, &self.request.head.method, &refusal);
+        self.respond.send_reset(Reason::PROTOCOL_ERROR);
+        self.record(&answer.report, Delivered { status: answer.status(), bytes, cut: true });
+    }
+
     /// Step 13.
     pub(super) fn record(&self, report: &Report, delivered: Delivered) {
         self.turns.forget(self.number);
@@ -166,7 +178,7 @@ impl Delivery {
     }
 
     /// Sends the content, piece by piece as it comes and as the client takes it.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let outcome = self.send_all().await;
         self.delivered.cut = outcome.is_err();
         match outcome {
@@ -180,6 +192,11 @@ impl Delivery {
             }
         }
         self.stream.record(&self.report, self.delivered);
+    }
+
+    /// What it answers has turned out to be no request.
+    pub(super) fn refuse(mut self, bad: Malformed) {
+        self.stream.refuse(bad, self.delivered.bytes);
     }
 
     async fn send_all(&mut self) -> Result<(), Undelivered> {

@@ -1,13 +1,16 @@
 //! A request that waits for disk or origin, on a stream of its own.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use h2::RecvStream;
 use tokio::sync::mpsc;
 
 use super::deliver::{Delivery, Stream};
+use super::faults::Faults;
 use super::intake::Intake;
+use super::malformed::Malformed;
 use super::receive::Announced;
 use super::room::Upload;
 use super::{head, leftover};
@@ -28,7 +31,7 @@ pub(super) async fn wait(mut stream: Stream, next: Next) {
         let finish = pin!(request::finish(&worker, &request, next, None, interim));
         answer(&mut stream, finish, hints).await
     };
-    deliver(stream, answer).await;
+    deliver(stream, answer, pin!(pending())).await;
 }
 
 /// The same with content, which is handed on while the response may already be on its way.
@@ -37,15 +40,16 @@ pub(super) async fn exchange(
     next: Next,
     mut body: RecvStream,
     announced: Announced,
+    faults: Arc<Faults>,
     _upload: Upload,
 ) {
-    answer_while_it_comes(stream, next, &mut body, announced).await;
+    answer_while_it_comes(stream, next, &mut body, announced, &faults).await;
     finish(None, Some(body)).await;
 }
 
 /// Sends what is left of a response, and then takes what is left of its request.
 pub(super) async fn finish(delivery: Option<Delivery>, body: Option<RecvStream>) {
-    if let Some(delivery) = delivery {
+    if let Some(mut delivery) = delivery {
         delivery.run().await;
     }
     if let Some(body) = body.filter(|body| !body.is_end_stream()) {
@@ -58,37 +62,46 @@ async fn answer_while_it_comes(
     next: Next,
     body: &mut RecvStream,
     announced: Announced,
+    faults: &Faults,
 ) {
     let limits = stream.worker.shared.limits.clone();
     let (sender, content) = RequestContent::channel(announced.length);
     let (interim, hints) = mpsc::channel(limits.informational);
     let to_continue = announced.expects_continue.then(|| interim.clone());
-    let mut intake = pin!(Intake::new(body, announced.length, &limits).run(sender, to_continue));
-    let mut respond = pin!(async move {
-        let answer = {
-            let (worker, request) = (stream.worker.clone(), stream.request.clone());
-            let finish = pin!(request::finish(&worker, &request, next, Some(content), interim));
-            answer(&mut stream, finish, hints).await
-        };
-        deliver(stream, answer).await;
-    });
-    tokio::select! {
-        biased;
-        () = &mut intake => respond.await,
-        // What is still to come is not needed.
-        () = &mut respond => {}
+    let intake = Intake::new(body, announced.length, &limits, faults);
+    let mut malformed = pin!(intake.run(sender, to_continue));
+    let answer = {
+        let (worker, request) = (stream.worker.clone(), stream.request.clone());
+        let finish = pin!(request::finish(&worker, &request, next, Some(content), interim));
+        tokio::select! {
+            biased;
+            // With its content half sent, the origin's request is broken off.
+            bad = &mut malformed => Err(bad),
+            answer = answer(&mut stream, finish, hints) => Ok(answer),
+        }
+    };
+    match answer {
+        Ok(answer) => deliver(stream, answer, malformed).await,
+        Err(bad) => stream.refuse(bad, 0),
     }
 }
 
-async fn deliver(stream: Stream, answer: Result<Answer, Gone>) {
-    match answer {
-        Ok(answer) => {
-            if let Some(delivery) = stream.deliver(answer, &mut Vec::with_capacity(1024)) {
-                delivery.run().await;
-            }
-        }
+/// Delivers the answer to its end, or until the request turns out to be `malformed`.
+async fn deliver(
+    stream: Stream,
+    answer: Result<Answer, Gone>,
+    malformed: Pin<&mut impl Future<Output = Malformed>>,
+) {
+    let answer = match answer {
+        Ok(answer) => answer,
         // As in HTTP/1.1, there is nothing to tell of a request that its client took back.
-        Err(Gone) => stream.turns.forget(stream.number),
+        Err(Gone) => return stream.turns.forget(stream.number),
+    };
+    let Some(mut delivery) = stream.deliver(answer, &mut Vec::with_capacity(1024)) else { return };
+    tokio::select! {
+        biased;
+        bad = malformed => delivery.refuse(bad),
+        () = delivery.run() => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads a request's content from an HTTP/2 stream and hands it on.
 
+use std::future::pending;
+
 use h2::RecvStream;
 use http::HeaderMap;
 use http1::{BadBody, BadHead};
@@ -7,6 +9,8 @@ use policy::Fields;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::faults::Faults;
+use super::malformed::Malformed;
 use crate::content::{Allowance, ContentSender, Informational, Piece};
 use crate::error::ContentError;
 use crate::front::pace::Pace;
@@ -22,31 +26,50 @@ pub(super) struct Intake<'l> {
     allowance: Allowance,
     pace: Pace,
     limits: &'l Limits,
+    faults: &'l Faults,
 }
 
 impl<'l> Intake<'l> {
-    pub(super) fn new(body: &'l mut RecvStream, length: Option<u64>, limits: &'l Limits) -> Self {
+    pub(super) fn new(
+        body: &'l mut RecvStream,
+        length: Option<u64>,
+        limits: &'l Limits,
+        faults: &'l Faults,
+    ) -> Self {
         let allowance = Allowance::new(limits.request_content);
         let pace = Pace::new(limits, length);
-        Self { body, left: length, allowance, pace, limits }
+        Self { body, left: length, allowance, pace, limits, faults }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
-    /// for one. Content that nobody wants is left where it is.
+    /// for one. Content that nobody wants is left where it is. This comes to an end if the request
+    /// turns out to be none, and not otherwise.
     pub(super) async fn run(
+        self,
+        sender: ContentSender,
+        interim: Option<mpsc::Sender<Informational>>,
+    ) -> Malformed {
+        match self.run_to_end(sender, interim).await {
+            Err(bad) => bad,
+            Ok(()) => pending().await,
+        }
+    }
+
+    async fn run_to_end(
         mut self,
         sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
-    ) {
+    ) -> Result<(), Malformed> {
         if sender.wanted().await.is_err() {
-            return;
+            return Ok(());
         }
         if let Some(interim) = interim {
             let _ = interim.try_send(Informational::new(100, Fields::new()));
         }
-        if let Err(error) = self.hand_on(&sender).await {
-            let _ = sender.fail(error);
-        }
+        let Err(error) = self.hand_on(&sender).await else { return Ok(()) };
+        let malformed = error.malformed();
+        let _ = sender.fail(error);
+        malformed.map_or(Ok(()), Err)
     }
 
     async fn hand_on(&mut self, sender: &ContentSender) -> Result<(), ContentError> {
@@ -82,7 +105,7 @@ impl<'l> Intake<'l> {
         let limit = self.limits.body_timeout;
         let data = timeout(self.pace.wait(), self.body.data()).await;
         let data = data.map_err(|_| ContentError::Stalled { limit })?;
-        let Some(data) = data.transpose().map_err(|_| ContentError::Cut)? else { return Ok(None) };
+        let Some(data) = data.transpose().map_err(|_| self.broken())? else { return Ok(None) };
         self.pace.came(data.len());
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(data.len() as u64).ok_or(ContentError::Cut)?;
@@ -95,12 +118,28 @@ impl<'l> Intake<'l> {
         let limit = self.limits.body_timeout;
         let trailers = timeout(limit, self.body.trailers()).await;
         let trailers = trailers.map_err(|_| ContentError::Stalled { limit })?;
-        let Some(trailers) = trailers.map_err(|_| ContentError::Cut)? else { return Ok(None) };
+        let Some(trailers) = trailers.map_err(|_| self.broken())? else { return Ok(None) };
+        self.check_pseudo_fields()?;
         self.check(&trailers)?;
         let mut trailers = http2_fields::trailers(&trailers);
         // An origin that merges trailers into the head would be told by the back door.
         trailers.retain(|name, _| !untrusted::is_untrusted(name));
         Ok(Some(trailers))
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1
+    //# Trailers MUST NOT include pseudo-header fields (Section 8.3). An endpoint that receives
+    //# pseudo-header fields in trailers MUST treat the request or response as malformed
+    //# (Section 8.1.1).
+    /// The codec has dropped them by now; what they were like is known from the wire.
+    fn check_pseudo_fields(&self) -> Result<(), ContentError> {
+        let is_malformed = self.faults.take(self.body.stream_id().as_u32());
+        if is_malformed { Err(Malformed::PseudoTrailer.into()) } else { Ok(()) }
+    }
+
+    /// Why the codec gives no more. It resets the stream for some of what is wrong with trailers.
+    fn broken(&self) -> ContentError {
+        self.check_pseudo_fields().err().unwrap_or(ContentError::Cut)
     }
 
     /// The bounds of HTTP/1.1 hold here too.

@@ -19,6 +19,8 @@ pub enum Malformed {
     Whitespace,
     /// Content-Length is not one number.
     Length,
+    /// A pseudo-field stands in the trailers.
+    PseudoTrailer,
 }
 
 impl Malformed {
@@ -31,6 +33,7 @@ impl Malformed {
         Self::HostDiffers,
         Self::Whitespace,
         Self::Length,
+        Self::PseudoTrailer,
     ];
 
     /// The stable code that log and metric share.
@@ -43,6 +46,7 @@ impl Malformed {
             Self::HostDiffers => "http2-host-differs",
             Self::Whitespace => "http2-whitespace",
             Self::Length => "http2-content-length",
+            Self::PseudoTrailer => "http2-pseudo-trailer",
         }
     }
 
@@ -55,6 +59,7 @@ impl Malformed {
             Self::HostRepeated => "RFC 9110 §7.2",
             Self::Whitespace => "RFC 9113 §8.2.1",
             Self::Length => "RFC 9113 §8.1.1",
+            Self::PseudoTrailer => "RFC 9113 §8.1",
         }
     }
 
@@ -68,6 +73,7 @@ impl Malformed {
             Self::HostDiffers => "Host names something else than `:authority`",
             Self::Whitespace => "whitespace around the value of a field",
             Self::Length => "Content-Length is not one number",
+            Self::PseudoTrailer => "a pseudo-field stands in the trailers",
         }
     }
 }

@@ -5,11 +5,14 @@
 //! is work whoever sent it, so resets that the codec sends for a client's faults count like its own.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use h2::Reason;
 use smallvec::SmallVec;
 
+use super::faults::Faults;
+use super::outline::Outline;
 use super::priority::Priority;
 use super::turns::Turns;
 use crate::settings::Http2Limits;
@@ -104,6 +107,8 @@ pub(super) struct Meter {
     worth: u64,
     /// Since when, in ticks, a header block is open.
     head_since: Option<u64>,
+    outline: Outline,
+    faults: Arc<Faults>,
     abuse: Option<Abuse>,
 }
 
@@ -121,6 +126,8 @@ impl Meter {
             outbound: Frames::default(),
             worth: 0,
             head_since: None,
+            outline: Outline::new(),
+            faults: Arc::default(),
             abuse: None,
         }
     }
@@ -128,6 +135,11 @@ impl Meter {
     /// What the client did, if it must go.
     pub(super) const fn abuse(&self) -> Option<Abuse> {
         self.abuse
+    }
+
+    /// Where it notes what is malformed and not found by the codec.
+    pub(super) fn faults(&self) -> Arc<Faults> {
+        Arc::clone(&self.faults)
     }
 
     /// Since when a header block is open.
@@ -151,6 +163,9 @@ impl Meter {
                 if self.abuse.is_some() {
                     return at;
                 }
+            }
+            if matches!(self.inbound.head().0, HEADERS | CONTINUATION) {
+                self.outline.take(step.payload);
             }
             if step.ends {
                 self.abuse = self.abuse.or(self.end(turns));
@@ -195,12 +210,14 @@ impl Meter {
             HEADERS => {
                 self.head_since = Some(now);
                 self.continuations = 0;
+                self.outline.headers(self.inbound.stream(), flags, length);
                 // Some clients open the window of each stream at once.
                 self.worth = (self.worth + WINDOW_UPDATE_WORTH).min(WORTH_KEPT);
                 None
             }
             CONTINUATION => {
                 self.continuations += 1;
+                self.outline.continuation(self.inbound.stream(), length);
                 if self.continuations > self.most_continuations {
                     return Some(Abuse::Continuations);
                 }
@@ -228,7 +245,15 @@ impl Meter {
         let (kind, flags, _) = self.inbound.head();
         let payload = &self.inbound.payload[..];
         match kind {
-            HEADERS | CONTINUATION if flags & END_HEADERS != 0 => self.head_since = None,
+            HEADERS | CONTINUATION if flags & END_HEADERS != 0 => {
+                self.head_since = None;
+                let is_malformed = self.outline.end();
+                //= https://www.rfc-editor.org/rfc/rfc9113#section-5.4.1
+                //# an endpoint MAY choose to treat a stream error as a connection error.
+                if is_malformed && !self.faults.note(self.inbound.stream(), self.streams) {
+                    return Some(Abuse::Protocol(Reason::PROTOCOL_ERROR));
+                }
+            }
             WINDOW_UPDATE if self.inbound.stream() == 0 => {
                 turns.opened(number(payload));
             }
@@ -295,8 +320,10 @@ struct Frames {
 
 /// What some bytes brought.
 #[derive(Default)]
-struct Step {
+struct Step<'b> {
     taken: usize,
+    /// Those of a payload.
+    payload: &'b [u8],
     /// The head of a frame is whole.
     begins: bool,
     /// A whole frame is.
@@ -306,7 +333,7 @@ struct Step {
 impl Frames {
     /// Takes what belongs to one head or one payload. A head is taken together with none of its
     /// payload; one without a payload ends at once.
-    fn step(&mut self, bytes: &[u8]) -> Step {
+    fn step<'b>(&mut self, bytes: &'b [u8]) -> Step<'b> {
         if self.known == HEAD && self.left == 0 {
             self.known = 0;
             self.payload.clear();
@@ -317,15 +344,16 @@ impl Frames {
             if begins {
                 self.left = self.head().2;
             }
-            return Step { taken, begins, ends: begins && self.left == 0 };
+            return Step { taken, begins, ends: begins && self.left == 0, payload: &[] };
         }
         let taken = bytes.len().min(self.left as usize);
+        let (payload, _) = bytes.split_at(taken);
         let looked_at = taken.min(LOOKED_AT - self.payload.len());
         if self.head().0 != DATA {
-            self.payload.extend_from_slice(bytes.get(..looked_at).unwrap_or_default());
+            self.payload.extend_from_slice(payload.get(..looked_at).unwrap_or_default());
         }
         self.left -= taken as u32;
-        Step { taken, begins: false, ends: self.left == 0 }
+        Step { taken, begins: false, ends: self.left == 0, payload }
     }
 
     /// Takes what belongs to the head, which is there as a whole most of the time.

@@ -6,11 +6,13 @@
 
 mod deliver;
 mod exchange;
+mod faults;
 mod head;
 mod intake;
 mod leftover;
 mod malformed;
 mod meter;
+mod outline;
 mod payload;
 mod priority;
 mod receive;
@@ -25,8 +27,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::{self, SendResponse};
-use h2::{Reason, RecvStream};
 use policy::Fields;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,6 +36,7 @@ pub use self::malformed::Malformed;
 pub(crate) use self::meter::PREFACE;
 
 use self::deliver::Stream;
+use self::faults::Faults;
 use self::meter::{Abuse, Meter};
 use self::payload::Payload;
 use self::receive::{Announced, Unfit};
@@ -47,7 +50,6 @@ use crate::clock::{self, ticks};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
 use crate::http2_fields::{PRIORITY, X_REQUEST_ID};
-use crate::request::record::Delivered;
 use crate::request::{self, Request, Started};
 use crate::settings::Limits;
 use crate::worker::Worker;
@@ -72,6 +74,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let limits = &worker.shared.limits;
     let turns = Turns::new();
     let meter = Meter::new(&limits.http2);
+    let faults = meter.faults();
     let (wire, socket) = Wire::new(stream, ahead, meter, Arc::clone(&turns));
     let mut waits = Waits::new();
     let is_crowded = worker.shared.seats.is_crowded();
@@ -89,6 +92,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         codec,
         socket,
         turns,
+        faults,
         room: Room::new(&limits.http2),
         mode: Mode::Idle,
         head: Arc::default(),
@@ -141,6 +145,7 @@ struct Connection<'a, S> {
     codec: server::Connection<Wire<S>, Payload>,
     socket: wire::Shared<S>,
     turns: Arc<Turns>,
+    faults: Arc<Faults>,
     room: Room,
     mode: Mode,
     /// The head of the request at hand; its buffers are used again if nobody else holds it.
@@ -310,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let mut stream = Stream { worker, request, turns, priority, number, respond, began };
         let announced = match announced {
             Ok(announced) => announced,
-            Err(Unfit::Malformed(bad)) => return refuse(&mut stream, bad),
+            Err(Unfit::Malformed(bad)) => return stream.refuse(bad, 0),
             Err(Unfit::Refused(refusal)) => return self.answer(stream, Err(refusal), body, None),
         };
         let has_content = body.is_some() && announced.length != Some(0);
@@ -378,20 +383,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 if let Some(window) = window {
                     self.codec.set_target_window_size(window);
                 }
-                drop(tokio::spawn(exchange::exchange(stream, next, body, announced, upload)));
+                let faults = Arc::clone(&self.faults);
+                let exchange = exchange::exchange(stream, next, body, announced, faults, upload);
+                drop(tokio::spawn(exchange));
             }
             (Started::Waiting(next), ..) => drop(tokio::spawn(exchange::wait(stream, next))),
         }
     }
-}
-
-//= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
-//# Malformed requests or responses that are detected MUST be treated as a stream error (Section 5.4.2)
-//# of type PROTOCOL_ERROR.
-fn refuse(stream: &mut Stream, bad: Malformed) {
-    let answer =
-        request::refusal(&stream.worker, &stream.request.head.method, &Refusal::Http2(bad));
-    stream.respond.send_reset(Reason::PROTOCOL_ERROR);
-    let delivered = Delivered { status: answer.status(), bytes: 0, cut: true };
-    stream.record(&answer.report, delivered);
 }

@@ -102,3 +102,22 @@ fn an_open_header_block_is_known_until_it_is_whole() {
     meter.received(&frame(CONTINUATION, END_HEADERS, 3, &[0; 10]), 10, &turns);
     assert_eq!(meter.head_since(), None);
 }
+
+#[test]
+fn malformed_trailers_that_nobody_asks_for_end_the_connection_and_are_not_forgotten() {
+    let (mut meter, turns) = begun(|limits| limits.streams = 3);
+    let faults = meter.faults();
+    let bad = |stream| {
+        let frame = |block| frame(HEADERS, END_HEADERS, stream, block);
+        [frame(&[0x82]), frame(&[0x81])].concat()
+    };
+    for stream in [1, 3, 5] {
+        meter.received(&bad(stream), 0, &turns);
+    }
+    assert!(faults.take(3) && !faults.take(3) && !faults.take(7));
+    meter.received(&bad(7), 0, &turns);
+    assert_eq!(meter.abuse(), None);
+    meter.received(&bad(9), 0, &turns);
+    assert_eq!(meter.abuse(), Some(Abuse::Protocol(Reason::PROTOCOL_ERROR)));
+    assert!([1, 5, 7].into_iter().all(|stream| faults.take(stream)));
+}
