@@ -120,6 +120,9 @@ mod tests {
         let authorized = Asked { authorization: true, ..Asked::default() };
         let got = stored(&Method::Post, authorized, 200, head);
         assert_eq!(got, Err(NotStored::Authorization));
+        let certified = Asked { certificate: true, ..Asked::default() };
+        let got = stored(&Method::Post, certified, 200, head);
+        assert_eq!(got, Err(NotStored::ClientCertificate));
         let no_store = Asked { no_store: true, ..Asked::default() };
         let got = stored(&Method::Post, no_store, 200, head);
         assert_eq!(got, Err(NotStored::RequestNoStore));

@@ -40,8 +40,8 @@ pub(crate) fn admit(
     let rules = &worker.shared.rules;
     // Of the request only counts who sent it and what it forbids: it is not answered from the store.
     let asked = match policy::classify(&Method::Get, &head.fields, false, rules) {
-        Plan::LookUp(Asked { authorization, no_store, .. }) => {
-            Asked { authorization, no_store, ..Asked::default() }
+        Plan::LookUp(Asked { authorization, certificate, no_store, .. }) => {
+            Asked { authorization, certificate, no_store, ..Asked::default() }
         }
         Plan::LookUpWithContent(_) | Plan::Pass(_) => return None,
     };

@@ -233,6 +233,27 @@ fn what_a_certificate_was_shown_for_is_not_shared_without_a_word_from_the_origin
 }
 
 #[test]
+fn what_a_post_with_a_certificate_brought_is_not_for_others() {
+    let location = "Content-Location: /\r\n";
+    for (fields, hits) in [
+        ("Cache-Control: max-age=60\r\n", [false, false]),
+        ("Cache-Control: max-age=60, public\r\n", [true, true]),
+        ("Cache-Control: max-age=60\r\nVary: Client-Cert\r\n", [false, true]),
+    ] {
+        let origin = Origin::answering(ok(&format!("{location}{fields}"), "hello"));
+        let asking = Asking::new(&origin, "optional");
+        let shown = asking.clients.issue("shown", &["client"]);
+        let config = asking.showing(&shown, rustls::ALL_VERSIONS);
+        let post = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n";
+        let answer = asking.proxy.connect("a.example", &config).request(post);
+        assert_eq!(answer.status(), 200, "{fields}");
+        let found =
+            [None, Some(&shown)].map(|files| asking.get(files).field("X-Cache") == Some("HIT"));
+        assert_eq!(found, hits, "{fields}");
+    }
+}
+
+#[test]
 fn what_was_stored_for_all_is_asked_for_again_by_one_with_a_certificate() {
     let origin = Origin::answering(ok("Cache-Control: max-age=60\r\n", "hello"));
     let asking = Asking::new(&origin, "optional");
