@@ -112,10 +112,15 @@ impl Site {
 }
 
 /// A certificate that ends on this day.
-fn issue(directory: &Path, (year, month, day): (i32, u8, u8)) -> PairFiles {
+fn issue(directory: &Path, end: (i32, u8, u8)) -> PairFiles {
+    issue_from(directory, (2020, 1, 1), end)
+}
+
+fn issue_from(directory: &Path, begin: (i32, u8, u8), end: (i32, u8, u8)) -> PairFiles {
     let names = ["a.example".to_owned(), "*.b.example".to_owned()];
     let mut params = rcgen::CertificateParams::new(names).unwrap();
-    params.not_after = rcgen::date_time_ymd(year, month, day);
+    let date = |(year, month, day)| rcgen::date_time_ymd(year, month, day);
+    (params.not_before, params.not_after) = (date(begin), date(end));
     let key = rcgen::KeyPair::generate().unwrap();
     let made = params.self_signed(&key).unwrap();
     let at = |name: &str| -> PathBuf { directory.join(name) };

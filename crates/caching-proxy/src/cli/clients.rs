@@ -3,12 +3,15 @@
 use std::net::IpAddr;
 
 use clap::Args;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use policy::forwarded::{Trust, WayField};
 use proxy::{Clients, Told};
 
 use super::check::{Given, Texts};
 use super::fault::Fault;
+
+/// What stands before an IPv4 address that is written as one of IPv6.
+const MAPPED_BITS: u8 = 96;
 
 /// As they are written.
 #[derive(Debug, Default, Args)]
@@ -57,9 +60,20 @@ fn network(text: &str) -> Result<IpNet, String> {
     let network = address.or_else(|_| text.parse::<IpNet>());
     let network = network.map_err(|_| format!("{text:?} is no address and no network"))?;
     if network == network.trunc() {
-        return Ok(network);
+        return Ok(plain(network));
     }
     Err(format!("{text} has bits behind its prefix: the network is {}", network.trunc()))
+}
+
+/// A network of IPv4 addresses that is written as one of IPv6 (`::ffff:10.0.0.0/104`): clients that
+/// come by IPv4 are known by addresses of IPv4 alone.
+fn plain(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(MAPPED_BITS);
+    let plain =
+        address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    plain.map_or(network, IpNet::V4)
 }
 
 fn way_field(given: &Given) -> Result<WayField, Fault> {
@@ -103,13 +117,18 @@ mod tests {
     #[test]
     fn nobody_is_trusted_unless_named() {
         assert_eq!(clients(&[], &[]), Ok(Clients::default()));
-        let proxies = |list: &[&str]| list.iter().map(|one| one.parse().unwrap()).collect();
+        let proxies =
+            |list: &[&str]| list.iter().map(|one| one.parse().unwrap()).collect::<Vec<IpNet>>();
         let given = clients(&["--trusted-proxy", "10.0.0.0/8, 192.0.2.7,::1"], &[]).unwrap();
         let trust = Trust {
             proxies: proxies(&["10.0.0.0/8", "192.0.2.7/32", "::1/128"]),
             ..Trust::default()
         };
         assert_eq!(given, Clients { trust, ..Clients::default() });
+        // An address of IPv4 may be written as one of IPv6.
+        let mapped = "::ffff:10.0.0.0/104,::ffff:192.0.2.7, ::/0";
+        let given = clients(&["--trusted-proxy", mapped], &[]).unwrap();
+        assert_eq!(given.trust.proxies, proxies(&["10.0.0.0/8", "192.0.2.7/32", "::/0"]));
         let variables = [
             ("CACHING_PROXY_TRUSTED_PROXY", "fd00::/8"),
             ("CACHING_PROXY_TRUSTED_FIELD", "Forwarded"),

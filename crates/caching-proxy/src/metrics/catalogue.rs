@@ -127,7 +127,7 @@ fn connections(now: &Snapshot) -> Vec<Family> {
 
 fn certificates(now: &Snapshot) -> Family {
     let row = |side: &str, certificate: &CertificateInfo| {
-        let CertificateInfo { file, names, not_after } = certificate;
+        let CertificateInfo { file, names, not_after, .. } = certificate;
         ([side.to_owned(), file.display().to_string(), names.join(",")], not_after.as_secs())
     };
     let served = now.certificates.iter().map(|certificate| row("clients", certificate));

@@ -65,20 +65,21 @@ fn version_1(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
     let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
         return if bytes.len() >= V1_MOST { Err(BadHeader::TooLong) } else { Ok(None) };
     };
-    let line = bytes.get(..end).and_then(|line| std::str::from_utf8(line).ok());
-    let line = line.and_then(|line| line.strip_prefix("PROXY ")).ok_or(BadHeader::Malformed)?;
+    let line = bytes.get(b"PROXY ".len()..end).ok_or(BadHeader::Malformed)?;
     let client = client_1(line).ok_or(BadHeader::Malformed)?;
     Ok(Some(Header { client, length: end + 2 }))
 }
 
 /// `None` of a malformed line.
-fn client_1(line: &str) -> Option<Client> {
-    let mut words = line.split(' ');
+fn client_1(line: &[u8]) -> Option<Client> {
+    // Whatever follows is to be ignored.
+    if line == b"UNKNOWN" || line.starts_with(b"UNKNOWN ") {
+        return Some(Client::Unsaid);
+    }
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let is_right: fn(&IpAddr) -> bool = match words.next()? {
         "TCP4" => IpAddr::is_ipv4,
         "TCP6" => IpAddr::is_ipv6,
-        // Whatever follows is to be ignored.
-        "UNKNOWN" => return Some(Client::Unsaid),
         _ => return None,
     };
     let address = |word: &str| word.parse::<IpAddr>().ok().filter(is_right);
@@ -162,6 +163,8 @@ mod tests {
                 assert_eq!(decode(&header.as_bytes()[..end]), Ok(None), "{line} up to {end}");
             }
         }
+        let any = b"PROXY UNKNOWN \xFF\0\r\n";
+        assert_eq!(complete(any), Header { client: Client::Unsaid, length: any.len() });
     }
 
     #[test]

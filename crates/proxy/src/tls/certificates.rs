@@ -23,6 +23,8 @@ pub struct CertificateInfo {
     pub file: PathBuf,
     /// The names it is for.
     pub names: Vec<String>,
+    /// When it begins.
+    pub not_before: Timestamp,
     /// When it ends.
     pub not_after: Timestamp,
 }

@@ -60,6 +60,7 @@ mod tests {
     use policy::Timestamp;
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+    use super::super::validity::Validity;
     use super::*;
     use crate::tls::provider;
 
@@ -69,7 +70,9 @@ mod tests {
         let key = provider().key_provider.load_private_key(PrivateKeyDer::Pkcs8(key)).unwrap();
         let certified = Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key));
         let names = names.iter().map(ToString::to_string).collect();
-        Pair { names, not_after: Timestamp::from_millis(0), certified }
+        let at = Timestamp::from_millis(0);
+        let validity = Validity { not_before: at, not_after: at };
+        Pair { names, validity, certified }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use webpki::EndEntityCert;
 
 use super::certificates::CertificateInfo;
 use super::provider;
-use super::validity::not_after;
+use super::validity::{Validity, validity};
 
 /// No chain, key or list of authorities is larger.
 const LARGEST: u64 = 4 << 20;
@@ -60,6 +60,14 @@ pub enum PairError {
         path: PathBuf,
         /// When it did.
         ended: Timestamp,
+    },
+    /// The certificate is not valid yet, and the one that it would replace is.
+    #[error("the certificate in {} is not valid before {}", .path.display(), date::format(*.begins))]
+    Early {
+        /// The file.
+        path: PathBuf,
+        /// From when on it is.
+        begins: Timestamp,
     },
     /// The file is no certificate, no key, or not in PEM form.
     #[error("{} has no {what} in PEM form", .path.display())]
@@ -126,7 +134,7 @@ pub(crate) enum Time {
 pub(crate) struct Pair {
     /// The names it is for, in lower case; with `*.` in front for all names one label longer.
     pub(super) names: Vec<String>,
-    pub(super) not_after: Timestamp,
+    pub(super) validity: Validity,
     pub(crate) certified: Arc<CertifiedKey>,
 }
 
@@ -136,7 +144,8 @@ impl Pair {
         CertificateInfo {
             file: file.to_owned(),
             names: self.names.clone(),
-            not_after: self.not_after,
+            not_before: self.validity.not_before,
+            not_after: self.validity.not_after,
         }
     }
 
@@ -156,10 +165,13 @@ impl Pair {
             return Ok(None);
         }
         // What is refused by all is no better than what is there, unless that is refused too.
-        if new.not_after <= now && self.not_after > now {
-            return Err(PairError::Ended { path: files.certificate.clone(), ended: new.not_after });
+        let Validity { not_before: begins, not_after: ended } = new.validity;
+        let path = || files.certificate.clone();
+        match self.validity.not_before <= now && self.validity.not_after > now {
+            true if ended <= now => Err(PairError::Ended { path: path(), ended }),
+            true if begins > now => Err(PairError::Early { path: path(), begins }),
+            _ => Ok(Some(new)),
         }
-        Ok(Some(new))
     }
 
     fn read(files: &PairFiles, time: Time) -> Result<Self, PairError> {
@@ -171,7 +183,7 @@ impl Pair {
         let parsed =
             EndEntityCert::try_from(first).map_err(|error| malformed(format!(": {error}")))?;
         let names = parsed.valid_dns_names().map(str::to_ascii_lowercase).collect();
-        let not_after = not_after(first).ok_or_else(|| malformed(": its end is missing".into()))?;
+        let validity = validity(first).ok_or_else(|| malformed(": its end is missing".into()))?;
         let unusable = |source| PairError::Key { path: files.key.clone(), source };
         let signing = provider().key_provider.load_private_key(key).map_err(unusable)?;
         let certified = CertifiedKey::new(chain, signing);
@@ -183,7 +195,7 @@ impl Pair {
             }
             Err(error) => return Err(unusable(error)),
         }
-        Ok(Self { names, not_after, certified: Arc::new(certified) })
+        Ok(Self { names, validity, certified: Arc::new(certified) })
     }
 }
 

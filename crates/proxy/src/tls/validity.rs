@@ -1,4 +1,4 @@
-//! Until when a certificate is valid: the one thing that is read here of its DER form.
+//! From when and until when a certificate is valid: all that is read here of its DER form.
 
 use policy::Timestamp;
 
@@ -6,8 +6,15 @@ const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// `notAfter` of a certificate (RFC 5280 §4.1); `None` if it is none.
-pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+/// The time in which a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+/// The validity of a certificate (RFC 5280 §4.1); `None` if it is none.
+pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
     let (certificate, _) = expect(certificate, SEQUENCE)?;
     let (mut rest, _) = expect(certificate, SEQUENCE)?;
     // The version is left out by certificates of version 1.
@@ -19,9 +26,10 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
         (_, _, rest) = element(rest)?;
     }
     let (validity, _) = expect(rest, SEQUENCE)?;
-    let (_, _, rest) = element(validity)?;
+    let (tag, time, rest) = element(validity)?;
+    let not_before = moment(tag, time)?;
     let (tag, time, _) = element(rest)?;
-    moment(tag, time)
+    Some(Validity { not_before, not_after: moment(tag, time)? })
 }
 
 /// What an element of this tag has in it, and what comes behind it.
@@ -113,20 +121,23 @@ mod tests {
     }
 
     #[test]
-    fn certificates_say_when_they_end_and_other_bytes_do_not() {
+    fn certificates_say_when_they_begin_and_end_and_other_bytes_do_not() {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2026, 11, 28);
         for (year, seconds) in [(2030, 1_893_456_000), (2051, 2_556_144_000)] {
             params.not_after = rcgen::date_time_ymd(year, 1, 1);
             let made = params.self_signed(&key).unwrap();
             let der = made.der().as_ref();
-            assert_eq!(not_after(der), Some(Timestamp::from_millis(seconds * 1000)), "{year}");
+            let not_before = Timestamp::from_secs(1_795_824_000);
+            let not_after = Timestamp::from_secs(seconds);
+            assert_eq!(validity(der), Some(Validity { not_before, not_after }), "{year}");
             for end in 0..120 {
-                assert_eq!(not_after(&der[..end]), None, "cut at {end}");
+                assert_eq!(validity(&der[..end]), None, "cut at {end}");
             }
         }
-        assert_eq!(not_after(b""), None);
-        assert_eq!(not_after(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]), None);
-        assert_eq!(not_after(&[0x30, 0x80, 0, 0]), None);
+        assert_eq!(validity(b""), None);
+        assert_eq!(validity(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]), None);
+        assert_eq!(validity(&[0x30, 0x80, 0, 0]), None);
     }
 }

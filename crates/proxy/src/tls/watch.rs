@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
-use policy::Timestamp;
+use policy::{Timestamp, date};
 
 use super::certificates::CertificateInfo;
 use super::pair::PairError;
@@ -52,6 +52,16 @@ pub(crate) enum Change {
     Authorities(PathBuf),
     /// What was there before is kept.
     Kept(PairError),
+}
+
+impl Change {
+    /// When what was kept out now can be taken up.
+    const fn begins(&self) -> Option<Timestamp> {
+        match self {
+            Self::Kept(PairError::Early { begins, .. }) => Some(*begins),
+            _ => None,
+        }
+    }
 }
 
 /// Asks the watch to read everything again now. The watch ends with the last of these.
@@ -100,12 +110,14 @@ struct Watched {
     read: Vec<Option<Stamp>>,
     /// The files as they were at the last look.
     seen: Vec<Option<Stamp>>,
+    /// When a certificate begins that was kept from taking another's place before.
+    due: Option<Timestamp>,
 }
 
 impl Watched {
     fn new(certificates: Arc<dyn Renewable>) -> Self {
         let stamps = certificates.first_stamps();
-        Self { certificates, read: stamps.clone(), seen: stamps }
+        Self { certificates, read: stamps.clone(), seen: stamps, due: None }
     }
 
     /// What has changed, once it changes no more: whoever writes a certificate has yet to write its
@@ -114,9 +126,12 @@ impl Watched {
         let stamps = self.certificates.stamps();
         let settled = stamps == self.seen;
         self.seen.clone_from(&stamps);
-        if at_once || (settled && stamps != self.read) {
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if at_once || is_due || (settled && stamps != self.read) {
             self.read = stamps;
-            return self.certificates.reload(now);
+            let changes = self.certificates.reload(now);
+            self.due = changes.iter().filter_map(Change::begins).min();
+            return changes;
         }
         Vec::new()
     }
@@ -232,6 +247,9 @@ fn describe(info: &CertificateInfo, now: Timestamp) -> String {
     let names = if info.names.is_empty() { "no name".into() } else { info.names.join(", ") };
     let left = info.not_after.as_millis().saturating_sub(now.as_millis());
     let end = match left / DAY {
+        _ if info.not_before > now => {
+            format!("is not valid before {}", date::format(info.not_before))
+        }
         _ if left <= 0 => "has expired".to_owned(),
         0 => "expires within a day".to_owned(),
         1 => "expires in a day".to_owned(),

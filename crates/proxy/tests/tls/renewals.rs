@@ -9,7 +9,7 @@ use proxy::{ClientAuth, Limits, OriginTls, PairFiles, TlsSettings};
 use tempfile::TempDir;
 use testkit::eventually;
 
-use super::{DAY, Site, issue};
+use super::{DAY, Site, issue, issue_from};
 
 /// Puts a pipe there; `false` where there is nothing to make one with.
 fn pipe(path: &Path) -> bool {
@@ -19,9 +19,13 @@ fn pipe(path: &Path) -> bool {
 }
 
 /// Issues a certificate that ends on this day, and puts it in the place of the one that is there.
-fn replace(directory: &Path, day: (i32, u8, u8)) {
+fn replace(directory: &Path, end: (i32, u8, u8)) {
+    replace_from(directory, (2020, 1, 1), end);
+}
+
+fn replace_from(directory: &Path, begin: (i32, u8, u8), end: (i32, u8, u8)) {
     let elsewhere = TempDir::new_in(directory).unwrap();
-    issue(elsewhere.path(), day);
+    issue_from(elsewhere.path(), begin, end);
     for file in ["a.pem", "a.key"] {
         fs::rename(elsewhere.path().join(file), directory.join(file)).unwrap();
     }
@@ -142,4 +146,40 @@ fn a_certificate_that_has_ended_does_not_replace_one_that_has_not() {
     replace(shown.path(), (2026, 12, 31));
     assert!(site.told.has("certificate-renewed", 3));
     assert_eq!(ends(), [1_798_588_800, 1_798_675_200]);
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_yet_takes_the_place_of_one_that_is_when_it_begins() {
+    let Watched { site, shown, .. } = Watched::new();
+    let handle = site.running.handle();
+    let ends = || [handle.certificates().remove(0), handle.origin_certificate().unwrap()];
+    let ends = || ends().map(|info| info.not_after.as_secs());
+    let good = ends();
+    for directory in [site.directory.path(), shown.path()] {
+        replace_from(directory, (2026, 11, 25), (2027, 1, 1));
+    }
+    assert!(site.told.has("certificate-kept", 2));
+    let told = site.told.last("certificate-kept");
+    let expected =
+        "is not valid before Wed, 25 Nov 2026 00:00:00 GMT; what was there before is kept";
+    assert!(told.ends_with(expected), "{told}");
+    assert_eq!(ends(), good);
+    // Nobody touches the files again.
+    site.clock.advance(Duration::from_secs(2 * DAY));
+    assert!(site.told.has("certificate-renewed", 2));
+    assert_eq!(ends(), [1_798_761_600, 1_798_761_600]);
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_yet_is_told_at_the_start() {
+    let directory = TempDir::new().unwrap();
+    let files = issue_from(directory.path(), (2026, 11, 25), (2027, 1, 1));
+    let tls = TlsSettings::new(vec![files]);
+    let (origin_tls, limits) = (OriginTls::default(), Limits::default());
+    let site = Site::with(directory, tls, "http://127.0.0.1:1", origin_tls, limits);
+    let told = site.told.last("certificate-loaded");
+    assert!(told.ends_with("is not valid before Wed, 25 Nov 2026 00:00:00 GMT"), "{told}");
+    // One that is good takes its place at once.
+    replace(site.directory.path(), (2026, 12, 25));
+    assert!(site.told.has("certificate-renewed", 1));
 }

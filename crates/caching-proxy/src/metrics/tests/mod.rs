@@ -17,6 +17,7 @@ fn snapshot() -> Snapshot {
     let certificate = |file: &str| CertificateInfo {
         file: file.into(),
         names: vec!["a.example".to_owned(), "b.example".to_owned()],
+        not_before: Timestamp::from_secs(0),
         not_after: Timestamp::from_secs(2_208_988_800),
     };
     let counts = Counts {
