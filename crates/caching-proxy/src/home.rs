@@ -72,6 +72,15 @@ impl Home {
         supervisor.watchdog_interval().or_else(before)
     }
 
+    /// Waits for a while until nobody has the store that lies in the directory. Who has let go of the
+    /// directory may have it for as long as it takes to end.
+    pub(crate) fn wait_for_store(&self) {
+        let directory = self.claim.store();
+        let is_free = || if store::is_in_use(&directory) { Err(()) } else { Ok(()) };
+        // Whoever opens it finds out as well, and says so.
+        let _ = control::patiently(control::A_WHILE, |()| true, is_free);
+    }
+
     /// Has the other process stop writing, and takes all that it has. One that ends before that, or is
     /// about to, leaves its directory to whoever comes, with what was written by then.
     pub(crate) fn take_legacy(&mut self) -> Result<Legacy, ServeError> {

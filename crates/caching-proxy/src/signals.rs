@@ -1,9 +1,11 @@
-//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once. SIGHUP has
-//! certificates read again, and does no harm where there are none.
+//! Ctrl-C and SIGTERM: the first one asks for an orderly end, the second one ends at once. So does the
+//! first where another process still serves. SIGHUP has certificates read again, and does no harm where
+//! there are none.
 
 use std::io;
 use std::process;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -44,18 +46,42 @@ pub(crate) enum Ending {
     Replaced(u32),
 }
 
-/// Watches for signals from now on. The channel gives the first; a second ends the process.
-pub(crate) fn watch() -> io::Result<(Sender<Ending>, Receiver<Ending>)> {
+/// Whether another process serves as long as this one has not taken over. It goes on if this one ends;
+/// to take over, and then to end for a signal that came before, would leave nobody who serves.
+#[derive(Clone)]
+pub(crate) struct Standby(Arc<Mutex<bool>>);
+
+impl Standby {
+    /// Takes over: from now on a signal has this process end in order.
+    pub(crate) fn end(&self, take_over: impl FnOnce()) {
+        let mut is_standby = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        take_over();
+        *is_standby = false;
+    }
+
+    /// A signal has come. Until this process is gone it does not take over either.
+    fn told(&self, signal: Signal) {
+        let is_standby = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_standby {
+            process::exit(signal.exit_code());
+        }
+    }
+}
+
+/// Watches for signals from now on. The channel gives the first; a second ends the process, and so does
+/// the first while it is on standby.
+pub(crate) fn watch(is_standby: bool) -> io::Result<(Sender<Ending>, Receiver<Ending>, Standby)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let interrupts = signal(SignalKind::interrupt())?;
     let terminations = signal(SignalKind::terminate())?;
     drop(entered);
     let (endings, seen) = channel();
-    let first = endings.clone();
+    let standby = Standby(Arc::new(Mutex::new(is_standby)));
+    let (first, asked) = (endings.clone(), standby.clone());
     let named = thread::Builder::new().name("signals".to_owned());
-    named.spawn(move || runtime.block_on(relay(interrupts, terminations, first)))?;
-    Ok((endings, seen))
+    named.spawn(move || runtime.block_on(relay(interrupts, terminations, first, asked)))?;
+    Ok((endings, seen, standby))
 }
 
 /// Calls `reload` at each SIGHUP, which otherwise ends the program.
@@ -75,8 +101,15 @@ pub(crate) fn on_hangup(reload: impl Fn() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-async fn relay(mut interrupts: Stream, mut terminations: Stream, first: Sender<Ending>) {
-    let _ = first.send(Ending::Signal(next(&mut interrupts, &mut terminations).await));
+async fn relay(
+    mut interrupts: Stream,
+    mut terminations: Stream,
+    endings: Sender<Ending>,
+    standby: Standby,
+) {
+    let first = next(&mut interrupts, &mut terminations).await;
+    standby.told(first);
+    let _ = endings.send(Ending::Signal(first));
     let second = next(&mut interrupts, &mut terminations).await;
     process::exit(second.exit_code());
 }

@@ -20,7 +20,7 @@ use crate::home::Home;
 use crate::metrics::{Bound, ListenError, Listener, Source, Token};
 use crate::output::{Event, Log};
 use crate::serve::ServeError;
-use crate::signals::{self, Ending};
+use crate::signals::{self, Ending, Standby};
 use crate::steering::Steering;
 use crate::succession::{self, Elder, PassedOn, Succession};
 use crate::supervisor::Supervisor;
@@ -44,6 +44,7 @@ pub(crate) struct Started {
 /// Where this process tells of itself, and of its end.
 pub(crate) struct Channels<'a> {
     pub(crate) ending: &'a Sender<Ending>,
+    pub(crate) standby: &'a Standby,
     pub(crate) log: &'a Log,
     pub(crate) supervisor: &'a Supervisor,
 }
@@ -78,6 +79,9 @@ fn start_instance(
     let watchdog_interval = home.watchdog_interval(channels.supervisor);
     let passed_on = PassedOn { metrics: address, takeovers, watchdog_interval };
     let legacy = home.take_legacy()?;
+    if legacy.lock.is_none() {
+        home.wait_for_store();
+    }
     let unused = (!prepared.stores_on_disk()).then(|| legacy.lock.as_ref().map(File::try_clone));
     let takes_over = home.predecessor.is_some();
     let succession = if takes_over { Succession::to_come() } else { Succession::default() };
@@ -97,7 +101,7 @@ fn start_instance(
     if let Some(lock) = unused {
         abandon_store(home, lock.transpose()?, channels.log)?;
     }
-    let control = Some(take_place(home, commands, &handle, &succession)?);
+    let control = Some(take_place(home, commands, &handle, &succession, channels.standby)?);
     Ok(Started { running: staffed.serve(), metrics, control, succession, watchdog })
 }
 
@@ -138,7 +142,8 @@ fn staffed(
 /// 2. This process listens under the usual name. Who asks it waits until 5.
 /// 3. What an older process could tell nobody, and has left in the directory, is forgotten. Not before
 ///    2: what it leaves from then on it tells that socket too.
-/// 4. The other one is told. Nothing can fail any more, and it does not come back.
+/// 4. The other one is told, unless a signal comes before. Nothing can fail any more, and it does not come
+///    back.
 /// 5. Commands are carried out here, and no earlier: until 4 the other one might have gone on.
 /// 6. The other name is of no use to anybody, but was until 4.
 fn take_place(
@@ -146,6 +151,7 @@ fn take_place(
     commands: Arc<Steering>,
     handle: &Handle,
     succession: &Succession,
+    standby: &Standby,
 ) -> Result<Server, ServeError> {
     let directory = home.claim.directory();
     if home.predecessor.is_some() {
@@ -155,7 +161,7 @@ fn take_place(
     take_up(directory, handle)?;
     if let Some(predecessor) = &home.predecessor {
         // Both accept connections for a moment, and what is accepted is served.
-        predecessor.relieve();
+        standby.end(|| predecessor.relieve());
         succession.has_come();
         control::forget_former(directory);
     }

@@ -36,6 +36,7 @@ mod stream;
 mod tests;
 mod window;
 
+pub use disk::is_in_use;
 pub use entry::{Entry, Variants};
 pub use fill::Fill;
 pub use key::Key;

@@ -119,10 +119,12 @@ fn until_ended(
 ) -> Result<(), ServeError> {
     let room = capacity::connections(files::raise_limit());
     files::check_room(FOR_SIGNALS)?;
-    let (ending, endings) = signals::watch()?;
+    let takes_over = home.as_ref().is_some_and(|home| home.predecessor.is_some());
+    let (ending, endings, standby) = signals::watch(takes_over)?;
     let supervisor = Supervisor::of(environment);
     let (log, writer) = open_log(&serve, environment)?;
-    let channels = Channels { ending: &ending, log: &log, supervisor: &supervisor };
+    let channels =
+        Channels { ending: &ending, standby: &standby, log: &log, supervisor: &supervisor };
     let (drain, metrics) = (serve.drain, serve.metrics.clone());
     let claim = home.as_ref().map(|home| &home.claim);
     let listen = settings::listeners(&serve, claim, &sockets)?;
@@ -143,6 +145,8 @@ fn until_ended(
         home.take().into_iter().for_each(Home::keep_until_the_end);
     }
     let started = started?;
+    // Nor does anybody else where the other process has ended by itself.
+    standby.end(|| ());
     for (place, address) in ready.answers.iter_mut().zip(started.running.local_addrs()) {
         place.address = *address;
     }

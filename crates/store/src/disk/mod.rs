@@ -53,6 +53,7 @@ use journal::Journal;
 pub(crate) use lane::lock;
 use lane::{Closing, Lane};
 use load::{Loaded, LoadedBody, Trouble};
+pub use open::is_in_use;
 pub(crate) use part_file::PartFile;
 pub(crate) use presence::{Presence, extents};
 use segment::Segments;

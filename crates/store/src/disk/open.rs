@@ -129,6 +129,12 @@ fn is_of(file: &File, root: &Path) -> bool {
     there.is_ok_and(|there| file.metadata().map(identity).is_ok_and(|ours| ours == there))
 }
 
+/// Whether somebody has the lock of this directory.
+pub fn is_in_use(root: &Path) -> bool {
+    let lock = File::open(root.join("lock")).map(|lock| lock.try_lock_shared());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+}
+
 fn lock(root: &Path) -> Result<File, OpenError> {
     let path = root.join("lock");
     let mut how = OpenOptions::new();

@@ -153,6 +153,20 @@ fn one_that_comes_while_another_takes_over_or_the_older_one_drains_has_its_turn(
 }
 
 #[test]
+fn one_that_has_the_directory_waits_for_the_end_of_who_still_has_the_store() {
+    let (origin, _) = site();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("store")).unwrap();
+    let lock = File::create(directory.path().join("store/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut newer = starter(&origin, directory.path()).begin();
+    waits(&mut newer);
+    drop(lock);
+    assert!(newer.is_ready(), "{}", newer.stderr());
+    assert!(newer.terminate().success());
+}
+
+#[test]
 fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
     // A response that is not whole keeps it from ending before it is asked.
     let (origin, rest) = slow_site();
@@ -170,6 +184,24 @@ fn a_signal_before_the_other_one_is_ready_has_nobody_take_over() {
     assert_eq!(client.response().text(), "ab");
     assert_eq!(proxy.binary().exited().code(), Some(0));
     proxy.start();
+}
+
+#[test]
+fn a_signal_to_the_newer_one_before_it_has_taken_over_leaves_all_to_the_older_one() {
+    let (origin, _) = site();
+    let directory = tempfile::tempdir().unwrap();
+    let lock = File::create(directory.path().join("instance.lock")).unwrap();
+    lock.lock().unwrap();
+    let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+    let mut newer = starter(&origin, directory.path()).begin();
+    let (stream, _) = listener.accept().unwrap();
+    let mut lines = BufReader::new(&stream).lines();
+    assert!(lines.next().unwrap().unwrap().contains("take-over"));
+    writeln!(&stream, r#"{{"pid":1}}"#).unwrap();
+    assert!(lines.next().unwrap().unwrap().contains("ready"));
+    newer.send_term();
+    assert_eq!(newer.exited().code(), Some(143));
+    assert!(lines.next().is_none_or(|line| line.is_err()), "it does not say that it serves");
 }
 
 #[test]
