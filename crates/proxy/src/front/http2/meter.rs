@@ -50,6 +50,8 @@ const INITIAL_WINDOW_SIZE: u8 = 4;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const HAS_PRIORITY: u8 = 32;
 
 /// What a client does that ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +247,14 @@ impl Meter {
         let (kind, flags, _) = self.inbound.head();
         let payload = &self.inbound.payload[..];
         match kind {
+            //= https://www.rfc-editor.org/rfc/rfc9113#section-4.3
+            //# A receiver MUST terminate the connection with a connection error (Section 5.4.1) of type
+            //# COMPRESSION_ERROR if it does not decompress a field block.
+            // The codec resets the stream, and what later blocks refer to is something else for it than
+            // for the client.
+            HEADERS if flags & HAS_PRIORITY != 0 && self.inbound.depends_on_itself() => {
+                return Some(Abuse::Protocol(Reason::COMPRESSION_ERROR));
+            }
             HEADERS | CONTINUATION if flags & END_HEADERS != 0 => {
                 self.head_since = None;
                 let is_malformed = self.outline.end();
@@ -377,6 +387,13 @@ impl Frames {
 
     fn stream(&self) -> u32 {
         number(self.head.get(5..).unwrap_or_default())
+    }
+
+    /// Whether a head with a priority names its own stream in it.
+    fn depends_on_itself(&self) -> bool {
+        let padding = usize::from(self.head().1 & PADDED != 0);
+        let stream = self.stream();
+        stream != 0 && stream == number(self.payload.get(padding..).unwrap_or_default())
     }
 }
 

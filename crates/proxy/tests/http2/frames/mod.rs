@@ -248,6 +248,34 @@ fn what_is_wrong_ends_the_stream_or_the_connection_as_the_standard_has_it() {
 }
 
 #[test]
+fn no_block_is_left_out_of_the_table() {
+    let origin = Origin::start(|request, conn| {
+        conn.send(ok(&request.target));
+    });
+    let site = Site::before(&origin);
+    let block = |path: &[u8]| [&b"\x82\x86\x01\x0csite.example"[..], path].concat();
+    let ends = flag::END_HEADERS | flag::END_STREAM;
+    for (flags, padding) in [(PRIORITY, &b""[..]), (PRIORITY | PADDED, b"\x00")] {
+        let mut frames = site.frames();
+        frames.send(&frame(kind::HEADERS, ends, 1, block(b"\x44\x02/a")));
+        assert_eq!(frames.next_of(kind::DATA).unwrap().payload, b"/a");
+        // The codec does not look at the block of a head that depends on itself...
+        let own = [padding, &[0, 0, 0, 3, 1], &block(b"\x44\x02/b")].concat();
+        frames.send(&frame(kind::HEADERS, ends | flags, 3, own));
+        // ...and would take this for another request for `/a`.
+        frames.send(&frame(kind::HEADERS, ends, 5, block(b"\xbe")));
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-4.3
+        //= type=test
+        //# A receiver MUST terminate the connection with a connection error (Section 5.4.1) of type
+        //# COMPRESSION_ERROR if it does not decompress a field block.
+        let about = |frame: &Frame| matches!(frame.kind, kind::HEADERS | kind::GOAWAY);
+        let end = frames.until(about).unwrap();
+        assert_eq!(end.kind, kind::GOAWAY, "{end:?}");
+        assert_eq!(end.number_at(4), COMPRESSION);
+    }
+}
+
+#[test]
 fn settings_and_pings_are_confirmed() {
     let origin = Origin::answering(ok("x"));
     let site = Site::before(&origin);

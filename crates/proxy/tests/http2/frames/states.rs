@@ -103,7 +103,8 @@ pub(super) fn streams() -> Vec<Case> {
                 1,
                 [&[0, 0, 0, 1, 1], &testkit::frames::block(&GET)[..]].concat(),
             )],
-            &[Stream(PROTOCOL), Connection(PROTOCOL), Nothing],
+            // §4.3: the codec does not decompress its block.
+            &[Connection(COMPRESSION)],
         ),
     ]
 }
