@@ -264,6 +264,24 @@ impl FetchError {
         )
     }
 
+    /// Whether another request for the same may be answered all the same: the origin was there, and what
+    /// it made of this one may have its reason in it, such as a field that has it close the connection.
+    pub(crate) const fn may_be_about_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed { .. }
+                | Self::BadHead(_)
+                | Self::BadHttp2(_)
+                | Self::Unasked { .. }
+                | Self::EndlessInformational { .. }
+                | Self::Truncated { .. }
+                | Self::BadContent(_)
+                | Self::ContentTooLarge { .. }
+                | Self::Loop { .. }
+                | Self::Internal
+        )
+    }
+
     /// Whether the same request may be sent once more: a kept connection that turned out closed
     /// before a byte of the response arrived (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
     pub(crate) const fn was_unanswered(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Many clients, one key, one request to the origin.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -215,21 +216,59 @@ fn a_fill_whose_only_client_left_is_cancelled_if_much_is_missing() {
 }
 
 #[test]
-fn a_failed_fetch_fails_all_who_waited_and_the_next_one_tries_again() {
+fn an_origin_that_is_silent_fails_all_who_waited_and_the_next_one_tries_again() {
     let count = AtomicUsize::new(0);
     let origin = Origin::start(move |_, conn| {
         if count.fetch_add(1, Ordering::SeqCst) == 0 {
-            conn.pause(millis(500));
-            conn.reset();
+            conn.peer_closes_within(seconds(10));
         } else {
             conn.send(ok("Cache-Control: max-age=60\r\n", "good"));
         }
     });
-    let proxy = Proxy::before(&origin);
+    let proxy = Proxy::with(&origin, &["--first-byte-timeout", "1s"]);
     let answers = crowd(&proxy, 20, &[]);
-    assert!(answers.iter().all(|answer| answer.status == 502));
+    assert!(answers.iter().all(|answer| answer.status == 504));
     assert_eq!(origin.count(), 1);
     assert_eq!(proxy.get("/").text(), "good");
+}
+
+#[test]
+fn what_the_origin_makes_of_one_request_is_not_the_fate_of_those_who_waited_for_it() {
+    let (nothing, garbage, surprise) =
+        ("", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n\r\n");
+    let large = format!("HTTP/1.1 200 OK\r\nX-Echo: {}\r\n\r\n", "x".repeat(40_000));
+    let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(9);
+    for bad in [nothing, garbage, surprise, &large, &hints] {
+        let (go, wait) = channel();
+        let (answer, wait) = (bad.to_owned(), Mutex::new(wait));
+        let origin = Origin::start(move |request, conn| {
+            if request.field("X-Bad").is_none() {
+                conn.send(ok("Cache-Control: max-age=60\r\n", "good"));
+                return;
+            }
+            // The others are waiting by then.
+            let _ = wait.lock().unwrap().recv_timeout(seconds(5));
+            conn.send(&answer);
+            conn.close();
+        });
+        let proxy = Proxy::before(&origin);
+        let mut leader = proxy.client();
+        leader.send("GET / HTTP/1.1\r\nHost: site.example\r\nX-Bad: 1\r\n\r\n");
+        assert!(eventually(|| origin.count() == 1));
+        let mut followers: Vec<_> = (0..5).map(|_| proxy.client()).collect();
+        for follower in &mut followers {
+            follower.send("GET / HTTP/1.1\r\nHost: site.example\r\n\r\n");
+        }
+        thread::sleep(millis(100));
+        assert_eq!(origin.count(), 1);
+        go.send(()).unwrap();
+        for mut follower in followers {
+            let answer = follower.response();
+            assert_eq!((answer.status, answer.text()), (200, "good".to_owned()), "{bad:.20}");
+        }
+        let start = leader.head_to("GET").unwrap();
+        assert!(matches!(start.status, 103 | 502), "{bad:.20}");
+    }
 }
 
 #[test]

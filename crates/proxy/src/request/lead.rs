@@ -283,8 +283,9 @@ impl Lead {
         if leader.is_none() {
             self.worker.shared.unrefreshable.remember(self.wanted.flight());
         }
-        // What only this request brought about is not the fate of the others: they ask themselves.
-        let shared = !matches!(error, FetchError::Loop { .. });
+        // What this request may have brought about is not the fate of the others, as an error status
+        // is not: whoever can make one request fail must not make those of others fail with it.
+        let shared = !error.may_be_about_request();
         let error = Arc::new(error);
         if let Some(permit) = self.permit.as_ref().filter(|_| shared) {
             permit.fail(Arc::clone(&error));
