@@ -75,6 +75,8 @@ pub(crate) fn watch(is_standby: bool) -> io::Result<(Sender<Ending>, Receiver<En
     let entered = runtime.enter();
     let interrupts = signal(SignalKind::interrupt())?;
     let terminations = signal(SignalKind::terminate())?;
+    // From now on it does no harm, though nothing is read again before it is served.
+    drop(signal(SignalKind::hangup())?);
     drop(entered);
     let (endings, seen) = channel();
     let standby = Standby(Arc::new(Mutex::new(is_standby)));

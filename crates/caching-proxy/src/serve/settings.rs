@@ -1,5 +1,6 @@
 //! From what was asked for to what the proxy is started with, and to what is said of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 
@@ -24,6 +25,15 @@ pub(super) fn listeners(
     let mut listen = asked_for(serve, claim)?;
     for Inherited { address, kind, .. } in sockets {
         if listen.iter().any(|known| known.address == *address) {
+            continue;
+        }
+        // Any port is that of the socket.
+        let fits = |known: &&mut Listen| {
+            let any = SocketAddr::new(address.ip(), 0);
+            known.address == any && known.speaks.kind() == *kind
+        };
+        if let Some(any) = listen.iter_mut().find(fits) {
+            any.address = *address;
             continue;
         }
         let speaks = match kind {

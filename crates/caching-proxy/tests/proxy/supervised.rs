@@ -140,7 +140,9 @@ fn activated(origin: &Origin, directory: &TempDir, count: &str, names: &str, pid
 fn sockets_that_a_supervisor_has_opened_are_listened_to() {
     let origin = site();
     let directory = TempDir::new().unwrap();
-    let binary = activated(&origin, &directory, "2", "http:unknown", "0").start();
+    // The port that the system is to pick is that of the first.
+    let launch = activated(&origin, &directory, "2", "http:unknown", "0").args(["--port", "0"]);
+    let binary = launch.start();
     let ready = binary.stderr();
     let listen = ready.split("\"listen\":[").nth(1).unwrap().split(']').next().unwrap();
     let addresses: Vec<_> = listen.split(',').map(|text| text.trim_matches('"')).collect();
