@@ -112,6 +112,64 @@ fn a_pseudo_field_in_trailers_makes_the_request_malformed() {
     assert_eq!(site.running.handle().counts().refused, expected.len() as u64);
 }
 
+/// The end of content whose length is known is its last byte.
+#[test]
+fn an_origin_has_never_all_of_a_request_that_is_none() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let origin = Origin::at_heads(move |_, conn| {
+        tell.lock().unwrap().send(vec![]).unwrap();
+        tell.lock().unwrap().send(conn.rest().unwrap_or_default()).unwrap();
+        conn.close();
+    });
+    let site = Site::before(&origin);
+    let ends = flag::END_HEADERS | flag::END_STREAM;
+    let block = [HEAD, b"\x0f\x0d\x012"].concat();
+    let data = |content: &str| Frame::new(kind::DATA, 0, 1).with(content);
+    for last in [
+        Frame::new(kind::HEADERS, ends, 1).with(b"\x84"),
+        // The codec finds that this is more than was announced.
+        data("z"),
+    ] {
+        let mut frames = site.frames();
+        frames.send(&Frame::new(kind::HEADERS, flag::END_HEADERS, 1).with(&block[..]));
+        frames.send(&data("x"));
+        frames.send(&data("y"));
+        told.recv_timeout(PATIENCE).unwrap();
+        assert!(frames.ping());
+        frames.send(&last);
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+        //= type=test
+        //# Intermediaries that process HTTP requests or responses (i.e., any intermediary not acting as
+        //# a tunnel) MUST NOT forward a malformed request or response.
+        let reset = frames.next_of(kind::RST_STREAM).unwrap();
+        assert_eq!((reset.stream, reset.number_at(0)), (1, PROTOCOL_ERROR), "{last:?}");
+        let content = told.recv_timeout(PATIENCE).unwrap();
+        assert!(b"x".starts_with(&content[..]), "{last:?}: {}", content.escape_ascii());
+    }
+}
+
+#[test]
+fn a_request_that_ends_behind_its_content_is_whole() {
+    let origin = Origin::answering(ok(""));
+    let site = Site::before(&origin);
+    let ends = flag::END_HEADERS | flag::END_STREAM;
+    let block = [HEAD, b"\x0f\x0d\x012"].concat();
+    for last in [
+        Frame::new(kind::DATA, flag::END_STREAM, 1),
+        Frame::new(kind::HEADERS, ends, 1).with(b"\xbe"),
+    ] {
+        let mut frames = site.frames();
+        frames.send(&Frame::new(kind::HEADERS, flag::END_HEADERS, 1).with(&block[..]));
+        frames.send(&Frame::new(kind::DATA, 0, 1).with("x"));
+        frames.send(&Frame::new(kind::DATA, 0, 1).with("y"));
+        assert!(frames.ping());
+        frames.send(&last);
+        assert_eq!(frames.next_of(kind::HEADERS).unwrap().payload[0], 0x88);
+    }
+    assert!(origin.requests().iter().all(|request| request.body == b"xy"));
+}
+
 #[test]
 fn a_response_that_is_on_its_way_to_what_was_none_is_cut() {
     let (origin, told) = origin(

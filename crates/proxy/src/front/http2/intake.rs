@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use bytes::Bytes;
 use h2::RecvStream;
 use http::HeaderMap;
 use http1::{BadBody, BadHead};
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 
 use super::faults::Faults;
 use super::malformed::Malformed;
-use crate::content::{Allowance, ContentSender, Informational, Piece};
+use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
 use crate::front::pace::Pace;
 use crate::http2_fields;
@@ -73,16 +74,22 @@ impl<'l> Intake<'l> {
     }
 
     async fn hand_on(&mut self, sender: &ContentSender) -> Result<(), ContentError> {
+        let mut last = None;
         while let Some(data) = self.data().await? {
-            let length = data.len();
             if data.is_empty() {
                 continue;
             }
-            if sender.send(Piece::Data(data)).is_err() || sender.wanted().await.is_err() {
+            //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
+            //# Intermediaries that process HTTP requests or responses (i.e., any intermediary not acting
+            //# as a tunnel) MUST NOT forward a malformed request or response.
+            // With the last byte of what was announced the origin would have all of it.
+            if self.left == Some(0) && !self.body.is_end_stream() {
+                last = Some(data);
+                continue;
+            }
+            if self.hand_over(sender, data).await.is_err() {
                 return Ok(());
             }
-            // It has been taken: the client may send as much again.
-            let _ = self.body.flow_control().release_capacity(length);
         }
         //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1
         //# A request or response is also malformed if the value of a content-length header field does
@@ -90,7 +97,13 @@ impl<'l> Intake<'l> {
         if self.left.is_some_and(|left| left > 0) {
             return Err(ContentError::Cut);
         }
-        if let Some(trailers) = self.trailers().await?
+        let trailers = self.trailers().await?;
+        if let Some(last) = last
+            && self.hand_over(sender, last).await.is_err()
+        {
+            return Ok(());
+        }
+        if let Some(trailers) = trailers
             && (sender.send(Piece::Trailers(trailers)).is_err() || sender.wanted().await.is_err())
         {
             return Ok(());
@@ -100,8 +113,17 @@ impl<'l> Intake<'l> {
         Ok(())
     }
 
+    async fn hand_over(&mut self, sender: &ContentSender, data: Bytes) -> Result<(), Unwanted> {
+        let length = data.len();
+        sender.send(Piece::Data(data))?;
+        sender.wanted().await?;
+        // It has been taken: the client may send as much again.
+        let _ = self.body.flow_control().release_capacity(length);
+        Ok(())
+    }
+
     /// The next piece; `None` before the trailers or the end.
-    async fn data(&mut self) -> Result<Option<bytes::Bytes>, ContentError> {
+    async fn data(&mut self) -> Result<Option<Bytes>, ContentError> {
         let limit = self.limits.body_timeout;
         let data = timeout(self.pace.wait(), self.body.data()).await;
         let data = data.map_err(|_| ContentError::Stalled { limit })?;
