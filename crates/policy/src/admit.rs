@@ -133,6 +133,16 @@ fn check_message(exchanged: &Exchanged<'_>) -> Result<(), NotStored> {
         //# to a different protocol.
         // Another client's protocol may be another, and the Upgrade field must not be stored.
         426 => Err(NotStored::UpgradeRequired),
+        //= https://www.rfc-editor.org/rfc/rfc6585#section-3
+        //# Responses with the 428 status code MUST NOT be stored by a cache.
+        //= https://www.rfc-editor.org/rfc/rfc6585#section-4
+        //# Responses with the 429 status code MUST NOT be stored by a cache.
+        //= https://www.rfc-editor.org/rfc/rfc6585#section-5
+        //# Responses with the 431 status code MUST NOT be stored by a cache.
+        //= https://www.rfc-editor.org/rfc/rfc6585#section-6
+        //# Responses with the 511 status code MUST NOT be stored by a cache.
+        // One client's limit is not another's, whatever lifetime an origin gives to all it says.
+        428 | 429 | 431 | 511 => Err(NotStored::StatusNeverStored),
         _ => Ok(()),
     }
 }
@@ -285,7 +295,7 @@ fn check_cacheable(
 const fn check_carefully(status: u16, source: Source) -> Result<(), NotStored> {
     match (status, source) {
         // They are often about the one request, its fields or its client.
-        (400 | 431, _) => Err(NotStored::StatusNotCacheable),
+        (400, _) => Err(NotStored::StatusNotCacheable),
         (_, Source::Heuristic) => Ok(()),
         (405 | 414, _) => Err(NotStored::NoExplicitLifetime),
         (500.., _) => Err(NotStored::ServerError),

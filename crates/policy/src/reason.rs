@@ -204,6 +204,8 @@ reasons! {
         ConditionalStatus = "conditional-status", Some("RFC 9111 §3");
         /// A 426 is about the protocol of the connection that it came on.
         UpgradeRequired = "upgrade-required", Some("RFC 9110 §15.5.22");
+        /// A status that is about one client or its way, and never stored: 428, 429, 431 or 511.
+        StatusNeverStored = "status-never-stored", Some("RFC 6585 §4");
         /// The origin forbids it.
         NoStore = "no-store", Some("RFC 9111 §5.2.2.5");
         /// The client forbids it.
@@ -250,6 +252,7 @@ impl NotStored {
         matches!(
             self,
             NotStored::Method
+                | NotStored::StatusNeverStored
                 | NotStored::RequestNoStore
                 | NotStored::Authorization
                 | NotStored::ClientCertificate

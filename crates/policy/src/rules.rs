@@ -82,7 +82,7 @@ pub enum SetCookie {
 /// | | [`Safe`](Profile::Safe) | [`Rfc9111`](Profile::Rfc9111) | decided in |
 /// |---|---|---|---|
 /// | a response with Set-Cookie | is not stored, unless [`Rules::set_cookie`] says otherwise | is stored as any other (§7.3), unless it says [`SetCookie::Strip`] | [`admit`](crate::admit::admit) |
-/// | status 400 or 431 | is stored only with an explicit lifetime | also when it is `public` (§3) | [`admit`](crate::admit::admit) |
+/// | status 400 | is stored only with an explicit lifetime | also when it is `public` (§3) | [`admit`](crate::admit::admit) |
 /// | status 405 or 414 | is stored only with a lifetime, explicit or by Last-Modified | also with a validator alone (§3) | [`admit`](crate::admit::admit) |
 /// | a status from 500 on | likewise; by Last-Modified only if it is 501 or `public` | with a validator alone, if it is 501 or `public` (§3) | [`admit`](crate::admit::admit) |
 /// | a request with Authorization | is answered from a stored response without validation only if that permits it as §3.5 has it for storing | is answered as any other: §3.5 is about what is stored | [`reuse`](crate::reuse::reuse) |

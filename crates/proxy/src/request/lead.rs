@@ -275,6 +275,10 @@ impl Lead {
         lasting: bool,
     ) {
         self.release(response.head.status, lasting);
+        if leader.is_none() {
+            // Nothing was renewed, and the next request would have it tried again at once.
+            self.worker.shared.unrefreshable.remember(self.wanted.flight());
+        }
         tell(leader, Led::Private { response: Box::new(response), why });
     }
 

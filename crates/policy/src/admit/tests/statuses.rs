@@ -65,8 +65,8 @@ fn the_safe_profile_stores_odd_statuses_only_when_their_origin_says_so() {
             (&[204], no_default),
             (&[201, 202, 205, 299, 302, 303, 307, 401, 403, 409, 418, 451, 499], not_by_status),
             (&[405, 414, 501], only_dated),
-            (&[500, 502, 503, 504, 505, 511, 599], only_public),
-            (&[400, 431], only_explicit),
+            (&[500, 502, 503, 504, 505, 599], only_public),
+            (&[400], only_explicit),
         ],
     );
 }
@@ -87,7 +87,7 @@ fn the_other_profile_stores_every_status_that_the_standard_lets_it_store() {
             (&[200, 203, 300, 301, 308, 404, 410], plain),
             (&[204, 405, 414, 501], no_default),
             (&[201, 202, 205, 299, 302, 303, 307, 401, 403, 409, 418, 451, 499], not_by_status),
-            (&[400, 431, 500, 502, 503, 504, 505, 511, 599], not_by_status),
+            (&[400, 500, 502, 503, 504, 505, 599], not_by_status),
         ],
     );
 }
@@ -96,7 +96,7 @@ fn the_other_profile_stores_every_status_that_the_standard_lets_it_store() {
 fn a_status_that_is_not_stored_says_why() {
     let rows = [
         (302, YESTERDAY, NotStored::StatusNotCacheable, NotStored::StatusNotCacheable),
-        (431, YESTERDAY, NotStored::StatusNotCacheable, NotStored::StatusNotCacheable),
+        (400, YESTERDAY, NotStored::StatusNotCacheable, NotStored::StatusNotCacheable),
         (599, YESTERDAY, NotStored::ServerError, NotStored::StatusNotCacheable),
         (405, "", NotStored::NoExplicitLifetime, NotStored::NoExplicitLifetime),
         (501, "", NotStored::ServerError, NotStored::NoExplicitLifetime),
@@ -106,6 +106,24 @@ fn a_status_that_is_not_stored_says_why() {
         assert_eq!(store(status, head, &Rules::default()), Err(safe), "{status}");
         assert_eq!(store(status, head, &rfc9111()), Err(other), "{status}");
     }
+}
+
+#[test]
+fn what_is_said_of_one_client_alone_is_not_stored_whatever_lifetime_it_has() {
+    //= https://www.rfc-editor.org/rfc/rfc6585#section-4
+    //= type=test
+    //# Responses with the 429 status code MUST NOT be stored by a cache.
+    let default_ttl = Some(Duration::from_mins(5));
+    for profile in [Profile::Safe, Profile::Rfc9111] {
+        let rules = Rules { default_ttl, profile, ..Rules::default() };
+        for status in [428, 429, 431, 511] {
+            for head in HEADS.into_iter().chain(["cache-control: public, s-maxage=60"]) {
+                let got = store(status, head, &rules).map(drop);
+                assert_eq!(got, Err(NotStored::StatusNeverStored), "{status} {head}");
+            }
+        }
+    }
+    assert!(NotStored::StatusNeverStored.is_about_request());
 }
 
 #[test]
