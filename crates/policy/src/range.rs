@@ -150,8 +150,10 @@ impl Part {
             return Some(self);
         }
         // Some origins count wrong. Where the content ends, so does the representation, if it was
-        // said to reach that far; otherwise nobody can tell which bytes these are.
-        let span = Span::of_length(self.span.first, length).filter(|_| self.is_last())?;
+        // said to reach that far; otherwise nobody can tell which bytes these are. One that was said
+        // to be all of it would be served as the whole, for which that is not good enough.
+        let is_end = self.is_last() && self.span.first > 0;
+        let span = Span::of_length(self.span.first, length).filter(|_| is_end)?;
         Part::new(span, span.last.checked_add(1)?)
     }
 }

@@ -188,6 +188,10 @@ fn content_of_another_length_is_only_understood_at_the_end() {
         (part(4, 8, 10), 4, None),
         (part(4, 8, 10), 6, None),
         (part(4, 9, 10), u64::MAX, None),
+        // It would pass for the whole.
+        (part(0, 9, 10), 10, part(0, 9, 10)),
+        (part(0, 9, 10), 9, None),
+        (part(0, 9, 10), 11, None),
     ] {
         assert_eq!(said.unwrap().with_content(length), expected, "{said:?} {length}");
     }
