@@ -8,11 +8,12 @@ use http1::{Answered, FieldSpan, Framing, Progress};
 use policy::{Fields, Method};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::Origin;
 use super::connection::{Connection, Opened};
 use super::content::{Http1Content, ResponseContent};
+use super::http2::{self, Refused};
 use super::patience::Patience;
 use super::upload::Upload;
-use super::{Origin, http2};
 use crate::content::{Allowance, Informational, RequestContent};
 use crate::error::FetchError;
 use crate::head::{self, ResponseHead};
@@ -51,30 +52,42 @@ pub(crate) async fn exchange(
 }
 
 /// The same where HTTP/2 may be spoken. A request that the origin has not looked at, or that may be
-/// repeated and whose connection broke before a head came, is sent once more on a new connection.
+/// repeated and whose connection broke before a head came, is sent once more. If the origin has not
+/// looked at it that time either, it is sent as the first on a connection of its own: some take one
+/// request, and announce the end of the connection to those behind it.
 async fn exchange_either(
     origin: &Arc<Origin>,
-    request: Request,
-    slot: OwnedSemaphorePermit,
+    mut request: Request,
+    mut slot: OwnedSemaphorePermit,
 ) -> Result<Response, FetchError> {
-    let again = request.again();
-    let place = match origin.place().await? {
-        Opened::Http1(connection) => {
-            return exchange_http1(origin, request, slot, connection).await;
-        }
-        Opened::Http2(place) => place,
-    };
-    match (http2::exchange(origin, place, slot, request).await, again) {
-        (Err(error), Some(request)) if may_repeat(origin, &error) => {
-            let slot = origin.admit().await?;
-            match origin.place().await? {
-                Opened::Http1(connection) => {
-                    exchange_http1(origin, request, slot, connection).await
-                }
-                Opened::Http2(place) => http2::exchange(origin, place, slot, request).await,
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let again = request.again();
+        let opened =
+            if attempt <= 2 { origin.place().await? } else { origin.open_either().await? };
+        let place = match opened {
+            Opened::Http1(connection) => {
+                return exchange_http1(origin, request, slot, connection).await;
             }
+            Opened::Http2(place) => place,
+        };
+        let outcome = http2::exchange(origin, place, slot, request).await;
+        let (Err(error), Some(again)) = (&outcome, again) else { return outcome };
+        let refused = http2::refused(error);
+        let may = match refused {
+            Some(Refused::Unprocessed) => attempt <= 2,
+            Some(Refused::Http11Required) => attempt == 1 && origin.shared.may_speak_either(),
+            None => attempt == 1 && error.was_unanswered(),
+        };
+        if !may || !origin.shared.budget.spend() {
+            return outcome;
         }
-        (outcome, _) => outcome,
+        slot = origin.admit().await?;
+        if refused == Some(Refused::Http11Required) {
+            return exchange_http1(origin, again, slot, None).await;
+        }
+        request = again;
     }
 }
 

@@ -94,6 +94,11 @@ impl Shared {
         self.limits.origin_connections.saturating_sub(self.slots.available_permits())
     }
 
+    /// Whether the origin chooses what is spoken.
+    fn may_speak_either(&self) -> bool {
+        self.url.protocol() == Protocol::Auto && self.tls.is_some()
+    }
+
     /// Whether an answer may come by HTTP/2.
     pub(crate) fn may_speak_http2(&self) -> bool {
         match self.url.protocol() {

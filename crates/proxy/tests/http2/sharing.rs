@@ -123,3 +123,29 @@ fn requests_that_last_leave_connections_for_others() {
     assert_eq!(testkit::Client::connect(site.address()).get("/x").text(), "/base/x");
     assert_eq!(origin.connections.load(Ordering::Relaxed), 21);
 }
+
+/// An origin that takes one request on each connection, and refuses those behind it.
+#[test]
+fn who_has_been_refused_twice_is_the_first_on_a_connection_of_its_own() {
+    let origin = Modern::start(|(request, mut respond): Asked, connection, number| async move {
+        if number > 0 || connection == 0 {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        } else {
+            tokio::task::yield_now().await;
+            echo_path((request, respond), connection, number).await;
+        }
+    });
+    let site = Site::at(origin.url(), |_| {});
+    speak(async {
+        let mut client = client(&site).await;
+        let mut under_way = Vec::new();
+        for number in 0..30 {
+            client = client.ready().await.unwrap();
+            let asked = request("GET", &format!("/{number}")).body(()).unwrap();
+            under_way.push(client.send_request(asked, true).unwrap().0);
+        }
+        for response in under_way {
+            assert_eq!(read(response.await.unwrap()).await.unwrap().status, 200);
+        }
+    });
+}

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
+use testkit::frames::{PREFACE, kind};
 use testkit::{Binary, Client, Launch, Origin, Output, Response};
 
 use super::{Authority, Files, TlsProxy, provider};
@@ -30,6 +31,11 @@ struct TlsOrigin {
 
 impl TlsOrigin {
     fn new(files: &Files, clients: Option<&Authority>) -> Self {
+        Self::offering(&[], files, clients)
+    }
+
+    /// The same, with a choice of protocols.
+    fn offering(protocols: &[&str], files: &Files, clients: Option<&Authority>) -> Self {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap();
@@ -42,7 +48,9 @@ impl TlsOrigin {
             }
         };
         let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
-        let config = Arc::new(builder.with_single_cert(files.chain(), key).unwrap());
+        let mut config = builder.with_single_cert(files.chain(), key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let config = Arc::new(config);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shown = Arc::new(Mutex::new(Vec::new()));
@@ -85,6 +93,9 @@ impl TlsOrigin {
 fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>, shown: &Mutex<Vec<Shown>>) {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
+    if stream.flush().is_ok() && stream.conn.alpn_protocol() == Some(b"h2") {
+        return require_http1(stream);
+    }
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut buffer) {
             Ok(count @ 1..) => head.extend_from_slice(&buffer[..count]),
@@ -98,6 +109,24 @@ fn serve(mut stream: StreamOwned<ServerConnection, TcpStream>, shown: &Mutex<Vec
     let _ = stream.write_all(page.as_bytes());
     stream.conn.send_close_notify();
     let _ = stream.flush();
+}
+
+/// Refuses the first request by HTTP/2, and all else that comes.
+fn require_http1(mut stream: StreamOwned<ServerConnection, TcpStream>) {
+    let frame = |kind, stream, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, 0, 0, 0, 0, stream], payload].concat()
+    };
+    stream.read_exact(&mut [0; PREFACE.len()]).unwrap();
+    stream.write_all(&frame(kind::SETTINGS, 0, &[])).unwrap();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).is_ok() {
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        stream.read_exact(&mut vec![0; length]).unwrap();
+        if head[3] == kind::HEADERS {
+            let required = [0, 0, 0, 13];
+            stream.write_all(&frame(kind::RST_STREAM, head[8], &required)).unwrap();
+        }
+    }
 }
 
 fn text(path: &Path) -> &str {
@@ -199,6 +228,22 @@ fn bad_files_for_the_origin_are_refused_at_the_start_in_one_line() {
         assert_eq!((output.code, output.stderr.lines().count()), (Some(1), 1), "{}", output.stderr);
         assert!(output.stderr.contains(why), "{}", output.stderr);
     }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc9113#section-7
+//# The endpoint requires that HTTP/1.1 be used instead of HTTP/2.
+#[test]
+fn an_origin_that_requires_http1_for_a_request_is_asked_by_it() {
+    let authority = Authority::new();
+    let files = authority.issue("origin", &["127.0.0.1"]);
+    let origin = TlsOrigin::offering(&["h2", "http/1.1"], &files, None);
+    let authority = authority.file();
+    let ca = ["--origin-ca", text(&authority)];
+    let (answer, _proxy) = origin.asked(&ca);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "secret page"));
+    // Unless the operator wants nothing but HTTP/2.
+    let (answer, _proxy) = origin.asked(&[&ca[..], &["--origin-protocol", "http2"]].concat());
+    assert_eq!(answer.status, 502);
 }
 
 #[test]

@@ -220,13 +220,36 @@ pub(super) fn unanswered(error: h2::Error) -> FetchError {
     if error.is_library() && !error.is_io() {
         return FetchError::BadHttp2(error);
     }
+    let unanswered = is_unprocessed(&error) || error.is_io() || error.reason().is_none();
+    FetchError::Closed { source: io::Error::other(error), unanswered }
+}
+
+/// How an origin says that it does not answer a request on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::origin) enum Refused {
+    /// It has not looked at it.
+    Unprocessed,
+    /// It wants to be asked by HTTP/1.1.
+    Http11Required,
+}
+
+/// Whether the origin has said so, and not just ended the connection.
+pub(in crate::origin) fn refused(error: &FetchError) -> Option<Refused> {
+    let FetchError::Closed { source, .. } = error else { return None };
+    let error: &h2::Error = source.get_ref()?.downcast_ref()?;
+    //= https://www.rfc-editor.org/rfc/rfc9113#section-7
+    //# HTTP_1_1_REQUIRED (0x0d): The endpoint requires that HTTP/1.1 be used instead of HTTP/2.
+    if error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED) {
+        return Some(Refused::Http11Required);
+    }
+    is_unprocessed(error).then_some(Refused::Unprocessed)
+}
+
+fn is_unprocessed(error: &h2::Error) -> bool {
     //= https://www.rfc-editor.org/rfc/rfc9113#section-8.7
     //# - The GOAWAY mechanism indicates the highest stream number that could have been processed.
     //# Requests on streams with higher numbers are therefore guaranteed to be safe to retry.
     //# - The REFUSED_STREAM error code can be included in a RST_STREAM frame to indicate that the
     //# stream is being closed prior to any processing having occurred.
-    let unprocessed =
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
-    let unanswered = unprocessed || error.is_io() || error.reason().is_none();
-    FetchError::Closed { source: io::Error::other(error), unanswered }
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 pub(super) use self::content::Content;
-pub(super) use self::exchange::exchange;
+pub(super) use self::exchange::{Refused, exchange, refused};
 
 use self::pulse::Pulse;
 use self::width::Width;
