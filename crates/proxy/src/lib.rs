@@ -17,6 +17,7 @@ mod handle;
 mod head;
 mod heartbeat;
 mod http2_fields;
+mod http2_frames;
 mod ids;
 mod keepalive;
 mod origin;

@@ -8,6 +8,9 @@ use proxy::Protocol;
 
 use super::*;
 
+/// The flag of a head with a priority.
+const PRIORITY: u8 = 32;
+
 /// An origin that answers the first request on each connection with these frames.
 fn origin(frames: Vec<Frame>) -> OriginUrl {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -153,4 +156,52 @@ fn what_is_right_is_both() {
     // Who comes at the very end of a fill reads along.
     let whole = ("HIT".to_owned(), Some("b".to_owned()));
     assert!(testkit::eventually(|| get() == whole));
+}
+
+/// An origin whose first answer on a connection has a field `x` with the number of that connection.
+/// The head of the second depends on itself, and the third refers to what that head added.
+fn self_dependent() -> OriginUrl {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (stream, number) in listener.incoming().map_while(Result::ok).zip(b'1'..) {
+            thread::spawn(move || answer_each(stream, number));
+        }
+    });
+    OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap().by(Protocol::Http2)
+}
+
+fn answer_each(mut stream: std::net::TcpStream, number: u8) -> Option<()> {
+    stream.read_exact(&mut [0; testkit::frames::PREFACE.len()]).ok()?;
+    let mut frames = Frames::over(stream);
+    frames.send(&Frame::new(kind::SETTINGS, 0, 0));
+    // `:status: 200`, and a field that is added to the table.
+    let added = |value| [b"\x88\x40\x01x\x01", &[value][..]].concat();
+    let answers = [
+        (0, added(number)),
+        (PRIORITY, [&[0, 0, 0, 3, 1], &added(b'x')[..]].concat()),
+        // The newest field of the table.
+        (0, b"\x88\xbe".to_vec()),
+    ];
+    for (flags, block) in answers {
+        let stream = frames.next_of(kind::HEADERS)?.stream;
+        let flags = flags | flag::END_HEADERS | flag::END_STREAM;
+        frames.send(&Frame::new(kind::HEADERS, flags, stream).with(block));
+    }
+    Some(())
+}
+
+#[test]
+fn a_head_that_the_codec_leaves_out_ends_the_connection() {
+    let site = Site::at(self_dependent(), |_| {});
+    let mut client = testkit::Client::connect(site.address());
+    let mut ask = |method: &str, path: &str| {
+        let got = client.request(method, path, &[]);
+        (got.status, got.field("x").map(str::to_owned))
+    };
+    assert_eq!(ask("GET", "/1"), (200, Some("1".to_owned())));
+    assert_eq!(ask("POST", "/2").0, 502);
+    assert_eq!(ask("GET", "/3"), (200, Some("2".to_owned())));
+    // What may be asked again is.
+    assert_eq!(ask("GET", "/4"), (200, Some("3".to_owned())));
 }

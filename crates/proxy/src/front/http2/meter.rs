@@ -9,49 +9,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use h2::Reason;
-use smallvec::SmallVec;
 
 use super::faults::Faults;
 use super::outline::Outline;
 use super::priority::Priority;
 use super::turns::Turns;
+use crate::http2_frames::{
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
+    PRIORITY_UPDATE, RST_STREAM, SETTINGS, WINDOW_UPDATE, number,
+};
 use crate::settings::Http2Limits;
 
 /// What a client sends before its first frame.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bytes of the head of a frame.
-const HEAD: usize = 9;
-/// Bytes of a frame's payload that are looked at: a stream, and a priority.
-const LOOKED_AT: usize = 64;
-
 /// Bytes of content for which a client may open its windows once without being counted. Clients open
 /// them after some kilobytes, for the stream and for the connection.
 const WINDOW_UPDATE_WORTH: u64 = 256;
 /// The most content for which they may do so later.
 const WORTH_KEPT: u64 = 1 << 20;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const PRIORITY_UPDATE: u8 = 16;
-
 /// The code of a reset that is no fault.
 const NO_ERROR: u32 = 0;
 
 /// The number of a setting.
 const INITIAL_WINDOW_SIZE: u8 = 4;
-
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const HAS_PRIORITY: u8 = 32;
 
 /// What a client does that ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,9 +231,7 @@ impl Meter {
             //= https://www.rfc-editor.org/rfc/rfc9113#section-4.3
             //# A receiver MUST terminate the connection with a connection error (Section 5.4.1) of type
             //# COMPRESSION_ERROR if it does not decompress a field block.
-            // The codec resets the stream, and what later blocks refer to is something else for it than
-            // for the client.
-            HEADERS if flags & HAS_PRIORITY != 0 && self.inbound.depends_on_itself() => {
+            HEADERS if self.inbound.depends_on_itself() => {
                 return Some(Abuse::Protocol(Reason::COMPRESSION_ERROR));
             }
             HEADERS | CONTINUATION if flags & END_HEADERS != 0 => {
@@ -309,92 +288,6 @@ const fn is_length(kind: u8, flags: u8, length: u32) -> bool {
 /// Whether a setting is that of the first window of streams, and too large.
 fn is_window_too_large(setting: &[u8]) -> bool {
     matches!(setting, [0, INITIAL_WINDOW_SIZE, high, ..] if high & 0x80 != 0)
-}
-
-/// The first four bytes as a number, without the reserved bit.
-fn number(payload: &[u8]) -> u32 {
-    payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes) & (u32::MAX >> 1))
-}
-
-/// Finds the frames in a stream of bytes, however it is cut.
-#[derive(Default)]
-struct Frames {
-    head: [u8; HEAD],
-    /// How many bytes of the head are there.
-    known: usize,
-    /// Bytes of the payload that are still to come.
-    left: u32,
-    /// How the payload begins.
-    payload: SmallVec<[u8; LOOKED_AT]>,
-}
-
-/// What some bytes brought.
-#[derive(Default)]
-struct Step<'b> {
-    taken: usize,
-    /// Those of a payload.
-    payload: &'b [u8],
-    /// The head of a frame is whole.
-    begins: bool,
-    /// A whole frame is.
-    ends: bool,
-}
-
-impl Frames {
-    /// Takes what belongs to one head or one payload. A head is taken together with none of its
-    /// payload; one without a payload ends at once.
-    fn step<'b>(&mut self, bytes: &'b [u8]) -> Step<'b> {
-        if self.known == HEAD && self.left == 0 {
-            self.known = 0;
-            self.payload.clear();
-        }
-        if self.known < HEAD {
-            let taken = self.take_head(bytes);
-            let begins = self.known == HEAD;
-            if begins {
-                self.left = self.head().2;
-            }
-            return Step { taken, begins, ends: begins && self.left == 0, payload: &[] };
-        }
-        let taken = bytes.len().min(self.left as usize);
-        let (payload, _) = bytes.split_at(taken);
-        let looked_at = taken.min(LOOKED_AT - self.payload.len());
-        if self.head().0 != DATA {
-            self.payload.extend_from_slice(payload.get(..looked_at).unwrap_or_default());
-        }
-        self.left -= taken as u32;
-        Step { taken, begins: false, ends: self.left == 0, payload }
-    }
-
-    /// Takes what belongs to the head, which is there as a whole most of the time.
-    fn take_head(&mut self, bytes: &[u8]) -> usize {
-        if let (0, Some(head)) = (self.known, bytes.first_chunk()) {
-            self.head = *head;
-            self.known = HEAD;
-            return HEAD;
-        }
-        let room = self.head.iter_mut().skip(self.known);
-        let taken = room.zip(bytes).map(|(to, from)| *to = *from).count();
-        self.known += taken;
-        taken
-    }
-
-    /// Type, flags and length.
-    const fn head(&self) -> (u8, u8, u32) {
-        let [a, b, c, kind, flags, ..] = self.head;
-        (kind, flags, u32::from_be_bytes([0, a, b, c]))
-    }
-
-    fn stream(&self) -> u32 {
-        number(self.head.get(5..).unwrap_or_default())
-    }
-
-    /// Whether a head with a priority names its own stream in it.
-    fn depends_on_itself(&self) -> bool {
-        let padding = usize::from(self.head().1 & PADDED != 0);
-        let stream = self.stream();
-        stream != 0 && stream == number(self.payload.get(padding..).unwrap_or_default())
-    }
 }
 
 /// Counts what happens within a span of time.

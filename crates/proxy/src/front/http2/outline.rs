@@ -10,9 +10,8 @@
 mod walk;
 
 use self::walk::Walk;
+use crate::http2_frames::{HAS_PRIORITY, PADDED};
 
-const PADDED: u8 = 8;
-const PRIORITY: u8 = 32;
 /// Bytes of a priority in front of a block.
 const PRIORITY_BYTES: u32 = 5;
 
@@ -105,7 +104,7 @@ impl Fragment {
     /// What the flags of a HEADERS frame say.
     fn behind(flags: u8, length: u32) -> Option<Self> {
         let is_padded = flags & PADDED != 0;
-        let priority = if flags & PRIORITY != 0 { PRIORITY_BYTES } else { 0 };
+        let priority = if flags & HAS_PRIORITY != 0 { PRIORITY_BYTES } else { 0 };
         let left = length.checked_sub(u32::from(is_padded) + priority)?;
         Some(Self { is_padded, ahead: priority, left })
     }

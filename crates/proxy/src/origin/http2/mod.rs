@@ -2,6 +2,7 @@
 
 mod content;
 mod exchange;
+mod heard;
 mod pulse;
 mod upload;
 mod width;

@@ -5,17 +5,14 @@
 //! an answer still confirms that he is there.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use h2::{Ping, PingPong};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::heard::Heard;
 use crate::settings::Limits;
 
 /// PINGs in one silence at the usual pace. Some servers close the connection of a client that sends a
@@ -34,12 +31,6 @@ pub(super) struct Pulse {
     within: Duration,
 }
 
-/// What carries a connection, and counts what comes on it.
-pub(super) struct Heard<S> {
-    io: S,
-    count: Arc<AtomicU64>,
-}
-
 impl Pulse {
     /// With the carrier that it feels.
     pub(super) fn of<S>(io: S, used: &Arc<AtomicUsize>, limits: &Limits) -> (Self, Heard<S>) {
@@ -50,7 +41,7 @@ impl Pulse {
             after: limits.origin_ping,
             within: limits.origin_pong,
         };
-        (pulse, Heard { io, count })
+        (pulse, Heard::new(io, count))
     }
 
     /// How many bytes have come.
@@ -97,49 +88,6 @@ impl Pulse {
 
     fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        self.count.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 

@@ -112,14 +112,14 @@ fn what_is_around_a_block_is_not_part_of_it() {
     let both: &[u8] = b"\x01\x81\x81\x81\x81\x81\x8f\x81";
     for (flags, payload, expected) in [
         (PADDED, padded, Some(false)),
-        (PRIORITY, prior, Some(false)),
-        (PADDED | PRIORITY, both, Some(false)),
+        (HAS_PRIORITY, prior, Some(false)),
+        (PADDED | HAS_PRIORITY, both, Some(false)),
         (PADDED, b"\x00\x81", Some(true)),
-        (PRIORITY, b"\x00\x00\x00\x00\x00\x81", Some(true)),
+        (HAS_PRIORITY, b"\x00\x00\x00\x00\x00\x81", Some(true)),
         // No room for what the flags say.
         (PADDED, b"", None),
         (PADDED, b"\x01", None),
-        (PRIORITY, b"\x00\x00\x00\x00", None),
+        (HAS_PRIORITY, b"\x00\x00\x00\x00", None),
     ] {
         for size in 1..=payload.len().max(1) {
             let mut outline = Outline::new();
