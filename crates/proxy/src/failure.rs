@@ -164,6 +164,8 @@ failures! {
         Connect = "connect-refused", 501, "proxy_internal_response";
         /// A TRACE request brings content, which none may have (RFC 9110 §9.3.8).
         TraceContent = "trace-with-content", 400, "http_request_error";
+        /// The path leads out of that of `--origin`, which is all of the origin that is served.
+        Outside = "outside-of-origin", 400, "http_request_error";
     }
 }
 

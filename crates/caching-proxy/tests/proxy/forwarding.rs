@@ -276,6 +276,24 @@ fn a_request_id_is_kept_or_made_and_never_replayed() {
 }
 
 #[test]
+fn no_path_leads_out_of_that_of_the_origin() {
+    let origin = Origin::answering(ok("Cache-Control: no-store\r\n", "x"));
+    let proxy = Proxy::at(&format!("{}/api", origin.url()), &[]);
+    for path in ["/../admin", "/%2e%2e/admin", "/..;/admin", "/a//../../admin"] {
+        let answer = proxy.get(path);
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.field("Proxy-Status").unwrap().contains("\"outside-of-origin\""), "{path}");
+    }
+    assert_eq!(origin.count(), 0);
+    assert_eq!(proxy.get("/a/../b").status, 200);
+    assert_eq!(origin.requests()[0].target, "/api/a/../b");
+    // Where all of it is served there is nothing outside.
+    let proxy = Proxy::before(&origin);
+    assert_eq!(proxy.get("/../x").status, 200);
+    assert_eq!(origin.requests()[1].target, "/../x");
+}
+
+#[test]
 fn a_path_in_the_origin_url_is_put_before_every_path() {
     let origin = Origin::start(|request, conn| {
         conn.send(ok("", &request.target));

@@ -53,6 +53,9 @@ pub(crate) enum Refusal {
     /// A TRACE that brings content.
     #[error("a TRACE request has no content (RFC 9110 §9.3.8)")]
     TraceContent,
+    /// A path that leads out of the part of the origin that is served.
+    #[error("the path leads out of what is served here")]
+    Outside,
     /// `only-if-cached` and nothing suitable is stored (RFC 9111 §5.2.1.7).
     #[error("only-if-cached was asked and no suitable response is stored")]
     OnlyIfCached,
@@ -72,6 +75,7 @@ impl Refusal {
             Self::Misdirected { .. } => Denial::Misdirected.code(),
             Self::Connect => Denial::Connect.code(),
             Self::TraceContent => Denial::TraceContent.code(),
+            Self::Outside => Denial::Outside.code(),
             Self::OnlyIfCached => Refused::OnlyIfCached.code(),
         }
     }
@@ -89,6 +93,7 @@ impl Refusal {
             Self::Misdirected { .. } => Denial::Misdirected.status(),
             Self::Connect => Denial::Connect.status(),
             Self::TraceContent => Denial::TraceContent.status(),
+            Self::Outside => Denial::Outside.status(),
             Self::OnlyIfCached => 504,
         }
     }
@@ -105,6 +110,7 @@ impl Refusal {
             Self::Misdirected { .. } => Denial::Misdirected.error_type(),
             Self::Connect => Denial::Connect.error_type(),
             Self::TraceContent => Denial::TraceContent.error_type(),
+            Self::Outside => Denial::Outside.error_type(),
             //= https://www.rfc-editor.org/rfc/rfc9209#section-2.3.16
             //# The intermediary is generating a client (4xx) response on the origin's behalf.
             Self::Malformed(bad) if bad.status() < 500 => "http_request_error",

@@ -201,6 +201,7 @@ fn a_refusal_is_the_clients_fault_or_the_proxys_own_answer() {
         (Refusal::ContentTooLarge { limit: 1 }, "http_request_error", "content-too-large"),
         (Refusal::Connect, "proxy_internal_response", "connect-refused"),
         (Refusal::TraceContent, "http_request_error", "trace-with-content"),
+        (Refusal::Outside, "http_request_error", "outside-of-origin"),
         (Refusal::OnlyIfCached, "proxy_internal_response", "only-if-cached"),
     ] {
         assert_eq!(refusal.proxy_error(), ProxyError::own(error, code));

@@ -165,6 +165,7 @@ pub(crate) fn start(
     let head = &*request.head;
     worker.shared.catch_up();
     screen::screen(head, has_content)?;
+    screen::screen_path(worker, head)?;
     if let Some(answer) = last_hop::answer(worker, request) {
         return Ok(Started::Answered(answer));
     }
