@@ -121,6 +121,12 @@ impl RequestHead {
         match head.path.of(buf) {
             // RFC 9112 §3.2.1: an empty path is sent as "/".
             [] if head.form == http1::TargetForm::Asterisk => self.target.push(b'*'),
+            //= https://www.rfc-editor.org/rfc/rfc9112#section-3.2.4
+            //# If a proxy receives an OPTIONS request with an absolute-form of request-target in which
+            //# the URI has an empty path and no query component, then the last proxy on the request
+            //# chain MUST send a request-target of "*" when it forwards the request to the indicated
+            //# origin server.
+            [] if self.method == Method::Options => self.target.push(b'*'),
             [] => self.target.push(b'/'),
             // An absolute-form target with a query but no path, as in "http://host?query".
             path @ [b'?', ..] => {

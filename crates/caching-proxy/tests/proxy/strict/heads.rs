@@ -106,6 +106,9 @@ fn methods() -> Vec<Case> {
         forwarded("RFC 9110 §16.1", line("BREW /pot HTTP/1.1"), "BREW /pot HTTP/1.1"),
         forwarded("RFC 9110 §9.3.2", line("HEAD /head HTTP/1.1"), "HEAD /head HTTP/1.1"),
         forwarded("RFC 9110 §9.3.7", line("OPTIONS * HTTP/1.1"), "OPTIONS * HTTP/1.1"),
+        forwarded("RFC 9112 §3.2.4", line("OPTIONS http://a HTTP/1.1"), "OPTIONS * HTTP/1.1"),
+        forwarded("RFC 9112 §3.2.4", line("OPTIONS http://a/ HTTP/1.1"), "OPTIONS / HTTP/1.1"),
+        forwarded("RFC 9112 §3.2.4", line("OPTIONS http://a?q HTTP/1.1"), "OPTIONS /?q HTTP/1.1"),
         forwarded("RFC 9110 §9.3.7", line("OPTIONS /x HTTP/1.1"), "OPTIONS /x HTTP/1.1"),
         forwarded(
             "RFC 9110 §7.6.2",
