@@ -27,28 +27,30 @@ impl Uploaded {
     }
 }
 
-/// Sends so much content as the window of its stream allows, and its end.
+/// Sends so much content as the windows of its stream and of the connection allow, and its end.
 fn upload(frames: &mut Frames, announced: bool, total: usize) -> Uploaded {
     let length = total.to_string();
     let mut fields = [&[(":method", "POST")], &GET[1..]].concat();
     fields.extend(announced.then_some(("content-length", &*length)));
     frames.send(&Frame::headers(1, false, &fields));
     // RFC 9113 §6.9.2: what may be sent before anything was said of it.
-    let mut window = 65_535;
+    let (mut window, mut common) = (65_535, 65_535);
     #[expect(clippy::disallowed_methods, reason = "patience is real time")]
     let began = Instant::now();
     let mut done = Uploaded { sent: 0, reset: None, answered: false, began };
     while done.sent < total && done.reset.is_none() {
-        let piece = window.min(16 << 10).min(total - done.sent);
+        let piece = window.min(common).min(16 << 10).min(total - done.sent);
         if piece > 0 {
             frames.send(&Frame::new(kind::DATA, 0, 1).with(vec![b'x'; piece]));
             done.sent += piece;
             window -= piece;
+            common -= piece;
             continue;
         }
         let frame = frames.frame().unwrap();
         match frame.kind {
-            kind::WINDOW_UPDATE if frame.stream == 1 => window += frame.number_at(0) as usize,
+            kind::WINDOW_UPDATE if frame.stream == 0 => common += frame.number_at(0) as usize,
+            kind::WINDOW_UPDATE => window += frame.number_at(0) as usize,
             kind::RST_STREAM => done.reset = Some(frame.number_at(0)),
             kind::DATA => done.answered |= frame.flags & flag::END_STREAM != 0,
             _ => {}
