@@ -181,6 +181,7 @@ impl Prepared {
             refreshes: Arc::new(Semaphore::new(limits.refreshes.min(Semaphore::MAX_PERMITS))),
             tunnels: Arc::new(Semaphore::new(limits.tunnels.min(Semaphore::MAX_PERMITS))),
             uploads: Arc::new(Semaphore::new(limits.http2.common_window)),
+            behind: Arc::default(),
             open: Semaphore::new(0),
             seats: Arc::clone(&origin.seats),
             succession: Succession::new(predecessors),

@@ -20,6 +20,7 @@ use crate::entry::StoredHead;
 use crate::error::Broken;
 use crate::error::FetchError;
 use crate::events::{Counters, Recorder};
+use crate::front::http2::Behind;
 use crate::front::{self, Front, listener};
 use crate::ids::Ids;
 use crate::origin::Origin;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) tunnels: Arc<Semaphore>,
     /// Bytes by which the windows of connections by HTTP/2 may be wider than one upload needs.
     pub(crate) uploads: Arc<Semaphore>,
+    /// Connections by HTTP/2 whose clients take nothing.
+    pub(crate) behind: Arc<Behind>,
     /// Closed when the time for the drain is over.
     pub(crate) open: Semaphore,
     pub(crate) seats: Arc<Seats>,

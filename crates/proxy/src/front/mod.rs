@@ -123,8 +123,9 @@ pub(crate) fn admit(
         Front::Plain | Front::Redirect(_) => drop(tokio::spawn(async move {
             if let Some(visitor) = visitor(&worker, &mut stream, client, seat).await {
                 let peer = Peer { sent_to, ..Peer::new(&worker, &visitor, Scheme::Http) };
-                if let Some(ahead) = http1::serve(&worker, stream.split(), peer.clone()).await {
-                    // Boxed, so that connections that never speak it stay small.
+                // Boxed, each: a connection takes what it needs for what it speaks.
+                let ahead = Box::pin(http1::serve(&worker, stream.split(), peer.clone())).await;
+                if let Some(ahead) = ahead {
                     Box::pin(http2::serve(&worker, stream, peer, ahead)).await;
                 }
             }

@@ -73,5 +73,5 @@ async fn crowd() -> Option<u64> {
 fn bodies_on_their_way_to_the_disk_take_as_little_whoever_is_slow() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     testkit::raise_file_limit();
-    check(run(crowd()));
+    check(run(crowd()), MOST);
 }

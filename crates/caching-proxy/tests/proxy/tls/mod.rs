@@ -52,7 +52,7 @@ impl Authority {
     }
 
     /// A certificate for these names, in files of this name.
-    fn issue(&self, stem: &str, names: &[&str]) -> Files {
+    pub(crate) fn issue(&self, stem: &str, names: &[&str]) -> Files {
         self.issue_with(stem, &CertificateParams::new(owned(names)).unwrap())
     }
 
@@ -73,7 +73,10 @@ impl Authority {
     }
 
     /// A client that trusts it and speaks these versions.
-    fn trusted_by(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    pub(crate) fn trusted_by(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .unwrap()
@@ -147,7 +150,7 @@ impl TlsProxy {
     }
 }
 
-fn port_of(url: &str) -> u16 {
+pub(crate) fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().unwrap().parse().unwrap()
 }
 

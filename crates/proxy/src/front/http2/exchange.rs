@@ -25,10 +25,10 @@ struct Gone;
 pub(super) async fn wait(mut stream: Stream, next: Next) {
     let most = stream.worker.shared.limits.informational;
     let (interim, hints) = mpsc::channel(most);
-    // In a block of its own: what waits for the answer is gone before it is delivered.
+    // In a block and a box of its own: what waits for the answer is gone before it is delivered.
     let answer = {
         let (worker, request) = (stream.worker.clone(), stream.request.clone());
-        let finish = pin!(request::finish(&worker, &request, next, None, interim));
+        let finish = Box::pin(request::finish(&worker, &request, next, None, interim));
         answer(&mut stream, finish, hints).await
     };
     deliver(stream, answer, pin!(pending())).await;
@@ -72,12 +72,12 @@ async fn answer_while_it_comes(
     let mut malformed = pin!(intake.run(sender, to_continue));
     let answer = {
         let (worker, request) = (stream.worker.clone(), stream.request.clone());
-        let finish = pin!(request::finish(&worker, &request, next, Some(content), interim));
+        let finish = request::finish(&worker, &request, next, Some(content), interim);
         tokio::select! {
             biased;
             // With its content half sent, the origin's request is broken off.
             bad = &mut malformed => Err(bad),
-            answer = answer(&mut stream, finish, hints) => Ok(answer),
+            answer = answer(&mut stream, Box::pin(finish), hints) => Ok(answer),
         }
     };
     match answer {
@@ -108,7 +108,7 @@ async fn deliver(
 /// Waits for the answer, and passes on the informational responses that come before it.
 async fn answer(
     stream: &mut Stream,
-    mut finish: Pin<&mut impl Future<Output = Result<Answer, Refusal>>>,
+    mut finish: Pin<Box<impl Future<Output = Result<Answer, Refusal>>>>,
     mut hints: mpsc::Receiver<Informational>,
 ) -> Result<Answer, Gone> {
     let outcome = loop {

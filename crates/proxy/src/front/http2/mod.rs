@@ -34,6 +34,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::malformed::Malformed;
 pub(crate) use self::meter::PREFACE;
+pub(crate) use self::turns::Behind;
 
 use self::deliver::Stream;
 use self::faults::Faults;
@@ -72,21 +73,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut draining = pin!(worker.wake_idle.notified());
     poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
     let limits = &worker.shared.limits;
-    let turns = Turns::new();
+    let turns = Turns::among(Arc::clone(&worker.shared.behind));
     let meter = Meter::new(&limits.http2);
     let faults = meter.faults();
     let (wire, socket) = Wire::new(stream, ahead, meter, Arc::clone(&turns));
     let mut waits = Waits::new();
-    let is_crowded = worker.shared.seats.is_crowded();
-    let mut handshake = pin!(builder(limits, is_crowded).handshake(wire));
-    let codec = waits.within(limits.head_timeout, |cx| {
-        let codec = handshake.as_mut().poll(cx);
-        // A socket that is broken shows when it is read from.
-        let _ = lock(&socket).poll_flush(cx);
-        codec
-    });
-    let Ok(Ok(codec)) = codec.await else { return };
-    let connection = Connection {
+    // Boxed, so that it takes nothing while the connection lasts.
+    let Some(codec) = Box::pin(shake_hands(worker, wire, &socket, &mut waits)).await else {
+        return;
+    };
+    let mut connection = Connection {
         worker,
         peer,
         codec,
@@ -103,6 +99,25 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         is_closed: false,
     };
     connection.run(&mut waits).await;
+}
+
+/// What both sides say first.
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker,
+    wire: Wire<S>,
+    socket: &wire::Shared<S>,
+    waits: &mut Waits,
+) -> Option<server::Connection<Wire<S>, Payload>> {
+    let limits = &worker.shared.limits;
+    let is_crowded = worker.shared.seats.is_crowded();
+    let mut handshake = pin!(builder(limits, is_crowded).handshake(wire));
+    let codec = waits.within(limits.head_timeout, |cx| {
+        let codec = handshake.as_mut().poll(cx);
+        // A socket that is broken shows when it is read from.
+        let _ = lock(socket).poll_flush(cx);
+        codec
+    });
+    codec.await.ok()?.ok()
 }
 
 /// Every bound that the codec has.
@@ -160,7 +175,7 @@ struct Connection<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    async fn run(mut self, waits: &mut Waits) {
+    async fn run(&mut self, waits: &mut Waits) {
         while self.mode != Mode::Over {
             self.tell_guest();
             let limit = self.patience();
@@ -218,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 return Poll::Ready(Mode::Over);
             }
             if !socket.is_awaited() {
-                socket.relax();
+                socket.relax(self.codec.has_streams());
                 break;
             }
         }

@@ -6,6 +6,7 @@
 //! there is room for it: by urgency, not by who asked first.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -17,10 +18,38 @@ pub(super) const ROOM: u32 = 64 << 10;
 /// Bytes of content for which one turn is good.
 pub(super) const PIECE: u32 = 16 << 10;
 /// Bytes inside the codec at which nobody has a turn. They may be read for it alone, from a file or
-/// the origin, and stay for as long as the client takes nothing.
+/// the origin, and stay for as long as the client takes nothing: one piece, where many do so.
 const PIECES: u32 = 3 * PIECE;
+/// Connections that are many in that sense.
+const MANY: usize = 256;
 /// RFC 9113 §6.9.2: the window of a new connection.
 const FIRST_WINDOW: i64 = 65_535;
+
+/// How many connections have clients that take nothing at the moment, over all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Behind(AtomicUsize);
+
+impl Behind {
+    /// One more, as long as that is there.
+    fn count(self: &Arc<Self>) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(self))
+    }
+
+    /// What may be inside the codec of each.
+    fn pieces(&self) -> u32 {
+        if self.0.load(Ordering::Relaxed) > MANY { PIECE } else { PIECES }
+    }
+}
+
+/// A connection whose client takes nothing.
+struct Counted(Arc<Behind>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The order of one connection.
 pub(super) struct Turns(Mutex<State>);
@@ -44,6 +73,9 @@ struct State {
     updates: BTreeMap<u32, Priority>,
     /// When something moved for the last time.
     moved: u64,
+    /// It is one of those whose socket takes no more.
+    counted: Option<Counted>,
+    behind: Arc<Behind>,
     over: bool,
 }
 
@@ -69,7 +101,13 @@ impl std::fmt::Debug for Turns {
 }
 
 impl Turns {
+    #[cfg(test)]
     pub(super) fn new() -> Arc<Self> {
+        Self::among(Arc::default())
+    }
+
+    /// The order of a new connection, which is one of those that `behind` counts.
+    pub(super) fn among(behind: Arc<Behind>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             under_way: 0,
             window: FIRST_WINDOW,
@@ -79,6 +117,8 @@ impl Turns {
             is_told: false,
             updates: BTreeMap::new(),
             moved: ticks(),
+            counted: None,
+            behind,
             over: false,
         })))
     }
@@ -160,6 +200,16 @@ impl Turns {
         state.wake_next();
     }
 
+    /// The socket takes no more, or has taken all: in between nothing more is read for it.
+    pub(super) fn fall_behind(&self, is_behind: bool) {
+        let mut state = self.state();
+        state.moved = ticks();
+        if state.counted.is_some() != is_behind {
+            state.counted = is_behind.then(|| state.behind.count());
+            state.wake_next();
+        }
+    }
+
     /// So much content has gone out.
     pub(super) fn sent(&self, bytes: u32) {
         self.state().window -= i64::from(bytes);
@@ -189,7 +239,8 @@ impl State {
 
     /// Room in the codec is waited for until a piece fits; a window that is nearly closed may stay so.
     fn has_room_for(&self, wanted: u32) -> bool {
-        PIECES.saturating_sub(self.under_way) >= wanted && self.room(PIECES) > 0
+        let room = self.behind.pieces().saturating_sub(self.under_way);
+        self.counted.is_none() && room >= wanted && self.room(PIECES) > 0
     }
 
     fn grant(&mut self, bytes: u32) {
@@ -249,7 +300,7 @@ impl State {
     }
 
     fn wake_next(&self) {
-        let Some(next) = self.next().filter(|_| self.room(PIECES) > 0) else { return };
+        let Some(next) = self.next().filter(|_| self.has_room_for(1)) else { return };
         let next = self.waiting.iter().find(|waiting| waiting.stream == next);
         if let Some(waiting) = next {
             waiting.waker.wake_by_ref();

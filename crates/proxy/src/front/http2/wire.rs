@@ -18,6 +18,8 @@ use crate::clock::ticks;
 /// Bytes that are gathered before the socket has to take some: 32 responses of 1 KiB, or two pieces of
 /// a long one, leave together.
 const GATHERED: usize = 40 << 10;
+/// What is kept of the buffer while there are streams.
+const KEPT: usize = 8 << 10;
 /// How much is taken from a client that has been told to go.
 const DISCARDED: usize = 1 << 20;
 
@@ -37,6 +39,10 @@ pub(super) struct Socket<S> {
     done: usize,
     /// Since when, in ticks, it takes no more.
     stuck_since: Option<u64>,
+    /// It has taken no more once, and not all since of what had been gathered.
+    is_behind: bool,
+    /// How much was gathered the last time.
+    usual: usize,
     /// The codec has been told to wait with so many bytes.
     awaited: Option<usize>,
     /// Bytes that were taken after the end.
@@ -54,6 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             out: Vec::new(),
             done: 0,
             stuck_since: None,
+            is_behind: false,
+            usual: 0,
             awaited: None,
             discarded: 0,
             meter,
@@ -86,10 +94,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
                 Poll::Pending => {
                     self.stuck_since.get_or_insert_with(ticks);
+                    self.is_behind = true;
+                    self.turns.fall_behind(true);
                     self.tighten();
                     return Poll::Pending;
                 }
             }
+        }
+        if std::mem::take(&mut self.is_behind) {
+            self.turns.fall_behind(false);
+        }
+        if !self.out.is_empty() {
+            self.usual = self.out.len();
         }
         self.out.clear();
         self.done = 0;
@@ -106,8 +122,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         has_room && self.awaited.take().is_some()
     }
 
+    /// For a client that does not take what there is, nothing is gathered: it stays where it lies.
     fn has_room_for(&self, size: usize) -> bool {
-        self.out.is_empty() || self.out.len() + size <= GATHERED
+        self.out.is_empty() || !self.is_behind && self.out.len() + size <= GATHERED
     }
 
     /// While the system takes no more, the buffer is no larger than what has to wait in it. What is
@@ -120,9 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.out.shrink_to_fit();
     }
 
-    /// Gives back memory that nothing waits in.
-    pub(super) fn relax(&mut self) {
-        if self.out.is_empty() {
+    /// Gives back memory that nothing waits in, but for a little while there is something to do.
+    pub(super) fn relax(&mut self, is_busy: bool) {
+        let is_kept = is_busy && self.out.capacity() <= KEPT;
+        if self.out.is_empty() && !is_kept {
             self.out = Vec::new();
         }
     }
@@ -174,6 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             self.awaited = Some(size);
             return Poll::Pending;
+        }
+        if self.out.capacity() - self.out.len() < size {
+            // As much as the last time, rather than a little more again and again.
+            let more = self.usual.saturating_sub(self.out.len()).max(size);
+            self.out.reserve(more);
         }
         let before = self.out.len();
         for part in parts {

@@ -54,18 +54,18 @@ pub(crate) async fn serve(
         Ok(Opened::Secure(mut stream)) => {
             let shown = stream.shown(certificates.tells_chain());
             let peer = Peer { shown, ..Peer::new(worker, visitor, Scheme::Https) };
-            let _ = http1::serve(worker, stream.split(), peer).await;
+            // Boxed, as the other: a connection takes what it needs for what it speaks.
+            let _ = Box::pin(http1::serve(worker, stream.split(), peer)).await;
         }
         Ok(Opened::Http2(stream)) => {
             let shown = stream.get_ref().1.peer_certificates();
             let shown = shown.and_then(|shown| Shown::of(shown, certificates.tells_chain()));
             let peer = Peer { shown, ..Peer::new(worker, visitor, Scheme::Https) };
-            // Boxed, so that connections by HTTP/1.1 stay small.
             Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }
         Ok(Opened::Plain(mut stream)) => {
             let peer = Peer::new(worker, visitor, Scheme::Http);
-            http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp).await;
+            Box::pin(http1::refuse(worker, stream.split(), peer, Refusal::PlainHttp)).await;
         }
         Ok(Opened::Over) => {}
         Err(_) => failed(worker, HandshakeFailure::Timeout, visitor, &late(limit)),

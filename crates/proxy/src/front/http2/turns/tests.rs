@@ -80,6 +80,50 @@ fn what_is_short_and_at_hand_finds_room_where_no_piece_does() {
 }
 
 #[test]
+fn nothing_more_is_read_for_a_client_that_takes_nothing_until_it_has_taken_all() {
+    let turns = wide();
+    let woken = Arc::new(Woken::default());
+    turns.fall_behind(true);
+    turns.fall_behind(true);
+    // What is short and at hand need not be read for it.
+    assert!(turns.take_at_once(PIECE).is_some());
+    assert!(ask(&turns, 1, "", &woken).is_none());
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    turns.fall_behind(false);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(ask(&turns, 1, "", &woken).is_some());
+}
+
+#[test]
+fn where_many_clients_take_nothing_there_is_one_piece_for_each() {
+    let behind = Arc::new(Behind::default());
+    let connections: Vec<_> = (0..=MANY).map(|_| Turns::among(Arc::clone(&behind))).collect();
+    let (last, others) = connections.split_last().unwrap();
+    last.opened(1 << 30);
+    let woken = Arc::new(Woken::default());
+    let together = || {
+        let tickets = std::iter::from_fn(|| ask(last, 1, "", &woken)).collect::<Vec<_>>();
+        last.forget(1);
+        tickets.iter().map(Ticket::bytes).sum::<u32>()
+    };
+    for turns in others {
+        turns.fall_behind(true);
+    }
+    assert_eq!(together(), PIECES);
+    let one_more = Turns::among(Arc::clone(&behind));
+    one_more.fall_behind(true);
+    assert_eq!(together(), PIECE);
+    // It goes, as it is or after it has taken all.
+    drop(one_more);
+    assert_eq!(together(), PIECES);
+    for turns in others {
+        turns.fall_behind(false);
+    }
+    drop(connections);
+    assert_eq!(behind.0.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn no_more_is_under_way_than_the_window_takes() {
     let turns = Turns::new();
     let sent: u32 = full(&turns, ROOM).iter().map(Ticket::bytes).sum();

@@ -68,29 +68,31 @@ fn short_responses_leave_together_and_no_more_than_two_pieces_of_long_ones() {
 }
 
 #[test]
-fn the_codec_is_awaited_until_there_is_room_for_what_it_has() {
+fn the_codec_is_awaited_until_the_socket_has_taken_what_it_left() {
     let shared = socket(0);
     let mut socket = lock(&shared);
     assert!(gather(&mut socket, 16 << 10) && gather(&mut socket, 16 << 10));
     assert!(!socket.is_awaited(), "it has not been told to wait");
     assert!(!gather(&mut socket, 16 << 10));
-    assert!(!socket.is_awaited());
-    // What is cut off makes room, too.
-    socket.io.0 = 20 << 10;
-    assert!(!flush(&mut socket));
+    // Neither is what is short taken for a client that is slow, as long as anything is left.
+    for taken in [0, 20 << 10] {
+        socket.io.0 = taken;
+        assert!(!flush(&mut socket));
+        assert!(!gather(&mut socket, 1));
+        assert!(!socket.is_awaited());
+    }
+    socket.io.0 = 1 << 20;
+    assert!(flush(&mut socket));
     assert!(socket.is_awaited());
     assert!(gather(&mut socket, 16 << 10));
     assert!(!socket.is_awaited());
-    socket.io.0 = 1 << 20;
-    assert!(flush(&mut socket));
-    assert!(socket.out.is_empty());
 }
 
 #[test]
 fn the_buffer_is_no_larger_than_what_waits_in_it() {
     let shared = socket(1_000);
     let mut socket = lock(&shared);
-    while gather(&mut socket, 1_100) {}
+    (0..30).for_each(|_| assert!(gather(&mut socket, 1_100)));
     assert!(!flush(&mut socket));
     assert_eq!(socket.out.capacity(), socket.out.len());
     // Most of it is taken.
@@ -102,6 +104,32 @@ fn the_buffer_is_no_larger_than_what_waits_in_it() {
     // All of it.
     socket.io.0 = 1 << 20;
     assert!(flush(&mut socket));
-    socket.relax();
+    socket.relax(false);
+    assert_eq!(socket.out.capacity(), 0);
+}
+
+#[test]
+fn a_small_buffer_is_kept_while_there_is_something_to_do_and_a_large_one_made_as_large_as_the_last()
+{
+    let shared = socket(usize::MAX);
+    let mut socket = lock(&shared);
+    for (length, is_kept) in [(1_000, true), (KEPT, false)] {
+        for _ in 0..2 {
+            assert!(gather(&mut socket, length));
+            let capacity = socket.out.capacity();
+            assert!(capacity == socket.out.len() || length == 1_000, "{capacity}");
+            assert!(flush(&mut socket));
+            socket.relax(true);
+            assert_eq!(socket.out.capacity(), if is_kept { capacity } else { 0 });
+        }
+    }
+    // Several together are not made room for one by one.
+    (0..3).for_each(|_| assert!(gather(&mut socket, 10_000)));
+    assert!(flush(&mut socket));
+    socket.relax(true);
+    assert!(gather(&mut socket, 100));
+    assert_eq!(socket.out.capacity(), 3 * 10_009);
+    assert!(flush(&mut socket));
+    socket.relax(false);
     assert_eq!(socket.out.capacity(), 0);
 }
