@@ -29,9 +29,10 @@ pub struct Options {
     /// tier has the rest, of which up to a third of all can go to pieces of large bodies on disk, see
     /// [`Store::divide_memory`](crate::Store::divide_memory). Once that eighth is taken, a body goes
     /// to disk or is only passed along, and takes no more than what is between its origin and the disk
-    /// or its readers: up to 256 KiB, and at most 128 bodies go to disk then. Outside of it are the index of the disk tier, what waits to
-    /// be written ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an
-    /// evicted body as long as somebody reads it.
+    /// or its readers: up to 256 KiB, less where many go to disk, which 128 bodies at most do then.
+    /// Outside of it are the index of the disk tier, what waits to be written
+    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an evicted body as
+    /// long as somebody reads it.
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.
     pub disk: Option<DiskOptions>,

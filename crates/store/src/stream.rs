@@ -21,6 +21,9 @@ const PASS_ALONG_LITTLE: u64 = 64 << 10;
 /// Bytes of a body not yet on disk, above which its fill waits for the disk; and if room is scarce.
 const UNWRITTEN: u64 = 2 << 20;
 const UNWRITTEN_LITTLE: u64 = 256 << 10;
+/// What all bodies that go to files have to share if room is scarce, as long as each has enough for a
+/// write: the more there are, the less does any of them have to be ahead of the disk.
+const UNWRITTEN_TOGETHER: u64 = 8 << 20;
 /// Bytes worth a write of their own, never more than may be unwritten. If room is scarce and they go
 /// to a file in any case, a block: less of it could not be read from there.
 const WORTH_WRITING: u64 = 256 << 10;
@@ -58,6 +61,12 @@ impl InFlight {
         let others = self.passages.fetch_add(1, Ordering::Relaxed);
         let passage = Passage(Arc::clone(self));
         (others < PASSAGES || !self.is_scarce()).then_some(passage)
+    }
+
+    /// What each of those on their way to the disk may be ahead of it where room is scarce.
+    fn share(&self) -> u64 {
+        let passages = self.passages.load(Ordering::Relaxed).max(1) as u64;
+        (UNWRITTEN_TOGETHER / passages).clamp(WORTH_WRITING_LITTLE, UNWRITTEN_LITTLE)
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -241,16 +250,14 @@ impl Stream {
         self.state().written_from(offset)
     }
 
-    /// Bytes that are worth a write of their own, to a file that is there for the body in any case or
-    /// would be made for it.
-    pub(crate) fn worth_writing(&self, in_any_case: bool) -> u64 {
-        let is_little = in_any_case && self.flight.is_scarce();
-        if is_little { WORTH_WRITING_LITTLE } else { WORTH_WRITING }
-    }
-
-    /// Bytes that the fill may have written and the disk not.
-    pub(crate) fn unwritten(&self) -> u64 {
-        if self.flight.is_scarce() { UNWRITTEN_LITTLE } else { UNWRITTEN }
+    /// Bytes that are worth a write of their own, and as many or more that the fill may have written and
+    /// the disk not. The file is there for the body in any case, or would be made for it.
+    pub(crate) fn ahead_of_disk(&self, in_any_case: bool) -> (u64, u64) {
+        match (self.flight.is_scarce(), in_any_case) {
+            (false, _) => (WORTH_WRITING, UNWRITTEN),
+            (true, false) => (WORTH_WRITING, UNWRITTEN_LITTLE),
+            (true, true) => (WORTH_WRITING_LITTLE, self.flight.share()),
+        }
     }
 
     /// The file that the body is written to, from `offset` on, now has these further blocks to their

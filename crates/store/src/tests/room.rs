@@ -326,6 +326,47 @@ async fn where_room_is_scarce_so_many_bodies_go_to_disk_and_not_one_more() {
 }
 
 #[tokio::test]
+async fn where_room_is_scarce_bodies_that_wait_for_the_disk_share_what_may() {
+    const CHUNK: u64 = 10_000;
+    // As many as may have a write queued.
+    let mut setup = Setup::new(8 * MIB, 1024 * MIB);
+    setup.options.disk_patience = Duration::from_mins(1);
+    let stands = Arc::new((Mutex::new(false), Condvar::new()));
+    let gate = Arc::clone(&stands);
+    setup.files = Files::failing(move |op| {
+        let stands = gate.0.lock().unwrap();
+        drop(gate.1.wait_while(stands, |stands| *stands && op == Op::Write).unwrap());
+        None
+    });
+    let store = setup.open();
+    *stands.0.lock().unwrap() = true;
+    let fill = |number: u64| {
+        let mut fill = store.begin(key(&number.to_string()), label("v", ""), Some(MIB)).unwrap();
+        tokio::spawn(async move {
+            for at in (0..MIB).step_by(CHUNK as usize) {
+                fill.write(vec![b'x'; CHUNK.min(MIB - at) as usize].into()).await.unwrap();
+            }
+            fill.commit(b"").await
+        })
+    };
+    let fills: Vec<_> = (0..64).map(fill).collect();
+    // Each goes on until it has to wait for the disk.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let bytes = store.stats().in_flight_bytes;
+    // Before anything else: the store waits for its threads when it goes.
+    *stands.0.lock().unwrap() = false;
+    stands.1.notify_all();
+    assert!(bytes <= 9 * MIB + 64 * (CHUNK + 2 * KIB), "{bytes}");
+    assert!(bytes > 7 * MIB, "{bytes}");
+    for fill in fills {
+        // It may find the queue full when it goes on.
+        let _ = fill.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_body_has_as_many_bytes_as_a_tier_takes_of_one_and_not_one_more() {
     let in_memory = Setup::new(32 * MIB, 0);
     let mut on_disk = Setup::new(MIB, 64 * MIB);

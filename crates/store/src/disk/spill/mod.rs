@@ -103,11 +103,11 @@ impl<M: Meta> Spill<M> {
         self.collect()?;
         let is_large = body.declared().is_some_and(|length| !self.fits_record(length));
         loop {
-            let worth = body.worth_writing(is_large || !self.is_untouched());
+            let (worth, most) = body.ahead_of_disk(is_large || !self.is_untouched());
             if self.job.is_none() && end - self.handed >= worth {
                 self.start(body)?;
             }
-            if end - self.written <= body.unwritten() {
+            if end - self.written <= most {
                 return Ok(());
             }
             self.wait().await?;
