@@ -148,6 +148,29 @@ fn a_load_balancer_tells_who_connected() {
 }
 
 #[test]
+fn a_load_balancer_is_not_believed_what_it_passes_on_for_somebody_it_does_not_know() {
+    let origin = echo();
+    let args = ["--proxy-protocol", "--trusted-proxy", "127.0.0.0/8"];
+    let proxy = Proxy::with(&origin, &args);
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let unspecified = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    for (header, way) in [
+        // Itself, and another proxy behind it.
+        (&local[..], "192.0.2.7, 127.0.0.1"),
+        (b"PROXY TCP4 127.0.0.9 127.0.0.1 1 2\r\n", "192.0.2.7, 127.0.0.9"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+        (unspecified, "127.0.0.1"),
+        (b"PROXY TCP4 192.0.2.8 127.0.0.1 1 2\r\n", "192.0.2.8"),
+    ] {
+        let mut client = Client::connect(proxy.address());
+        client.send(header);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+        assert_eq!(seen(&origin).all("X-Forwarded-For"), [way], "{header:?}");
+    }
+}
+
+#[test]
 fn who_does_not_introduce_itself_is_not_heard() {
     let origin = echo();
     let proxy = Proxy::with(&origin, &["--proxy-protocol"]);

@@ -25,6 +25,16 @@ enum Unknown {
     NotTrusted,
 }
 
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    /// The client, or where nobody knows it the load balancer.
+    pub(super) client: SocketAddr,
+    /// What comes is that client's own. What a load balancer passes on for somebody it does not know
+    /// is not its own word.
+    pub(super) is_own: bool,
+}
+
 /// The client of a connection that comes from `peer`. `None` if it does not say as it should: nothing
 /// more is to be heard from it then.
 pub(super) async fn client(
@@ -33,15 +43,16 @@ pub(super) async fn client(
     peer: SocketAddr,
     guest: &Guest,
     limit: Duration,
-) -> Option<SocketAddr> {
+) -> Option<Announced> {
     if !worker.shared.clients.proxy_protocol {
-        return Some(peer);
+        return Some(Announced { client: peer, is_own: true });
     }
     // Boxed: it is not kept for the life of the connection.
     match Box::pin(announced(worker, stream, peer, guest, limit)).await {
         Ok(announced) => announced.map(|client| match client {
-            Client::At(client) => client,
-            Client::Unsaid => peer,
+            Client::At(client) => Announced { client, is_own: true },
+            Client::Itself => Announced { client: peer, is_own: true },
+            Client::Unsaid => Announced { client: peer, is_own: false },
         }),
         Err(why) => {
             let message = format!("a connection from {} is closed: {why}", peer.ip());

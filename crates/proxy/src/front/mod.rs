@@ -55,6 +55,8 @@ pub(crate) struct Peer {
 pub(crate) struct Visitor {
     /// Who has made it, or for whom.
     pub(crate) client: SocketAddr,
+    /// What comes is that client's own.
+    is_own: bool,
     seat: Seat,
 }
 
@@ -66,7 +68,7 @@ impl Peer {
             address,
             scheme,
             way: Arc::new(Way::direct(address)),
-            trusted: worker.shared.clients.trust.includes(address),
+            trusted: visitor.is_own && worker.shared.clients.trust.includes(address),
             shown: None,
             sent_to: None,
             refused: visitor.seat.refused,
@@ -158,10 +160,11 @@ async fn visitor(
     let patience = seat.patience(worker.shared.limits.head_timeout);
     // Whoever has said nothing yet may make way.
     seat.guest.rest();
-    let client = announced::client(worker, stream, client, &seat.guest, patience).await?;
+    let announced::Announced { client, is_own } =
+        announced::client(worker, stream, client, &seat.guest, patience).await?;
     seat.guest.work();
     // A proxy in front has the connections of all its clients.
     let is_one = !worker.shared.clients.trust.includes(client.ip());
     let stays = !is_one || seat.belongs_to(client.ip());
-    stays.then_some(Visitor { client, seat })
+    stays.then_some(Visitor { client, is_own, seat })
 }

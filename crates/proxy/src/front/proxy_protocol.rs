@@ -20,7 +20,9 @@ pub(crate) const LONGEST: usize = V2_HEAD + V2_MOST;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
     At(SocketAddr),
-    /// The load balancer speaks for itself, or does not know.
+    /// The load balancer speaks for itself, for example to see whether we are there.
+    Itself,
+    /// Somebody of whom the load balancer does not know or say who it is.
     Unsaid,
 }
 
@@ -109,9 +111,9 @@ fn version_2(bytes: &[u8]) -> Result<Option<Header>, BadHeader> {
     let client = match (command & 0xf, family) {
         (1, 0x11) => Client::At(ipv4(addresses).ok_or(BadHeader::Malformed)?),
         (1, 0x21) => Client::At(ipv6(addresses).ok_or(BadHeader::Malformed)?),
-        // The load balancer itself, for example to see whether we are there; and what has no address
-        // that is of use: datagrams, sockets of a machine, what is not told.
-        (0, _) | (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => Client::Unsaid,
+        (0, _) => Client::Itself,
+        // Without an address that is of use: datagrams, sockets of a machine, what is not told.
+        (1, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => Client::Unsaid,
         _ => return Err(BadHeader::Malformed),
     };
     Ok(Some(Header { client, length: V2_HEAD + length }))
@@ -208,8 +210,6 @@ mod tests {
             (v2(0x21, 0x21, &v6), Some("[2001:db8::7]:256")),
             (v2(0x21, 0x31, &[0; 216]), None),
             (v2(0x21, 0x00, &[]), None),
-            (v2(0x20, 0x11, &v4), None),
-            (v2(0x20, 0x00, &[]), None),
         ] {
             let expected =
                 client.map_or(Client::Unsaid, |client| Client::At(client.parse().unwrap()));
@@ -218,6 +218,13 @@ mod tests {
             for end in 0..bytes.len() {
                 assert_eq!(decode(&bytes[..end]), Ok(None), "up to {end}");
             }
+        }
+    }
+
+    #[test]
+    fn a_load_balancer_may_speak_for_itself() {
+        for bytes in [v2(0x20, 0x00, &[]), v2(0x20, 0x11, &[0; 12]), v2(0x20, 0xFF, b"x")] {
+            assert_eq!(complete(&bytes), Header { client: Client::Itself, length: bytes.len() });
         }
     }
 
