@@ -149,3 +149,21 @@ fn who_has_been_refused_twice_is_the_first_on_a_connection_of_its_own() {
         }
     });
 }
+
+#[test]
+fn clients_that_leave_do_not_have_the_origin_end_what_others_have() {
+    let origin = Modern::start(hang_or_echo);
+    let site = Site::at(origin.url(), |_| {});
+    let _streaming = hang(&site, 0, "");
+    for number in 1..=50 {
+        hang(&site, number, "").reset();
+    }
+    let on_first = origin.seen().iter().filter(|seen| seen.connection == 0).count();
+    assert!((20..40).contains(&on_first), "{on_first}");
+    // Whoever stays to the end counts for nothing.
+    let mut client = testkit::Client::connect(site.address());
+    for number in 0..100 {
+        client.get(&format!("/{number}"));
+    }
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 2);
+}

@@ -36,7 +36,7 @@ pub(crate) struct Content {
     /// How long the origin may pause.
     pause: Duration,
     /// Held as long as the stream is in use.
-    _place: (Place, OwnedSemaphorePermit),
+    held: (Place, OwnedSemaphorePermit),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,11 @@ impl Content {
         body: RecvStream,
         upload: Upload,
         (length, allowance): (Option<u64>, Allowance),
-        place: (Place, OwnedSemaphorePermit),
+        held: (Place, OwnedSemaphorePermit),
     ) -> Self {
         let (left, taken, state) = (length, 0, State::Data);
         let pause = origin.shared.limits.between_bytes_timeout;
-        Self { origin, body, upload, length, left, allowance, taken, state, pause, _place: place }
+        Self { origin, body, upload, length, left, allowance, taken, state, pause, held }
     }
 
     /// Whether the origin may pause for longer than usual.
@@ -157,6 +157,14 @@ impl Content {
             *left = left.checked_sub(bytes as u64).ok_or_else(more)?;
         }
         Ok(self.allowance.take(bytes)?)
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.held.0.end();
+        }
     }
 }
 

@@ -35,6 +35,10 @@ const CONNECTIONS: usize = 32;
 const UNTOLD: usize = 1;
 /// Streams of a connection that are reset for what the origin sent before the connection is.
 const RESETS: usize = 100;
+/// Requests of a connection that are broken off, because their clients left, before it gets no others.
+/// Servers end a connection whose client resets too many streams (a hundred is much), with all that
+/// others have on it.
+const BROKEN_OFF: usize = 32;
 /// Bytes of requests' content that wait for the socket.
 const SEND_BUFFER: usize = 64 << 10;
 
@@ -51,12 +55,17 @@ pub(super) struct Line {
     heard: Arc<AtomicU64>,
     /// When the last one ended, in ticks.
     idle_since: AtomicU64,
+    /// Requests that did not come to their end.
+    broken_off: AtomicUsize,
     /// It takes no more requests.
     over: Arc<AtomicBool>,
 }
 
 /// A place on a connection, until the exchange is over.
-pub(super) struct Place(Arc<Line>);
+pub(super) struct Place {
+    line: Arc<Line>,
+    has_ended: bool,
+}
 
 impl Lines {
     fn lines(&self) -> MutexGuard<'_, Vec<Arc<Line>>> {
@@ -99,7 +108,8 @@ impl Lines {
             ends.store(true, Ordering::Relaxed);
         }));
         let idle_since = AtomicU64::new(ticks());
-        let line = Arc::new(Line { sender, used, heard, idle_since, over });
+        let broken_off = AtomicUsize::new(0);
+        let line = Arc::new(Line { sender, used, heard, idle_since, broken_off, over });
         let place = Place::new(&line);
         self.lines().push(line);
         Ok(place)
@@ -139,23 +149,32 @@ impl Line {
 impl Place {
     fn new(line: &Arc<Line>) -> Self {
         line.used.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(line))
+        Self { line: Arc::clone(line), has_ended: false }
     }
 
     fn sender(&self) -> SendRequest<Bytes> {
-        self.0.sender.clone()
+        self.line.sender.clone()
     }
 
     /// Nothing more is to be asked on this connection.
     fn give_up(&self) {
-        self.0.over.store(true, Ordering::Relaxed);
+        self.line.over.store(true, Ordering::Relaxed);
+    }
+
+    /// The exchange is over, and was not broken off.
+    fn end(&mut self) {
+        self.has_ended = true;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::Relaxed);
-        self.0.idle_since.store(ticks(), Ordering::Relaxed);
+        if !self.has_ended && self.line.broken_off.fetch_add(1, Ordering::Relaxed) + 1 >= BROKEN_OFF
+        {
+            self.give_up();
+        }
+        self.line.used.fetch_sub(1, Ordering::Relaxed);
+        self.line.idle_since.store(ticks(), Ordering::Relaxed);
     }
 }
 
