@@ -77,6 +77,15 @@ impl Method {
         //# methods are idempotent.
         self.is_safe() || matches!(self, Method::Put | Method::Delete)
     }
+
+    /// Has content no meaning in a request with it, so that a server may not look for any?
+    pub const fn ignores_content(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc9110#section-9.3.1
+        //# content received in a GET request has no generally defined semantics, cannot alter the
+        //# meaning or target of the request, and might lead some implementations to reject the request
+        //# and close the connection because of its potential as a request smuggling attack
+        matches!(self, Method::Get | Method::Head | Method::Delete | Method::Options)
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +120,8 @@ mod tests {
             let method = Method::parse(name.as_bytes());
             assert_eq!((method.is_safe(), method.is_idempotent()), (safe, idempotent), "{name}");
             assert_eq!(method.as_bytes(), name.as_bytes());
+            let ignores = ["GET", "HEAD", "OPTIONS", "DELETE"].contains(&name);
+            assert_eq!(method.ignores_content(), ignores, "{name}");
         }
     }
 }

@@ -214,3 +214,24 @@ fn a_get_with_content_is_never_stored_and_its_content_is_never_a_request() {
     let targets: Vec<_> = origin.requests().iter().map(|request| request.target.clone()).collect();
     assert_eq!(targets, vec!["/x"; 6]);
 }
+
+#[test]
+fn content_that_an_origin_does_not_look_for_is_nobody_elses_request() {
+    for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
+        // It reads heads alone: what follows one is the next request for it.
+        let origin = Origin::at_heads(|request, conn| {
+            let text = if request.method == "HEAD" { "" } else { &request.target };
+            conn.send(ok("Cache-Control: no-store\r\n", text));
+        });
+        let proxy = Proxy::with(&origin, &["--workers", "1"]);
+        let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+        let length = smuggled.len();
+        let mut client = proxy.client();
+        client.send(format!(
+            "{method} /x HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{smuggled}"
+        ));
+        assert_eq!(client.response_to(method).status, 200);
+        assert_eq!(client.get("/mine").text(), "/mine", "{method}");
+        assert_eq!(origin.connections(), 2, "{method}");
+    }
+}

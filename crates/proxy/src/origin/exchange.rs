@@ -193,6 +193,11 @@ impl Once<'_> {
         (head, decoded): (ResponseHead, http1::ResponseHead),
         slot: OwnedSemaphorePermit,
     ) -> Response {
+        // An origin that does not look for content where it has no meaning takes it for another request,
+        // and the answer to that would be somebody's.
+        let is_doubtful = upload.has_content() && self.method.ignores_content();
+        let decoded =
+            http1::ResponseHead { persistent: decoded.persistent && !is_doubtful, ..decoded };
         let content = Http1Content::new(self.origin, connection, upload, &decoded, slot);
         let content = ResponseContent::Http1(content);
         Response { head, content }

@@ -19,6 +19,8 @@ pub(crate) struct Upload {
     out: Out,
     content: Option<RequestContent>,
     state: State,
+    /// There is content, or was before it was sent.
+    has_content: bool,
     /// Bytes written so far: progress keeps the patience for a response fresh.
     sent: u64,
 }
@@ -45,7 +47,13 @@ enum UploadError {
 
 impl Upload {
     pub(crate) fn new(head: Bytes, content: Option<RequestContent>) -> Self {
-        Self { out: plain(head), content, state: State::Sending, sent: 0 }
+        let has_content = content.is_some();
+        Self { out: plain(head), content, state: State::Sending, has_content, sent: 0 }
+    }
+
+    /// Whether the request has content, be it sent already or not.
+    pub(super) fn has_content(&self) -> bool {
+        self.has_content
     }
 
     /// Whether every byte of the request has been handed to the system.
