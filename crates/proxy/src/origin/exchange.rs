@@ -64,8 +64,11 @@ async fn exchange_either(
     loop {
         attempt += 1;
         let again = request.again();
-        let opened =
-            if attempt <= 2 { origin.place().await? } else { origin.open_either().await? };
+        let opened = if attempt <= 2 {
+            origin.place(request.content.is_some()).await?
+        } else {
+            origin.open_either().await?
+        };
         let place = match opened {
             Opened::Http1(connection) => {
                 return exchange_http1(origin, request, slot, connection).await;

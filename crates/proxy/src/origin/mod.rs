@@ -153,8 +153,8 @@ impl Origin {
     /// A place on a connection by HTTP/2, or that there is none to be had. Where many would begin at
     /// the same moment, one makes the connection and the others wait for it, as long as connecting may
     /// take.
-    async fn place(&self) -> Result<Opened, FetchError> {
-        if let Some(place) = self.lines.place() {
+    async fn place(&self, has_content: bool) -> Result<Opened, FetchError> {
+        if let Some(place) = self.lines.place(has_content) {
             return Ok(Opened::Http2(place));
         }
         if self.chose_http1.load(Ordering::Relaxed) {
@@ -167,7 +167,7 @@ impl Origin {
         // Where connecting fails, those who wait would else do so one after the other.
         let patience = self.shared.limits.connect_timeout;
         let _opening = timeout(patience, self.opening.lock()).await;
-        match self.lines.place() {
+        match self.lines.place(has_content) {
             Some(place) => Ok(Opened::Http2(place)),
             None => self.open_either().await,
         }

@@ -167,3 +167,43 @@ fn clients_that_leave_do_not_have_the_origin_end_what_others_have() {
     }
     assert_eq!(origin.connections.load(Ordering::Relaxed), 2);
 }
+
+/// An origin whose window for all contents of a connection is no wider than that of one.
+#[test]
+fn contents_that_the_origin_does_not_take_hold_up_no_other() {
+    const WINDOW: usize = 65_535;
+    let total = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&total);
+    let origin = Modern::start(move |(mut request, respond): Asked, a, b| {
+        let total = Arc::clone(&count);
+        async move {
+            let is_stuck = request.uri().path().starts_with("/base/stuck");
+            while let Some(Ok(data)) = request.body_mut().data().await {
+                if is_stuck {
+                    total.fetch_add(data.len(), Ordering::Relaxed);
+                } else {
+                    request.body_mut().flow_control().release_capacity(data.len()).unwrap();
+                }
+            }
+            echo_path((request, respond), a, b).await;
+        }
+    });
+    let site = Site::at(origin.url(), |_| {});
+    let upload = |path: &str| {
+        let mut client = testkit::Client::connect(site.address());
+        let length = "Content-Length: 200000";
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n"));
+        client.send(vec![b'x'; 200_000]);
+        client
+    };
+    // Each sends what the window takes before the next one comes.
+    let stuck = |number: usize| {
+        let client = upload(&format!("/stuck{number}"));
+        assert!(testkit::eventually(|| total.load(Ordering::Relaxed) == number * WINDOW));
+        client
+    };
+    let _stuck: Vec<_> = (1..=4).map(stuck).collect();
+    for _ in 0..3 {
+        assert_eq!(upload("/taken").response().text(), "/base/taken");
+    }
+}

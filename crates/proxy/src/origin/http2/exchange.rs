@@ -38,7 +38,7 @@ pub(in crate::origin) async fn exchange(
     let ends = content.is_none() && ahead.is_empty();
     let mut sender = place.sender().ready().await.map_err(unanswered)?;
     let (response, stream) = sender.send_request(head, ends).map_err(unanswered)?;
-    let mut upload = Upload::new(stream, ahead, content);
+    let mut upload = Upload::new(stream, ahead, content, place.held_up());
     let waiting = Waiting { origin, informational: informational.as_ref(), told: 0 };
     let outcome = waiting.head(response, &mut upload).await;
     if matches!(outcome, Err(FetchError::HeadTimeout { .. })) {

@@ -55,6 +55,9 @@ pub(super) struct Line {
     heard: Arc<AtomicU64>,
     /// When the last one ended, in ticks.
     idle_since: AtomicU64,
+    /// Contents on it for which the origin gives no window. It may be that of the connection, which all
+    /// contents share, that one of them fills: some servers have no more of it than for one stream.
+    held_up: Arc<AtomicUsize>,
     /// Requests that did not come to their end.
     broken_off: AtomicUsize,
     /// It takes no more requests.
@@ -72,14 +75,17 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place on a connection that is there, if one has room for it; or on the one with the fewest
-    /// requests, if there are to be no more connections.
-    pub(super) fn place(&self) -> Option<Place> {
+    /// A place on a connection that is there, if one has room for it, and for its content if it `has_content`;
+    /// or on the one with the fewest requests, if there are to be no more connections.
+    pub(super) fn place(&self, has_content: bool) -> Option<Place> {
         let mut lines = self.lines();
         lines.retain(|line| line.is_open());
         let is_full = lines.len() >= CONNECTIONS;
-        let least = lines.iter().min_by_key(|line| line.used.load(Ordering::Relaxed))?;
-        (least.has_room() || is_full).then(|| Place::new(least))
+        let is_held_up = |line: &Line| has_content && line.held_up.load(Ordering::Relaxed) > 0;
+        let order = |line: &&Arc<Line>| (is_held_up(line), line.used.load(Ordering::Relaxed));
+        let least = lines.iter().min_by_key(order)?;
+        let is_free = !is_held_up(least) && least.has_room();
+        (is_free || is_full).then(|| Place::new(least))
     }
 
     /// Makes a connection of what carries it, and takes a place on it.
@@ -108,8 +114,9 @@ impl Lines {
             ends.store(true, Ordering::Relaxed);
         }));
         let idle_since = AtomicU64::new(ticks());
-        let broken_off = AtomicUsize::new(0);
-        let line = Arc::new(Line { sender, used, heard, idle_since, broken_off, over });
+        let (held_up, broken_off) = (Arc::default(), AtomicUsize::new(0));
+        let line = Line { sender, used, heard, idle_since, held_up, broken_off, over };
+        let line = Arc::new(line);
         let place = Place::new(&line);
         self.lines().push(line);
         Ok(place)
@@ -154,6 +161,11 @@ impl Place {
 
     fn sender(&self) -> SendRequest<Bytes> {
         self.line.sender.clone()
+    }
+
+    /// Where contents on this connection are counted that are held up.
+    fn held_up(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.line.held_up)
     }
 
     /// Nothing more is to be asked on this connection.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,11 +30,12 @@ impl Upload {
         stream: SendStream<Bytes>,
         ahead: Bytes,
         content: Option<RequestContent>,
+        held_up: Arc<AtomicUsize>,
     ) -> Self {
         let sent = Arc::new(AtomicU64::new(0));
         let is_empty = ahead.is_empty() && content.is_none();
-        let counter = Arc::clone(&sent);
-        let sending = (!is_empty).then(|| Box::pin(send(stream, ahead, content, counter)) as _);
+        let counts = Counts { sent: Arc::clone(&sent), held_up };
+        let sending = (!is_empty).then(|| Box::pin(send(stream, ahead, content, counts)) as _);
         Self { sending, sent }
     }
 
@@ -54,14 +55,37 @@ impl Upload {
     }
 }
 
+/// What others know of it.
+struct Counts {
+    sent: Arc<AtomicU64>,
+    /// One for each content of the connection that is held up.
+    held_up: Arc<AtomicUsize>,
+}
+
+/// Counts a content as held up, as long as it lives.
+struct HeldUp<'c>(&'c AtomicUsize);
+
+impl<'c> HeldUp<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for HeldUp<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn send(
     mut stream: SendStream<Bytes>,
     ahead: Bytes,
     content: Option<RequestContent>,
-    sent: Arc<AtomicU64>,
+    counts: Counts,
 ) -> Result<(), ContentError> {
     let Some(mut content) = content else {
-        let _ = send_data(&mut stream, ahead, true, &sent).await;
+        let _ = send_data(&mut stream, ahead, true, &counts).await;
         return Ok(());
     };
     loop {
@@ -74,7 +98,7 @@ async fn send(
             }
         };
         let taken = match piece {
-            Some(Piece::Data(data)) => send_data(&mut stream, data, false, &sent).await,
+            Some(Piece::Data(data)) => send_data(&mut stream, data, false, &counts).await,
             Some(Piece::Trailers(trailers)) => {
                 let _ = stream.send_trailers(http2_fields::map(&trailers));
                 return Ok(());
@@ -97,12 +121,15 @@ async fn send_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,
     ends: bool,
-    sent: &AtomicU64,
+    counts: &Counts,
 ) -> Result<(), Refused> {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let capacity = match stream.capacity() {
-            0 => std::future::poll_fn(|cx| stream.poll_capacity(cx)).await,
+            0 => {
+                let _held_up = HeldUp::new(&counts.held_up);
+                std::future::poll_fn(|cx| stream.poll_capacity(cx)).await
+            }
             capacity => Some(Ok(capacity)),
         };
         let capacity = capacity.ok_or(Refused)?.map_err(|_| Refused)?.min(data.len());
@@ -112,7 +139,7 @@ async fn send_data(
         let piece = data.split_to(capacity);
         let is_last = ends && data.is_empty();
         stream.send_data(piece, is_last).map_err(|_| Refused)?;
-        sent.fetch_add(capacity as u64, Ordering::Relaxed);
+        counts.sent.fetch_add(capacity as u64, Ordering::Relaxed);
     }
     Ok(())
 }
