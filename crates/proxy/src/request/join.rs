@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
 use super::flights::{Flight, Joined, Permit, State, Waiting};
-use super::lead::{Lead, Led};
+use super::lead::{Lead, Led, Storing};
 use super::reconcile::Freshened;
 use super::respond::Way;
 use super::reuse::{self, Choice, Usable};
@@ -67,9 +67,11 @@ pub(crate) async fn obtain(
     }
 }
 
-/// Renews a stale response with no client waiting for it, unless that is under way or has just
-/// failed, or as many others are being renewed as may be. The request is the client's, but for the whole (a GET if it was a HEAD) and under no
-/// conditions of its own.
+/// Renews a stale response with no client waiting for it. Not if that is under way or has just failed,
+/// or if as many others are being renewed as may be at once.
+///
+/// The request is that of the client, with two differences: it asks for the whole response (a GET, if
+/// the client's was a HEAD), and it has no preconditions.
 pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
     let (key, flight) = query::keys(worker, &request.head);
     let by = flight.as_ref().unwrap_or(&key);
@@ -168,21 +170,10 @@ pub(crate) async fn readable(mut answer: Answer) -> Option<Answer> {
 fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answer {
     let forwarded = forwarded(wanted, false);
     match led {
-        Led::Stored { entry, origin, reader, mut head } => {
-            if let Some(head) = &mut head {
-                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
-            }
-            let status = Some(origin.status);
-            let forwarded = Forwarded { status, stored: origin.unkept.is_none(), ..forwarded };
-            let way = Way { reader, head };
-            let code = origin.unkept.unwrap_or(refetch(wanted).code());
-            let fetched = Fetched { code, forwarded, aged: origin.aged };
-            from_fetched(worker, request, wanted, &entry, way, fetched)
+        Led::Stored(stored) => {
+            from_stored(worker, request, wanted, stored, refetch(wanted).code(), forwarded)
         }
-        Led::Validated { confirmed: Freshened { entry, mut head, aged }, kept } => {
-            if let Some(head) = &mut head {
-                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
-            }
+        Led::Validated(Freshened { entry, head, aged, kept }) => {
             let status = Some(304);
             let forwarded = Forwarded { status, stored: kept, validated: true, ..forwarded };
             let way = Way { reader: None, head };
@@ -205,6 +196,23 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
     }
 }
 
+/// An answer from a response that is in the store or on its way there. `code` says why it was fetched.
+pub(super) fn from_stored(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    Storing { entry, origin, reader, head }: Storing,
+    code: &'static str,
+    forwarded: Forwarded,
+) -> Answer {
+    let status = Some(origin.status);
+    let forwarded = Forwarded { status, stored: origin.unkept.is_none(), ..forwarded };
+    // Why it could not be kept tells more than why it was fetched.
+    let code = origin.unkept.unwrap_or(code);
+    let fetched = Fetched { code, forwarded, aged: origin.aged };
+    from_fetched(worker, request, wanted, &entry, Way { reader, head }, fetched)
+}
+
 /// A response that was fetched just now.
 pub(super) struct Fetched {
     pub(super) code: &'static str,
@@ -219,10 +227,13 @@ pub(super) fn from_fetched(
     request: &Request,
     wanted: &Wanted,
     entry: &Arc<Entry>,
-    way: Way,
+    mut way: Way,
     Fetched { code, forwarded, aged }: Fetched,
 ) -> Answer {
     let Shared { clock, rules, .. } = &*worker.shared;
+    if let Some(head) = &mut way.head {
+        policy::dialect::strip_heeded(&mut head.fields, rules);
+    }
     let now = clock.now();
     let terms = &entry.meta().terms;
     let ttl = (way.head.is_none() || forwarded.stored).then(|| terms.ttl(now));

@@ -35,26 +35,25 @@ pub(crate) struct Lead {
 /// What the request that started the fetch gets.
 pub(crate) enum Led {
     /// A response that is in the store or on its way there.
-    Stored {
-        entry: Arc<Entry>,
-        origin: FromOrigin,
-        /// Reads the body behind the fill.
-        reader: Option<Reader<StoredHead>>,
-        /// The whole head, if some of it is for this request alone.
-        head: Option<Box<ResponseHead>>,
-    },
+    Stored(Storing),
     /// A stored response that the origin confirmed.
-    Validated {
-        confirmed: Freshened,
-        /// It is stored under its new head.
-        kept: bool,
-    },
+    Validated(Freshened),
     /// A part, or a whole that was put together from parts.
     Ranged(Box<FetchedRange>),
     /// A response for this request alone, with the reason it was not stored.
     Private { response: Box<Response>, why: &'static str },
     /// No response.
     Failed(Arc<FetchError>),
+}
+
+/// A response that is in the store or on its way there, as the request that started the fetch gets it.
+pub(crate) struct Storing {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) origin: FromOrigin,
+    /// Reads the body behind the fill.
+    pub(crate) reader: Option<Reader<StoredHead>>,
+    /// The whole head, if some of it is for this request alone.
+    pub(crate) head: Option<Box<ResponseHead>>,
 }
 
 /// What the stored head no longer tells about the response as it came.
@@ -65,13 +64,6 @@ pub(crate) struct FromOrigin {
     pub(crate) aged: bool,
     /// Why the store has not kept it, if that is certain already.
     pub(crate) unkept: Option<&'static str>,
-}
-
-/// What the leader of a fill that is under way is told.
-struct Begun {
-    reader: Option<Reader<StoredHead>>,
-    head: Option<Box<ResponseHead>>,
-    origin: FromOrigin,
 }
 
 pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
@@ -103,18 +95,23 @@ impl Lead {
                 self.pass_on(leader, response, why.code(), lasting);
             }
             Ok(Reconciled::Freshened(confirmed)) => {
-                self.note_shareable(&confirmed.entry);
-                let fields = confirmed.entry.meta().fields();
-                self.worker.shared.aliases.learn(&self.wanted.key, &fields);
-                self.share(&confirmed.entry);
-                tell(leader, Led::Validated { confirmed, kept: true });
-            }
-            Ok(Reconciled::FreshenedOnce(entry, head)) => {
-                self.release(304, false);
-                let confirmed = Freshened::once(entry, head);
-                tell(leader, Led::Validated { confirmed, kept: false });
+                self.share_confirmed(&confirmed);
+                tell(leader, Led::Validated(confirmed));
             }
         }
+    }
+
+    /// Shares a stored response that was confirmed with those who wait, if it is kept. What is used
+    /// once is for this request alone.
+    pub(super) fn share_confirmed(&self, Freshened { entry, kept, .. }: &Freshened) {
+        if !kept {
+            return self.release(304, false);
+        }
+        self.note_shareable(entry);
+        if entry.meta().part().is_none() {
+            self.worker.shared.aliases.learn(&self.wanted.key, &entry.meta().fields());
+        }
+        self.share(entry);
     }
 
     /// Drops the stale response that the origin was asked about, and has now answered otherwise: it is
@@ -213,40 +210,38 @@ impl Lead {
         // Before the first byte: a body that turns out too large is only passed along.
         let reader = leader.is_some().then(|| fill.entry().reader());
         let mut backlog = None;
-        match fill::rush(&mut fill, &mut content, &mut backlog, &shared.rules) {
-            Err(error) => self.fail(leader, error),
+        let fill = match fill::rush(&mut fill, &mut content, &mut backlog, &shared.rules) {
+            Err(error) => return self.fail(leader, error),
+            Ok(Rushed::Waiting) => fill,
             Ok(Rushed::Complete(tail)) => match fill.commit_now(&tail) {
+                Err(fill) => fill,
                 Ok((entry, committed)) => {
                     parts::superseded(&self.worker, &self.wanted, &entry);
                     self.share(&entry);
                     let origin = FromOrigin { unkept: committed.why_not(), ..origin };
-                    tell(leader, Led::Stored { entry, origin, reader: None, head });
-                }
-                Err(fill) => {
-                    let told = Begun { reader, head, origin };
-                    Box::pin(self.stream(leader, told, fill, content, backlog)).await;
+                    return tell(
+                        leader,
+                        Led::Stored(Storing { entry, origin, reader: None, head }),
+                    );
                 }
             },
-            Ok(Rushed::Waiting) => {
-                let told = Begun { reader, head, origin };
-                Box::pin(self.stream(leader, told, fill, content, backlog)).await;
-            }
-        }
+        };
+        let stored = Storing { entry: fill.entry(), origin, reader, head };
+        Box::pin(self.stream(leader, stored, fill, content, backlog)).await;
     }
 
     /// Fills the store while leader and followers read behind.
     async fn stream(
         self,
         leader: ToLeader,
-        Begun { reader, head, origin }: Begun,
+        stored: Storing,
         fill: Fill<StoredHead>,
         content: ResponseContent,
         backlog: Option<bytes::Bytes>,
     ) {
-        let entry = fill.entry();
         let for_readers = leader.is_some();
-        self.share(&entry);
-        tell(leader, Led::Stored { entry, origin, reader, head });
+        self.share(&stored.entry);
+        tell(leader, Led::Stored(stored));
         let whole = fill.entry();
         let rules = &self.worker.shared.rules;
         match fill::run(fill, content, backlog, for_readers, || self.is_awaited(), rules).await {

@@ -11,7 +11,7 @@ use store::Committed;
 use super::fetch::Conditions;
 use super::invalidations::Began;
 use super::lead::Lead;
-use super::reconcile::{self, Freshened, Reconciled, Times};
+use super::reconcile::{self, Freshened, Reconciled, Times, UpdatedHead};
 use super::{Entry, Found, respond, reuse};
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -62,29 +62,18 @@ async fn offered(lead: &Lead) -> Vec<Arc<Entry>> {
 fn reuse_confirmed(
     lead: &Lead,
     entry: &Arc<Entry>,
-    mut not_modified: ResponseHead,
+    not_modified: ResponseHead,
     times: Times,
     began: Began,
 ) -> Reconciled {
-    let stored = entry.meta();
-    respond::for_next_hop(&mut not_modified, times.response);
-    let mut head = ResponseHead {
-        status: stored.status(),
-        reason: stored.reason().to_vec(),
-        fields: stored.fields(),
-        version: not_modified.version,
-    };
     let Lead { worker, request, wanted, .. } = lead;
-    policy::validate::freshen(&mut head.fields, &not_modified.fields, &worker.shared.rules);
-    let first = reconcile::head_for_first(worker, &head, &not_modified.fields);
+    let UpdatedHead { head, first } =
+        reconcile::updated_head(worker, entry.meta(), not_modified, times);
     let kept = match reconcile::admit(worker, request, wanted, &head, times) {
         Admit::Store(terms) => keep(lead, entry, head, terms, began),
         Admit::DoNotStore(_) => None,
     };
-    match kept {
-        Some(copy) => Reconciled::Freshened(Freshened::new(worker, copy, first)),
-        None => Reconciled::FreshenedOnce(Arc::clone(entry), first),
-    }
+    Reconciled::Freshened(Freshened::of(worker, entry, kept, first))
 }
 
 /// Stores the content once more, for what this request selects by. Only content in memory, of which

@@ -10,7 +10,7 @@ use store::{Fill, Key, PartOf, Reader};
 use super::assembly::Assembly;
 use super::fill::{self, Ended, Pieces, Rushed};
 use super::invalidations::Began;
-use super::lead::{FromOrigin, Lead, Led, ToLeader, tell};
+use super::lead::{FromOrigin, Lead, Led, Storing, ToLeader, tell};
 use super::parts::{self, Became, FetchedRange};
 use super::{Entry, reconcile};
 use crate::content::Piece;
@@ -225,7 +225,7 @@ pub(super) async fn complete(
     lead.share(&entry);
     let origin = FromOrigin { status: 206, aged: first.fields.contains("Age"), unkept: None };
     let head = reconcile::own_head(&lead.worker, first);
-    tell(leader, Led::Stored { entry: Arc::clone(&entry), origin, reader, head });
+    tell(leader, Led::Stored(Storing { entry: Arc::clone(&entry), origin, reader, head }));
     let rules = &lead.worker.shared.rules;
     match fill::run(fill, whole, None, true, || lead.is_awaited(), rules).await {
         Ended::Broken(broken) => lead.worker.broke(&broken),

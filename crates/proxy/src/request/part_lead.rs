@@ -56,10 +56,13 @@ pub(crate) async fn run(mut lead: Lead, leader: ToLeader) {
                 (false, _) => return keep(lead, leader, arrived).await,
             },
             Errand::Validate(entry) if status == 304 => {
-                match reconcile_with(&lead, arrived, Some(&entry)) {
-                    Ok(Some(confirmed)) => return confirm(lead, leader, confirmed),
+                let Arrived { response, times, .. } = arrived;
+                match lead.reconcile(response, times, Some(&entry)) {
+                    Ok(Some(Reconciled::Freshened(confirmed))) => {
+                        return confirm(lead, leader, confirmed);
+                    }
                     // It was about something else.
-                    Ok(None) => forget(&lead, &entry),
+                    Ok(_) => forget(&lead, &entry),
                     Err(error) => return lead.fail(leader, error),
                 }
             }
@@ -93,8 +96,8 @@ async fn keep(lead: Lead, leader: ToLeader, arrived: Arrived) {
     if arrived.response.head.status == 206 {
         return keep_part(lead, leader, arrived).await;
     }
-    let began = arrived.began;
-    match reconcile_with(&lead, arrived, None) {
+    let Arrived { response, times, began } = arrived;
+    match lead.reconcile(response, times, None) {
         Ok(Some(Reconciled::Store(terms, response))) => {
             lead.store(leader, terms, response, began).await;
         }
@@ -104,34 +107,13 @@ async fn keep(lead: Lead, leader: ToLeader, arrived: Arrived) {
     }
 }
 
-fn reconcile_with(
-    lead: &Lead,
-    arrived: Arrived,
-    validating: Option<&Arc<Entry>>,
-) -> Result<Option<Reconciled>, FetchError> {
-    let Lead { worker, request, wanted, .. } = lead;
-    reconcile::reconcile(worker, request, wanted, arrived.response, arrived.times, validating)
-}
-
 /// What is stored was confirmed.
-fn confirm(lead: Lead, leader: ToLeader, confirmed: Reconciled) {
-    let (confirmed, kept) = match confirmed {
-        Reconciled::Freshened(confirmed) => (confirmed, true),
-        Reconciled::FreshenedOnce(entry, head) => (Freshened::once(entry, head), false),
-        Reconciled::Store(..) | Reconciled::DoNotStore(..) => return,
-    };
-    if kept {
-        lead.note_shareable(&confirmed.entry);
-        lead.share(&confirmed.entry);
-    } else {
-        lead.release(304, false);
-    }
+fn confirm(lead: Lead, leader: ToLeader, confirmed: Freshened) {
+    lead.share_confirmed(&confirmed);
     if confirmed.entry.meta().part().is_none() {
-        let fields = confirmed.entry.meta().fields();
-        lead.worker.shared.aliases.learn(&lead.wanted.key, &fields);
-        return tell(leader, Led::Validated { confirmed, kept });
+        return tell(leader, Led::Validated(confirmed));
     }
-    let Freshened { entry, head, aged } = confirmed;
+    let Freshened { entry, head, aged, kept } = confirmed;
     let parts = match &lead.wanted.found {
         Found::Parts(parts, _) => PartSet::of(parts),
         _ => Vec::new(),

@@ -10,10 +10,9 @@ use tokio::sync::oneshot;
 
 use super::answer::{Answer, Forwarded};
 use super::invalidations::Began;
-use super::join::{self, Fetched};
+use super::join;
 use super::lead::{Lead, Led};
 use super::reconcile::Times;
-use super::respond::Way;
 use super::{Found, Request, Wanted, look_up, respond};
 use crate::error::FetchError;
 use crate::head::ResponseHead;
@@ -86,23 +85,15 @@ pub(crate) async fn keep(
     tokio::spawn(lead.store(Some(sender), terms, response, after));
     let forwarded = Forwarded::new(why.fwd());
     match outcome.await {
-        Ok(Led::Stored { entry, origin, reader, mut head }) => {
-            if let Some(head) = &mut head {
-                policy::dialect::strip_heeded(&mut head.fields, &worker.shared.rules);
-            }
-            let (status, stored) = (Some(origin.status), origin.unkept.is_none());
-            let forwarded = Forwarded { status, stored, ..forwarded };
-            let code = origin.unkept.unwrap_or(why.code());
-            let fetched = Fetched { code, forwarded, aged: origin.aged };
-            let way = Way { reader, head };
-            join::from_fetched(worker, request, &wanted, &entry, way, fetched)
+        Ok(Led::Stored(stored)) => {
+            join::from_stored(worker, request, &wanted, stored, why.code(), forwarded)
         }
         // It could have been stored: why it was not tells more than why it went forward.
         Ok(Led::Private { response, why }) => {
             respond::from_origin(worker, request, *response, why, forwarded)
         }
         Ok(Led::Failed(error)) => respond::failed(worker, request, &error, forwarded),
-        Ok(Led::Validated { .. } | Led::Ranged(_)) | Err(_) => {
+        Ok(Led::Validated(_) | Led::Ranged(_)) | Err(_) => {
             respond::failed(worker, request, &FetchError::Internal, forwarded)
         }
     }

@@ -14,10 +14,8 @@ use crate::worker::Worker;
 
 /// What to do with a response that was asked for by a request that may be answered from the store.
 pub(crate) enum Reconciled {
-    /// The stored response is good again, with new metadata.
+    /// The origin confirmed a stored response.
     Freshened(Freshened),
-    /// The stored content is good for this request, under this head, but is not kept so.
-    FreshenedOnce(Arc<Entry>, ResponseHead),
     /// Keep it under these terms.
     Store(Terms, Response),
     /// Pass it on to the client that asked.
@@ -31,6 +29,8 @@ pub(crate) struct Freshened {
     pub(crate) head: Option<Box<ResponseHead>>,
     /// It was another cache that confirmed it: the 304 had an `Age`.
     pub(crate) aged: bool,
+    /// It is stored under its new head. Otherwise its content answers this request and no other.
+    pub(crate) kept: bool,
 }
 
 /// When the request was sent and its response came.
@@ -75,57 +75,75 @@ fn freshen(
     request: &Request,
     wanted: &Wanted,
     entry: &Arc<Entry>,
-    mut not_modified: ResponseHead,
+    not_modified: ResponseHead,
     times: Times,
 ) -> Option<Reconciled> {
     let stored = entry.meta();
-    let fields = stored.fields();
-    if !policy::validate::selected_by(&fields, &not_modified.fields) {
+    if !policy::validate::selected_by(&stored.fields(), &not_modified.fields) {
         return None;
     }
+    let UpdatedHead { head, first } = updated_head(worker, stored, not_modified, times);
+    let store = &worker.shared.store;
+    let kept = match admit(worker, request, wanted, &head, times) {
+        Admit::Store(terms) => {
+            let meta = stored_head(worker, request, head, terms, times.began);
+            let meta = if stored.is_spread() { meta.spread()? } else { meta };
+            // Removed in the meantime: the confirmed content still answers who asked for it.
+            store.replace_meta(&wanted.key, entry, meta)
+        }
+        // Another request, without what this one brought along, may still use what is stored.
+        Admit::DoNotStore(why) if why.is_about_request() => None,
+        // The origin has changed its mind: nothing stored for this target can be relied on.
+        Admit::DoNotStore(_) => {
+            store.remove(&wanted.key);
+            None
+        }
+    };
+    Some(Reconciled::Freshened(Freshened::of(worker, entry, kept, first)))
+}
+
+impl Freshened {
+    /// `kept` is the entry under its new head, if it is stored so; `first` is the head for the request
+    /// for which it was validated.
+    pub(super) fn of(
+        worker: &Worker,
+        confirmed: &Arc<Entry>,
+        kept: Option<Arc<Entry>>,
+        first: ResponseHead,
+    ) -> Self {
+        let Some(entry) = kept else {
+            let (entry, head) = (Arc::clone(confirmed), Some(Box::new(first)));
+            return Self { entry, head, aged: false, kept: false };
+        };
+        let aged = first.fields.contains("Age");
+        Self { entry, head: own_head(worker, first), aged, kept: true }
+    }
+}
+
+/// What a 304 makes of a stored head.
+pub(super) struct UpdatedHead {
+    pub(super) head: ResponseHead,
+    /// The same for the request for which it was validated.
+    pub(super) first: ResponseHead,
+}
+
+/// Updates a stored head by what a 304 says (RFC 9111 §3.2).
+pub(super) fn updated_head(
+    worker: &Worker,
+    stored: &StoredHead,
+    mut not_modified: ResponseHead,
+    times: Times,
+) -> UpdatedHead {
     respond::for_next_hop(&mut not_modified, times.response);
     let mut head = ResponseHead {
         status: stored.status(),
         reason: stored.reason().to_vec(),
-        fields,
+        fields: stored.fields(),
         version: not_modified.version,
     };
     policy::validate::freshen(&mut head.fields, &not_modified.fields, &worker.shared.rules);
     let first = head_for_first(worker, &head, &not_modified.fields);
-    let store = &worker.shared.store;
-    Some(match admit(worker, request, wanted, &head, times) {
-        Admit::Store(terms) => {
-            let meta = stored_head(worker, request, head.clone(), terms, times.began);
-            let meta = if stored.is_spread() { meta.spread()? } else { meta };
-            match store.replace_meta(&wanted.key, entry, meta) {
-                Some(updated) => Reconciled::Freshened(Freshened::new(worker, updated, first)),
-                // Removed in the meantime: the confirmed content still answers who asked for it.
-                None => Reconciled::FreshenedOnce(Arc::clone(entry), first),
-            }
-        }
-        // Another request, without what this one brought along, may still use what is stored.
-        Admit::DoNotStore(why) if why.is_about_request() => {
-            Reconciled::FreshenedOnce(Arc::clone(entry), first)
-        }
-        // The origin has changed its mind: nothing stored for this target can be relied on.
-        Admit::DoNotStore(_) => {
-            store.remove(&wanted.key);
-            Reconciled::FreshenedOnce(Arc::clone(entry), first)
-        }
-    })
-}
-
-impl Freshened {
-    /// `first` is the head for the request that was validated.
-    pub(super) fn new(worker: &Worker, entry: Arc<Entry>, first: ResponseHead) -> Self {
-        let aged = first.fields.contains("Age");
-        Self { entry, head: own_head(worker, first), aged }
-    }
-
-    /// Content that is used once, under this head, as it is.
-    pub(super) fn once(entry: Arc<Entry>, head: ResponseHead) -> Self {
-        Self { entry, head: Some(Box::new(head)), aged: false }
-    }
+    UpdatedHead { head, first }
 }
 
 /// A stored head that `new` has updated, with what `new` brought for the client alone that asked.
