@@ -11,7 +11,7 @@ use super::fetch::{self, Conditions};
 use super::invalidations::{Began, Noted};
 use super::join::{self, Fetched};
 use super::reconcile::Times;
-use super::respond::Way;
+use super::respond::Overrides;
 use super::{Entry, Request, Wanted, grouped, head_update, look_up, post, respond};
 use crate::content::{Informational, RequestContent};
 use crate::error::FetchError;
@@ -98,7 +98,7 @@ fn updated_by_head(
 ) -> Answer {
     let forwarded = Forwarded { status: Some(200), stored: true, ..Forwarded::new(why.fwd()) };
     let fetched = Fetched { code: why.code(), forwarded, aged };
-    join::from_fetched(worker, request, wanted, entry, Way::default(), fetched)
+    join::from_fetched(worker, request, wanted, entry, Overrides::default(), fetched)
 }
 
 /// Forgets what the response makes invalid; says when it forgot the target, if it did.

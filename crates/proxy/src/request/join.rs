@@ -15,7 +15,7 @@ use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source
 use super::flights::{Flight, Joined, Permit, State, Waiting};
 use super::lead::{Lead, Led, Storing};
 use super::reconcile::Freshened;
-use super::respond::Way;
+use super::respond::Overrides;
 use super::reuse::{self, Choice, Usable};
 use super::{Entry, Found, Request, Wanted, look_up, parts, query, range, respond};
 use crate::content::Informational;
@@ -176,9 +176,9 @@ fn answer(worker: &Worker, request: &Request, wanted: &Wanted, led: Led) -> Answ
         Led::Validated(Freshened { entry, head, aged, kept }) => {
             let status = Some(304);
             let forwarded = Forwarded { status, stored: kept, validated: true, ..forwarded };
-            let way = Way { reader: None, head };
+            let overrides = Overrides { reader: None, head };
             let fetched = Fetched { code: Hit::Validated.code(), forwarded, aged };
-            from_fetched(worker, request, wanted, &entry, way, fetched)
+            from_fetched(worker, request, wanted, &entry, overrides, fetched)
         }
         Led::Ranged(mut fetched) => {
             let fields = &mut fetched.ranged.head.fields;
@@ -210,7 +210,7 @@ pub(super) fn from_stored(
     // Why it could not be kept tells more than why it was fetched.
     let code = origin.unkept.unwrap_or(code);
     let fetched = Fetched { code, forwarded, aged: origin.aged };
-    from_fetched(worker, request, wanted, &entry, Way { reader, head }, fetched)
+    from_fetched(worker, request, wanted, &entry, Overrides { reader, head }, fetched)
 }
 
 /// A response that was fetched just now.
@@ -227,24 +227,24 @@ pub(super) fn from_fetched(
     request: &Request,
     wanted: &Wanted,
     entry: &Arc<Entry>,
-    mut way: Way,
+    mut overrides: Overrides,
     Fetched { code, forwarded, aged }: Fetched,
 ) -> Answer {
     let Shared { clock, rules, .. } = &*worker.shared;
-    if let Some(head) = &mut way.head {
+    if let Some(head) = &mut overrides.head {
         policy::dialect::strip_heeded(&mut head.fields, rules);
     }
     let now = clock.now();
     let terms = &entry.meta().terms;
-    let ttl = (way.head.is_none() || forwarded.stored).then(|| terms.ttl(now));
+    let ttl = (overrides.head.is_none() || forwarded.stored).then(|| terms.ttl(now));
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.1
     //# The presence of an Age header field implies that the response was not generated or validated
     //# by the origin server for this request.
     let age = aged.then(|| terms.age(now));
     let source = Source::Origin(Forwarded { ttl, ..forwarded });
     let report = Report { code, source, proxy_error: None };
-    let own = way.head.as_ref().map(|head| policy::strip::withheld(&head.fields, rules));
-    let mut answer = respond::stored(request, &wanted.asked, entry, way, age, report);
+    let own = overrides.head.as_ref().map(|head| policy::strip::withheld(&head.fields, rules));
+    let mut answer = respond::stored(request, &wanted.asked, entry, overrides, age, report);
     if let (AnswerHead::Own(head), Some(own)) = (&mut answer.head, own) {
         respond::add_withheld(head, &own);
     }
@@ -317,10 +317,10 @@ pub(super) fn share(
         return None;
     }
     // One that is only passed along has a beginning that may be gone.
-    let way = Way { reader: Some(entry.try_reader()?), head: None };
+    let overrides = Overrides { reader: Some(entry.try_reader()?), head: None };
     let forwarded = Forwarded { stored: true, ..forwarded(wanted, true) };
     let fetched = Fetched { code: refetch(wanted).code(), forwarded, aged: true };
-    Some(from_fetched(worker, request, wanted, entry, way, fetched))
+    Some(from_fetched(worker, request, wanted, entry, overrides, fetched))
 }
 
 /// The stored response, if it may stand in for an origin that failed (RFC 5861 §4).

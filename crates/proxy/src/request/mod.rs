@@ -211,31 +211,36 @@ pub(crate) async fn finish(
     content: Option<RequestContent>,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    let with_content;
-    let (request, mut wanted) = match next {
+    match next {
         Next::Forward(why) => {
             let forward = forward::forward(worker, request, None, why, content, informational);
-            return Ok(Box::pin(forward).await);
+            Ok(Box::pin(forward).await)
         }
-        Next::Upgrade(offer) => {
-            return Ok(upgrade::upgrade(worker, request, &offer, informational).await);
-        }
-        Next::Obtain(wanted) => (request, wanted),
+        Next::Upgrade(offer) => Ok(upgrade::upgrade(worker, request, &offer, informational).await),
+        Next::Obtain(wanted) => obtain(worker, request, wanted, informational).await,
         Next::Query(asked) => match query::read(worker, request, asked, content).await {
             Read::Whole(request, wanted) => {
                 // The content may have taken a while.
                 worker.shared.catch_up();
-                with_content = request;
-                (&with_content, wanted)
+                Box::pin(obtain(worker, &request, wanted, informational)).await
             }
             Read::TooLarge(content) => {
                 let (why, content) = (Pass::QueryContentTooLarge, Some(content));
                 let forward = forward::forward(worker, request, None, why, content, informational);
-                return Ok(Box::pin(forward).await);
+                Ok(Box::pin(forward).await)
             }
-            Read::Broken(error) => return Ok(respond::broken(worker, request, error)),
+            Read::Broken(error) => Ok(respond::broken(worker, request, error)),
         },
-    };
+    }
+}
+
+/// A response that may come from the store, or be stored.
+async fn obtain(
+    worker: &Arc<Worker>,
+    request: &Request,
+    mut wanted: Wanted,
+    informational: mpsc::Sender<Informational>,
+) -> Result<Answer, Refusal> {
     if let Some(answer) = look_up::on_disk(worker, request, &mut wanted).await? {
         return Ok(answer);
     }

@@ -27,12 +27,12 @@ pub(crate) fn from_store(request: &Request, asked: &Asked, usable: &Usable) -> A
     //# value equal to the stored response's current_age; see Section 4.2.3.
     let &Usable { ref entry, age, ttl, why, .. } = usable;
     let report = Report { code: why.code(), source: Source::Store { ttl, why }, proxy_error: None };
-    stored(request, asked, entry, Way::default(), Some(age), report)
+    stored(request, asked, entry, Overrides::default(), Some(age), report)
 }
 
-/// How a stored response is answered with, if not just as it is.
+/// What an answer uses in place of the head and the body of a stored response.
 #[derive(Default)]
-pub(crate) struct Way {
+pub(crate) struct Overrides {
     /// Reads a body that is still being filled.
     pub(crate) reader: Option<Reader<StoredHead>>,
     /// Stands in for the stored head.
@@ -44,7 +44,7 @@ pub(crate) fn stored(
     request: &Request,
     asked: &Asked,
     entry: &Arc<Entry>,
-    mut way: Way,
+    mut overrides: Overrides,
     age: Option<Age>,
     report: Report,
 ) -> Answer {
@@ -52,7 +52,7 @@ pub(crate) fn stored(
     let meta = entry.meta();
     let status = meta.status();
     // Only conditions and ranges look at single fields of a response that goes out as it is.
-    let fields = match &way.head {
+    let fields = match &overrides.head {
         _ if !asked.conditional && !asked.range => Fields::new(),
         Some(head) => head.fields.clone(),
         None => meta.fields(),
@@ -64,7 +64,7 @@ pub(crate) fn stored(
     };
     if asked.range
         && reply == Reply::Full
-        && let Some(ranged) = range::of_whole(request, &fields, entry, &mut way.reader)
+        && let Some(ranged) = range::of_whole(request, &fields, entry, &mut overrides.reader)
     {
         let range::Ranged { mut head, content, length } = ranged;
         head.fields.retain(|name, _| !meta.terms.hides(name));
@@ -74,11 +74,13 @@ pub(crate) fn stored(
         Reply::Full => {
             // Only chunked content has room for trailers.
             let length = entry.length().filter(|_| !has_trailers(entry));
-            let own = way.head.map(|head| AnswerHead::Own(*head));
+            let own = overrides.head.map(|head| AnswerHead::Own(*head));
             let content = match own {
                 _ if !has_content(method, status) => AnswerContent::None,
                 None if entry.is_in_memory() && !has_trailers(entry) => AnswerContent::Memory,
-                _ => AnswerContent::Stored(Box::new(way.reader.unwrap_or_else(|| entry.reader()))),
+                _ => AnswerContent::Stored(Box::new(
+                    overrides.reader.unwrap_or_else(|| entry.reader()),
+                )),
             };
             (own.unwrap_or_else(|| AnswerHead::Stored(Arc::clone(entry))), content, length)
         }
