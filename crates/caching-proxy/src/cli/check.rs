@@ -103,51 +103,58 @@ impl Given {
         }
     }
 
+    /// What the word stands for, by the `choices`; `why` says what is wrong with any other word.
+    pub(super) fn word<T: Copy>(&self, choices: &[(&str, T)], why: &str) -> Result<T, Fault> {
+        let text = self.text()?;
+        let chosen = choices.iter().find(|(word, _)| *word == text);
+        let (_, meant) = chosen.ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            let (last, others) = words.split_last().unwrap_or((&"", &[]));
+            self.fault(why, format!("give {} or {last}", others.join(", ")))
+        })?;
+        Ok(*meant)
+    }
+
     fn level(&self) -> Result<Level, Fault> {
-        let fix = "give off, error, warn, info or requests";
-        Level::parse(self.text()?).ok_or_else(|| self.fault("there is no such level", fix))
+        self.word(&Level::ALL.map(|level| (level.word(), level)), "there is no such level")
     }
 
     fn protocol(&self) -> Result<Protocol, Fault> {
-        match self.text()? {
-            "auto" => Ok(Protocol::Auto),
-            "http1" => Ok(Protocol::Http1),
-            "http2" => Ok(Protocol::Http2),
-            _ => Err(self.fault("there is no such protocol", "give auto, http1 or http2")),
-        }
+        let choices =
+            [("auto", Protocol::Auto), ("http1", Protocol::Http1), ("http2", Protocol::Http2)];
+        self.word(&choices, "there is no such protocol")
     }
 
     fn profile(&self) -> Result<Profile, Fault> {
-        match self.text()? {
-            "safe" => Ok(Profile::Safe),
-            "rfc9111" => Ok(Profile::Rfc9111),
-            _ => Err(self.fault("there is no such profile", "give safe or rfc9111")),
-        }
+        let choices = [("safe", Profile::Safe), ("rfc9111", Profile::Rfc9111)];
+        self.word(&choices, "there is no such profile")
     }
 
     fn set_cookie(&self, profile: Profile) -> Result<SetCookie, Fault> {
-        match self.text()? {
-            "refuse" if profile == Profile::Rfc9111 => {
-                let why = "the profile rfc9111 does not refuse them";
-                Err(self.fault(why, "give strip or store"))
-            }
-            "refuse" => Ok(SetCookie::Refuse),
-            "strip" => Ok(SetCookie::Strip),
-            "store" => Ok(SetCookie::Store),
-            _ => Err(self.fault("it is none of the choices", "give refuse, strip or store")),
+        let choices = [
+            ("refuse", SetCookie::Refuse),
+            ("strip", SetCookie::Strip),
+            ("store", SetCookie::Store),
+        ];
+        let chosen = self.word(&choices, "it is none of the choices")?;
+        if (chosen, profile) == (SetCookie::Refuse, Profile::Rfc9111) {
+            let why = "the profile rfc9111 does not refuse them";
+            return Err(self.fault(why, "give strip or store"));
         }
+        Ok(chosen)
     }
 
     fn targeted(&self) -> Result<Vec<String>, Fault> {
         targeted::parse(self.text()?).map_err(|why| self.unlike_example(why))
     }
+
     fn cache_status(&self) -> Result<CacheStatus, Fault> {
-        match self.text()? {
-            "off" => Ok(CacheStatus::Off),
-            "normal" => Ok(CacheStatus::Normal),
-            "full" => Ok(CacheStatus::Full),
-            _ => Err(self.fault("there is no such extent", "give off, normal or full")),
-        }
+        let choices = [
+            ("off", CacheStatus::Off),
+            ("normal", CacheStatus::Normal),
+            ("full", CacheStatus::Full),
+        ];
+        self.word(&choices, "there is no such extent")
     }
 }
 

@@ -85,16 +85,13 @@ fn way_field(given: &Given) -> Result<WayField, Fault> {
 }
 
 fn what(given: &Given) -> Result<Told, Fault> {
-    match given.text()? {
-        "x-forwarded" => Ok(Told::XForwarded),
-        "forwarded" => Ok(Told::Forwarded),
-        "both" => Ok(Told::Both),
-        "off" => Ok(Told::Nothing),
-        _ => {
-            let fix = "give x-forwarded, forwarded, both or off";
-            Err(given.fault("it is none of the choices", fix))
-        }
-    }
+    let choices = [
+        ("x-forwarded", Told::XForwarded),
+        ("forwarded", Told::Forwarded),
+        ("both", Told::Both),
+        ("off", Told::Nothing),
+    ];
+    given.word(&choices, "it is none of the choices")
 }
 
 #[cfg(test)]

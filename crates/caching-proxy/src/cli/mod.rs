@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use clap::FromArgMatches;
 use policy::rules::{CacheStatus, Profile, SetCookie};
-use proxy::{Clients, Http2Limits, OriginTls, OriginUrl};
+use proxy::{Clients, Http2Limits, Limits, OriginTls, OriginUrl};
 
 use crate::output::Level;
 use crate::units::{ByteSize, Span};
@@ -126,6 +126,7 @@ pub(crate) struct Serve {
 impl Serve {
     /// What applies where nothing else was asked for.
     pub(crate) fn new(listen: SocketAddr, origin: OriginUrl) -> Self {
+        let limits = Limits::default();
         Self {
             first: listen,
             listen: Some(listen),
@@ -147,14 +148,14 @@ impl Serve {
             profile: Profile::Safe,
             set_cookie: SetCookie::Refuse,
             targeted: policy::Rules::default().targeted,
-            connect_timeout: Duration::from_millis(3500),
-            first_byte_timeout: Duration::from_mins(1),
-            between_bytes_timeout: Duration::from_secs(30),
-            origin_connections: 512,
+            connect_timeout: limits.connect_timeout,
+            first_byte_timeout: limits.first_byte_timeout,
+            between_bytes_timeout: limits.between_bytes_timeout,
+            origin_connections: limits.origin_connections,
             tunnels: Tunnels::default(),
-            max_hops: 16,
+            max_hops: limits.hops,
             cache_status: CacheStatus::Normal,
-            query_content: ByteSize(64 << 10),
+            query_content: ByteSize(limits.query_content as u64),
         }
     }
 }

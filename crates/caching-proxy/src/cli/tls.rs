@@ -132,11 +132,12 @@ fn clients(authorities: Option<Given>, word: Option<Given>) -> Result<ClientAuth
         }
     };
     let Some(word) = word else { return Ok(ClientAuth::Required { authorities }) };
-    match word.text()? {
-        "optional" => Ok(ClientAuth::Optional { authorities }),
-        "required" => Ok(ClientAuth::Required { authorities }),
-        _ => Err(word.fault("it is neither of the two", "give optional or required")),
+    let choices = [("optional", true), ("required", false)];
+    let is_optional = word.word(&choices, "it is neither of the two")?;
+    if is_optional {
+        return Ok(ClientAuth::Optional { authorities });
     }
+    Ok(ClientAuth::Required { authorities })
 }
 
 /// What is served at `listener`; `own` is the option for a certificate of the proxy's own.

@@ -32,7 +32,8 @@ pub(crate) struct Tunnels {
 
 impl Default for Tunnels {
     fn default() -> Self {
-        Self { most: 10_000, idle: Duration::from_hours(1) }
+        let limits = proxy::Limits::default();
+        Self { most: limits.tunnels, idle: limits.tunnel_idle }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One JSON object a line, for log collectors.
 
+use proxy::Kind;
 use serde_json::{Value, json};
 
 use super::escape::printable;
-use super::{Event, Level, Ready, Served, Speaks};
+use super::{Event, Level, Ready, Served};
 
 /// The line without its end. `time` is in the form of RFC 3339.
 pub(super) fn line(event: &Event, time: &str) -> String {
@@ -48,8 +49,8 @@ fn ready_body(ready: &Ready) -> Value {
     json!({
         "event": "ready",
         "url": ready.url(),
-        "tls_url": ready.url_of(Speaks::Https),
-        "redirect_url": ready.url_of(Speaks::Redirect),
+        "tls_url": ready.url_of(Kind::Https),
+        "redirect_url": ready.url_of(Kind::Redirect),
         "metrics_url": ready.metrics_url(),
         "listen": ready.answers.iter().map(|place| place.address.to_string()).collect::<Vec<_>>(),
         "origin": ready.origin,

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use proxy::Kind;
 use proxy::events::Tunnelled;
 
 use crate::cli::environment::{Lookup, allows_colours};
@@ -39,7 +40,9 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Requests];
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Requests];
 
     /// The word for it.
     pub(crate) const fn word(self) -> &'static str {
@@ -50,11 +53,6 @@ impl Level {
             Self::Info => "info",
             Self::Requests => "requests",
         }
-    }
-
-    /// Reads the word.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.word() == word)
     }
 }
 
@@ -191,8 +189,8 @@ impl Ready {
     }
 
     /// The first URL where this is spoken.
-    pub(crate) fn url_of(&self, speaks: Speaks) -> Option<String> {
-        self.answers.iter().find(|place| place.speaks == speaks).map(Place::url)
+    pub(crate) fn url_of(&self, kind: Kind) -> Option<String> {
+        self.answers.iter().find(|place| place.kind == kind).map(Place::url)
     }
 
     /// Where a scraper on this machine asks.
@@ -205,27 +203,16 @@ impl Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// What they speak there.
-    pub(crate) speaks: Speaks,
+    pub(crate) kind: Kind,
     /// Where that is.
     pub(crate) address: SocketAddr,
 }
 
-/// What is spoken somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    /// Plain HTTP.
-    Http,
-    /// HTTP inside TLS.
-    Https,
-    /// Plain HTTP, to be sent on to HTTPS.
-    Redirect,
-}
-
 impl Place {
     fn url(&self) -> String {
-        let scheme = match self.speaks {
-            Speaks::Http | Speaks::Redirect => "http",
-            Speaks::Https => "https",
+        let scheme = match self.kind {
+            Kind::Http | Kind::Redirect => "http",
+            Kind::Https => "https",
         };
         format!("{scheme}://{}", reached(self.address))
     }

@@ -1,7 +1,9 @@
 //! Lines for a person.
 
+use proxy::Kind;
+
 use super::escape::{printable, shortened};
-use super::{Event, Ready, Served, Speaks};
+use super::{Event, Ready, Served};
 use crate::units::{Span, responses, rough_bytes, rough_time};
 
 /// Longer paths are cut on a terminal; the JSON form has them whole.
@@ -59,7 +61,7 @@ fn warning(message: &str, paint: Paint) -> String {
 }
 
 fn ready_line(ready: &Ready, paint: Paint) -> String {
-    let answers = ready.answers.iter().filter(|place| place.speaks != Speaks::Redirect);
+    let answers = ready.answers.iter().filter(|place| place.kind != Kind::Redirect);
     let urls: Vec<_> = answers.map(|place| paint.with(BOLD, &place.url())).collect();
     let url = urls.join(" and ");
     let disk = ready.disk.map_or("no disk".to_owned(), |size| format!("{size} on disk"));

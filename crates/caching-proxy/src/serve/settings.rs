@@ -6,12 +6,12 @@ use std::thread;
 
 use policy::Rules;
 use proxy::clock::Clock;
-use proxy::{ConnectionLimits, Inherited, Kind, Limits, Listen, Settings, TlsSettings};
+use proxy::{ConnectionLimits, Inherited, Kind, Limits, Listen, Settings, Speaks, TlsSettings};
 use store::DiskOptions;
 
 use super::ServeError;
 use crate::cli::{Certificates, Serve};
-use crate::output::{Event, Place, Ready, Speaks};
+use crate::output::{Event, Place, Ready};
 use crate::state::Claim;
 use crate::units::Span;
 use crate::{clock_millis, self_signed};
@@ -37,8 +37,8 @@ pub(super) fn listeners(
             continue;
         }
         let speaks = match kind {
-            Kind::Http => Some(proxy::Speaks::Http),
-            Kind::Redirect => Some(proxy::Speaks::Redirect(None)),
+            Kind::Http => Some(Speaks::Http),
+            Kind::Redirect => Some(Speaks::Redirect(None)),
             Kind::Https => {
                 listen.iter().find(|l| l.speaks.kind() == *kind).map(|l| l.speaks.clone())
             }
@@ -63,10 +63,9 @@ fn asked_for(serve: &Serve, claim: Option<&Claim>) -> Result<Vec<Listen>, ServeE
     };
     let (clients, tells_chain) = (tls.clients.clone(), tls.tells_chain);
     let settings = TlsSettings { clients, tells_chain, ..TlsSettings::new(pairs) };
-    let speaks = proxy::Speaks::Https(settings);
+    let speaks = Speaks::Https(settings);
     listen.push(Listen { address: tls.listen, speaks });
-    let redirect =
-        tls.redirect.map(|address| Listen { address, speaks: proxy::Speaks::Redirect(None) });
+    let redirect = tls.redirect.map(|address| Listen { address, speaks: Speaks::Redirect(None) });
     listen.extend(redirect);
     Ok(listen)
 }
@@ -114,12 +113,7 @@ pub(super) fn ready(
 
 /// A listener as it is told of.
 const fn place(listen: &Listen) -> Place {
-    let speaks = match listen.speaks {
-        proxy::Speaks::Http => Speaks::Http,
-        proxy::Speaks::Https(_) => Speaks::Https,
-        proxy::Speaks::Redirect(_) => Speaks::Redirect,
-    };
-    Place { speaks, address: listen.address }
+    Place { kind: listen.speaks.kind(), address: listen.address }
 }
 
 /// What the proxy is started with.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! the newer one                                 the one that runs
-//!   {"command":"take-over","pid":2}      →
+//!   {"command":"take-over"}              →
 //!   checks all that can be checked       ←      its listening sockets
-//!   {"ready":true}                       →
+//!   {"ready":2}, its process id          →
 //!   opens the store                      ←      stops writing to the store; the locks
 //!   {"serving":true}                     →
 //!   accepts connections                         stops accepting, finishes its requests, ends
