@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use smallvec::{SmallVec, smallvec};
 
 use crate::fields::Fields;
-use crate::syntax::{parameters, trim};
+use crate::syntax::{parameters, trim, words};
 
 /// Addresses that are told at most: client, and proxies behind it. What came before is cut off.
 const MOST: usize = 16;
@@ -148,11 +148,6 @@ impl Trust {
         let address = address.to_canonical();
         self.proxies.iter().any(|network| network.contains(&address))
     }
-}
-
-/// The members of a list that has no quoted strings, without the empty ones.
-fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|&byte| byte == b',').map(trim).filter(|word| !word.is_empty())
 }
 
 /// The members of a list, the last one first, without the empty ones. They are told apart from the

@@ -1,9 +1,11 @@
 //! Fields that are not passed on (RFC 9110 §7.6.1) and fields that are not stored (RFC 9111 §3.1).
 
+use std::collections::HashSet;
+
 use crate::directives::ResponseDirectives;
 use crate::fields::Fields;
 use crate::rules::{Rules, SetCookie};
-use crate::syntax::members;
+use crate::syntax::{members, words};
 
 /// Removes the fields that are about one connection only. Apply it to every message that is
 /// forwarded, in both directions.
@@ -14,12 +16,21 @@ pub fn strip_hop_by_hop(fields: &mut Fields) {
     //# message with the same name as the connection-option, and then remove the Connection header
     //# field itself (or replace it with the intermediary's own control options for the forwarded
     //# message).
-    let mut options = Fields::new();
-    for value in fields.all("connection") {
-        options.push(b"connection", value);
-    }
-    fields.retain(|name, _| !is_hop_by_hop(name) && !is_named_by_connection(name, &options));
+    let options = fields.all("connection").collect::<Vec<_>>().join(&b',').to_ascii_lowercase();
+    // They are read once, and not once more for each field: who sends it may send thousands.
+    let few: Vec<&[u8]> = words(&options).take(FEW_OPTIONS + 1).collect();
+    let many: Option<HashSet<&[u8]>> = (few.len() > FEW_OPTIONS).then(|| words(&options).collect());
+    fields.retain(|name, _| {
+        let is_named = || match &many {
+            Some(many) => many.contains(&*name.to_ascii_lowercase()),
+            None => few.iter().any(|option| option.eq_ignore_ascii_case(name)),
+        };
+        !is_hop_by_hop(name) && (!is_named() || is_end_to_end(name))
+    });
 }
+
+/// As many as have their reason: `close` or `keep-alive`, and one for each field of this hop.
+const FEW_OPTIONS: usize = 8;
 
 /// Removes the fields of a response that must not be kept for the next request. Judge the response
 /// with [`admit`](crate::admit::admit) before: Age is removed here, and lives on in the terms.
@@ -186,6 +197,17 @@ mod tests {
         //# forwarded message).
         let head = "Connection: a, B\nA: 1\nb: 2\nc: 3\nconnection: close,d\nd: 4\na: 5";
         assert_eq!(forwarded(head), fields("c: 3"));
+    }
+
+    #[test]
+    fn it_makes_no_difference_how_many_options_there_are() {
+        let kept = "c: 3\nCache-Control: x\nag: 4";
+        let head = format!("A: 1\nb: 2\n{kept}\nKeep-Alive: x");
+        for count in [0, 1, FEW_OPTIONS - 3, FEW_OPTIONS - 2, FEW_OPTIONS, 5_000] {
+            let others = "x,".repeat(count);
+            let named = format!("Connection: a,,{others}\"\n{head}\nconnection: B, cache-control");
+            assert_eq!(forwarded(&named), fields(kept), "{count}");
+        }
     }
 
     #[test]

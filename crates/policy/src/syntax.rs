@@ -34,6 +34,11 @@ pub(crate) fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     Members { rest: list, separator: b',' }
 }
 
+/// The non-empty members of a list that has no quoted strings, trimmed.
+pub(crate) fn words(list: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    list.split(|&byte| byte == b',').map(trim).filter(|word| !word.is_empty())
+}
+
 /// The parts of a member between semicolons outside quoted strings, trimmed: what it is about, then
 /// its parameters.
 pub(crate) fn parameters(member: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -80,6 +85,13 @@ fn member_end(list: &[u8], separator: u8) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_split_at_every_comma() {
+        let got: Vec<_> = words(b" a ,,\"b, c\",\td").collect();
+        assert_eq!(got, [&b"a"[..], b"\"b", b"c\"", b"d"]);
+        assert_eq!(words(b", ,").count(), 0);
+    }
 
     #[test]
     fn a_list_is_split_at_commas_outside_quotes() {
