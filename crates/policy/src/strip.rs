@@ -127,13 +127,15 @@ fn is_end_to_end(name: &[u8]) -> bool {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2
     //# A proxy, whether or not it implements a cache, MUST pass cache directives through in
     //# forwarded messages, regardless of their significance to that application
-    const NAMES: [&[u8]; 33] = [
+    const NAMES: [&[u8]; 39] = [
         b"accept",
         b"accept-encoding",
         b"accept-language",
         b"age",
         b"authorization",
         b"cache-control",
+        b"cache-group-invalidation",
+        b"cache-groups",
         b"cache-status",
         b"cdn-loop",
         b"content-encoding",
@@ -150,23 +152,32 @@ fn is_end_to_end(name: &[u8]) -> bool {
         b"last-modified",
         b"location",
         b"max-forwards",
+        b"no-vary-search",
         b"origin",
         b"pragma",
         b"proxy-status",
         b"range",
         b"set-cookie",
         b"strict-transport-security",
+        b"surrogate-control",
         b"user-agent",
         b"vary",
         b"via",
+        b"x-accel-buffering",
+        b"x-accel-expires",
         b"x-real-ip",
         b"x-request-id",
     ];
+    // The targeted fields of RFC 9213, whichever an operator names.
+    const TARGETED: &[u8] = b"-cache-control";
     const PREFIXES: [&[u8]; 3] = [b"if-", b"sec-", b"x-forwarded-"];
     let starts = |prefix: &[u8]| {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || PREFIXES.iter().any(|p| starts(p))
+    let tail = name.len().checked_sub(TARGETED.len()).and_then(|at| name.get(at..));
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+        || PREFIXES.iter().any(|p| starts(p))
+        || tail.is_some_and(|tail| tail.eq_ignore_ascii_case(TARGETED))
 }
 
 #[cfg(test)]
@@ -255,6 +266,12 @@ mod tests {
             "Proxy-Status",
             "If-None-Match",
             "Sec-Fetch-Site",
+            "CDN-Cache-Control",
+            "Example-CACHE-Control",
+            "Surrogate-Control",
+            "X-Accel-Buffering",
+            "No-Vary-Search",
+            "Cache-Groups",
         ] {
             let line = format!("{name}: x");
             assert_eq!(forwarded(&format!("Connection: {name}\n{line}")), fields(&line));
