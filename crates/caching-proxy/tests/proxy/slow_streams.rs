@@ -297,7 +297,7 @@ fn also_by_http2() {
     takes_little(NOT_STORED, By::Streams, &["--no-disk"]);
 }
 
-/// Each connection has buffers of the codec, and a client may send 64 KiB before it is told to wait.
+/// Each connection has buffers of the codec, and a client may send 64 KiB before it is told anything.
 #[test]
 fn also_by_http2_with_a_connection_each_but_for_what_that_takes() {
     takes_less_than(208, NOT_STORED, By::Lines, None, &["--no-disk"]);
@@ -306,7 +306,13 @@ fn also_by_http2_with_a_connection_each_but_for_what_that_takes() {
 #[test]
 fn also_by_tls_but_for_a_record_of_each() {
     let front = tls::Front::new(b"http/1.1");
-    takes_less_than(128, NOT_STORED, By::Length, Some(&front), &["--no-disk"]);
+    takes_less_than(110, NOT_STORED, By::Length, Some(&front), &["--no-disk"]);
+}
+
+#[test]
+fn also_by_http2_inside_tls_but_for_both() {
+    let front = tls::Front::new(b"h2");
+    takes_less_than(240, NOT_STORED, By::Lines, Some(&front), &["--no-disk"]);
 }
 
 #[test]

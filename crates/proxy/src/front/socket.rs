@@ -98,6 +98,7 @@ impl<R: Incoming> Inbound<R> {
     /// Reads large pieces from now on, or no longer.
     pub(crate) fn read_much(&mut self, much: bool) {
         self.room = if much { LARGE_READ } else { READ_SIZE / 4 };
+        self.io.read_much(much);
         if !much {
             self.rest();
         }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -15,6 +15,9 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 pub(crate) trait Incoming: Send {
     /// Appends what is there; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// What is read is wanted soon, or may have to wait.
+    fn read_much(&mut self, much: bool);
 
     /// The socket below.
     fn tcp(&self) -> &TcpStream;
@@ -45,10 +48,26 @@ pub(crate) trait Outgoing: Send {
     fn tcp(&self) -> &TcpStream;
 }
 
+/// Both sides, for HTTP/2.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {
+    /// Bytes that the system has taken of what was held back, since the beginning: who waits for a
+    /// flush sees by it that the client takes something.
+    fn taken(&self) -> u64;
+}
+
+impl Carrier for TcpStream {
+    /// Nothing is ever held back.
+    fn taken(&self) -> u64 {
+        0
+    }
+}
+
 impl Incoming for ReadHalf<'_> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
         pin!(self.read_buf(buf)).poll(cx)
     }
+
+    fn read_much(&mut self, _: bool) {}
 
     fn tcp(&self) -> &TcpStream {
         self.as_ref()

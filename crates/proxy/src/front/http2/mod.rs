@@ -30,7 +30,6 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{self, SendResponse};
 use policy::Fields;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::malformed::Malformed;
 pub(crate) use self::meter::PREFACE;
@@ -46,6 +45,7 @@ use self::turns::Turns;
 use self::wire::{Wire, lock};
 use super::Peer;
 use super::lifetime::Lifetime;
+use super::transport::Carrier;
 use super::waits::Waits;
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
@@ -63,12 +63,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends. `ahead` is what has been read of it already, with the preface.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    worker: &Arc<Worker>,
-    stream: S,
-    peer: Peer,
-    ahead: Bytes,
-) {
+pub(crate) async fn serve<S: Carrier>(worker: &Arc<Worker>, stream: S, peer: Peer, ahead: Bytes) {
     // Registered once: the task's waker stays the same, so a notification wakes whatever waits.
     let mut draining = pin!(worker.wake_idle.notified());
     poll_fn(|cx| Poll::Ready(draining.as_mut().poll(cx).is_ready())).await;
@@ -102,7 +97,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// What both sides say first.
-async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+async fn shake_hands<S: Carrier>(
     worker: &Worker,
     wire: Wire<S>,
     socket: &wire::Shared<S>,
@@ -174,7 +169,7 @@ struct Connection<'a, S> {
     is_closed: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+impl<S: Carrier> Connection<'_, S> {
     async fn run(&mut self, waits: &mut Waits) {
         while self.mode != Mode::Over {
             self.tell_guest();

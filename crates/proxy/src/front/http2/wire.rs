@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::meter::Meter;
 use super::turns::Turns;
 use crate::clock::ticks;
+use crate::front::transport::Carrier;
 
 /// Bytes that are gathered before the socket has to take some: 32 responses of 1 KiB, or two pieces of
 /// a long one, leave together.
@@ -39,8 +40,10 @@ pub(super) struct Socket<S> {
     done: usize,
     /// Since when, in ticks, it takes no more.
     stuck_since: Option<u64>,
-    /// It has taken no more once, and not all since of what had been gathered.
+    /// It has taken no more once, and not all since of what had been gathered or held back.
     is_behind: bool,
+    /// What it had taken of that by then.
+    taken: u64,
     /// How much was gathered the last time.
     usual: usize,
     /// The codec has been told to wait with so many bytes.
@@ -51,7 +54,7 @@ pub(super) struct Socket<S> {
     turns: Arc<Turns>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: Carrier> Wire<S> {
     /// Both ends.
     pub(super) fn new(io: S, ahead: Bytes, meter: Meter, turns: Arc<Turns>) -> (Self, Shared<S>) {
         let socket = Socket {
@@ -61,6 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             done: 0,
             stuck_since: None,
             is_behind: false,
+            taken: 0,
             usual: 0,
             awaited: None,
             discarded: 0,
@@ -77,7 +81,7 @@ pub(super) fn lock<S>(shared: &Shared<S>) -> MutexGuard<'_, Socket<S>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+impl<S: Carrier> Socket<S> {
     /// Since when the system takes nothing of what is to be written.
     pub(super) const fn stuck_since(&self) -> Option<u64> {
         self.stuck_since
@@ -92,28 +96,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     self.done += taken?;
                     self.stuck_since = None;
                 }
-                Poll::Pending => {
-                    self.stuck_since.get_or_insert_with(ticks);
-                    self.is_behind = true;
-                    self.turns.fall_behind(true);
-                    self.tighten();
-                    return Poll::Pending;
-                }
+                Poll::Pending => return self.fall_behind(),
             }
-        }
-        if std::mem::take(&mut self.is_behind) {
-            self.turns.fall_behind(false);
         }
         if !self.out.is_empty() {
             self.usual = self.out.len();
         }
         self.out.clear();
         self.done = 0;
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        if flushed.is_pending() {
-            self.tighten();
+        if Pin::new(&mut self.io).poll_flush(cx)?.is_pending() {
+            return self.fall_behind();
         }
-        flushed
+        self.stuck_since = None;
+        if std::mem::take(&mut self.is_behind) {
+            self.turns.fall_behind(false);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The system takes no more for now.
+    fn fall_behind(&mut self) -> Poll<io::Result<()>> {
+        let taken = self.io.taken();
+        if std::mem::replace(&mut self.taken, taken) != taken {
+            self.stuck_since = None;
+        }
+        self.stuck_since.get_or_insert_with(ticks);
+        self.is_behind = true;
+        self.turns.fall_behind(true);
+        self.tighten();
+        Poll::Pending
     }
 
     /// Whether the codec waits for room that there is now.
@@ -124,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// For a client that does not take what there is, nothing is gathered: it stays where it lies.
     fn has_room_for(&self, size: usize) -> bool {
-        self.out.is_empty() || !self.is_behind && self.out.len() + size <= GATHERED
+        !self.is_behind && (self.out.is_empty() || self.out.len() + size <= GATHERED)
     }
 
     /// While the system takes no more, the buffer is no larger than what has to wait in it. What is
@@ -208,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
+impl<S: Carrier> AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -218,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: Carrier> AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

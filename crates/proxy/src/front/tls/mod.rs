@@ -2,6 +2,7 @@
 
 mod client_cert;
 mod failure;
+mod records;
 mod stream;
 
 use std::sync::Arc;
@@ -10,9 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, server};
+use tokio_rustls::TlsAcceptor;
 
-use self::stream::TlsStream;
+use self::stream::{Greeting, TlsStream};
 use super::{Peer, Visitor, http1, http2};
 use crate::error::Refusal;
 use crate::head::Scheme;
@@ -33,7 +34,7 @@ const HTTP2: &[u8] = b"h2";
 enum Opened {
     Secure(Box<TlsStream>),
     /// The same, for HTTP/2.
-    Http2(Box<server::TlsStream<TcpStream>>),
+    Http2(Box<TlsStream>),
     /// HTTP without TLS.
     Plain(TcpStream),
     /// Nothing that goes on.
@@ -58,8 +59,7 @@ pub(crate) async fn serve(
             let _ = Box::pin(http1::serve(worker, stream.split(), peer)).await;
         }
         Ok(Opened::Http2(stream)) => {
-            let shown = stream.get_ref().1.peer_certificates();
-            let shown = shown.and_then(|shown| Shown::of(shown, certificates.tells_chain()));
+            let shown = stream.shown(certificates.tells_chain());
             let peer = Peer { shown, ..Peer::new(worker, visitor, Scheme::Https) };
             Box::pin(http2::serve(worker, stream, peer, Bytes::new())).await;
         }
@@ -109,14 +109,13 @@ async fn open(
             return Opened::Over;
         }
     }
-    match TlsAcceptor::from(certificates.config()).accept(stream).await {
+    match TlsAcceptor::from(certificates.config()).accept(Greeting::new(stream)).await {
         Ok(stream) => {
             add(&worker.counters.handshakes, 1);
-            if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
-                return Opened::Http2(Box::new(stream));
-            }
-            let (tcp, session) = stream.into_inner();
-            Opened::Secure(Box::new(TlsStream::new(tcp, session)))
+            let (greeted, session) = stream.into_inner();
+            let is_http2 = session.alpn_protocol() == Some(HTTP2);
+            let stream = Box::new(TlsStream::new(greeted, session));
+            if is_http2 { Opened::Http2(stream) } else { Opened::Secure(stream) }
         }
         Err(error) => {
             failed(worker, HandshakeFailure::of(&error), visitor, &error.to_string());

@@ -3,8 +3,16 @@ use std::io::IoSlice;
 use super::*;
 use crate::settings::Http2Limits;
 
-/// A socket that takes so many bytes and then no more.
-struct Narrow(usize);
+/// A socket that takes so many bytes and then no more, of which these are held back (and no others
+/// ever were).
+struct Narrow(usize, HeldBack);
+
+/// What TLS does: all is taken, and the system takes of it what it likes to.
+#[derive(Default)]
+struct HeldBack {
+    left: usize,
+    taken: u64,
+}
 
 impl AsyncRead for Narrow {
     fn poll_read(
@@ -28,7 +36,7 @@ impl AsyncWrite for Narrow {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        if self.1.left > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -36,9 +44,15 @@ impl AsyncWrite for Narrow {
     }
 }
 
+impl Carrier for Narrow {
+    fn taken(&self) -> u64 {
+        self.1.taken
+    }
+}
+
 fn socket(takes: usize) -> Shared<Narrow> {
     let meter = Meter::new(&Http2Limits::default());
-    Wire::new(Narrow(takes), Bytes::new(), meter, Turns::new()).1
+    Wire::new(Narrow(takes, HeldBack::default()), Bytes::new(), meter, Turns::new()).1
 }
 
 /// What the codec writes at once: a DATA frame.
@@ -132,4 +146,27 @@ fn a_small_buffer_is_kept_while_there_is_something_to_do_and_a_large_one_made_as
     assert!(flush(&mut socket));
     socket.relax(false);
     assert_eq!(socket.out.capacity(), 0);
+}
+
+#[test]
+fn what_is_held_back_is_waited_for_as_long_as_the_client_takes_some_of_it() {
+    let shared = socket(usize::MAX);
+    let mut socket = lock(&shared);
+    assert!(gather(&mut socket, 1_000));
+    socket.io.1.left = 1_000;
+    assert!(!flush(&mut socket));
+    assert!(socket.out.is_empty());
+    assert!(!gather(&mut socket, 1_000));
+    assert!(socket.stuck_since().is_some());
+    // Since long ago, but then it takes some.
+    socket.stuck_since = Some(u64::MAX);
+    assert!(!flush(&mut socket));
+    assert_eq!(socket.stuck_since(), Some(u64::MAX));
+    (socket.io.1.left, socket.io.1.taken) = (500, 500);
+    assert!(!flush(&mut socket));
+    assert!(socket.stuck_since() < Some(u64::MAX));
+    (socket.io.1.left, socket.io.1.taken) = (0, 1_000);
+    assert!(flush(&mut socket));
+    assert_eq!(socket.stuck_since(), None);
+    assert!(socket.is_awaited() && gather(&mut socket, 1_000));
 }
