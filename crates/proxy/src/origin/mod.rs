@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod content;
 pub(crate) mod exchange;
 mod http2;
+mod named;
 pub(crate) mod outgoing;
 mod patience;
 mod resolve;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 pub(crate) use tokio_rustls::client::TlsStream;
 
+use super::named::Named;
 use super::unchecked::Unchecked;
 use super::url::Protocol;
 use crate::failure::Failure;
@@ -143,7 +144,11 @@ impl Used {
             _ if settings.unchecked => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Unchecked(tls::provider()))),
-            Some(authorities) => builder.with_root_certificates(Arc::clone(authorities)),
+            Some(authorities) => {
+                let named = Named::new(Arc::clone(authorities), tls::provider());
+                let named = named.map_err(|error| rustls::Error::General(error.to_string()))?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(named))
+            }
             None => builder.with_root_certificates(system_roots()?),
         };
         let mut config = match &files.identity {

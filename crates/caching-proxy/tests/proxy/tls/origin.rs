@@ -152,6 +152,35 @@ fn the_operators_authority_and_name_take_the_place_of_the_usual() {
     assert_eq!(origin.shown().len(), 1);
 }
 
+/// What `openssl req -x509` makes is an authority's by its form.
+fn made_for_one_server(authority: &Authority, stem: &str, validity: (i32, i32)) -> Files {
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, stem);
+    params.not_before = rcgen::date_time_ymd(validity.0, 1, 1);
+    params.not_after = rcgen::date_time_ymd(validity.1, 1, 1);
+    authority.issue_with(stem, &params)
+}
+
+#[test]
+fn a_certificate_that_the_operator_names_may_be_the_origins_own() {
+    let authority = Authority::new();
+    let made = |stem, validity| made_for_one_server(&authority, stem, validity);
+    let (files, other) = (made("origin", (2020, 4000)), made("other", (2020, 4000)));
+    let origin = TlsOrigin::new(&files, None);
+    let status = |args: &[&str]| origin.asked(args).0.status;
+    let named = ["--origin-ca", text(&files.certificate)];
+    assert_eq!(status(&named), 200);
+    assert_eq!(status(&[&named[..], &["--origin-name", "other.example"]].concat()), 502);
+    assert_eq!(status(&["--origin-ca", text(&other.certificate)]), 502);
+    for (stem, validity) in [("past", (2020, 2021)), ("future", (3999, 4000))] {
+        let files = made(stem, validity);
+        let origin = TlsOrigin::new(&files, None);
+        let named = ["--origin-ca", text(&files.certificate)];
+        assert_eq!(origin.asked(&named).0.status, 502, "{stem}");
+    }
+}
+
 #[test]
 fn a_certificate_is_shown_to_an_origin_that_asks_for_one() {
     let (authority, clients) = (Authority::new(), Authority::new());
