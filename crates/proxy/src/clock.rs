@@ -72,6 +72,16 @@ pub fn ticks() -> u64 {
     u64::try_from(START.get_or_init(stopwatch).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How long a duration is in ticks.
+pub(crate) fn in_ticks(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long ago this tick was.
+pub(crate) fn since(tick: u64) -> Duration {
+    Duration::from_millis(ticks().saturating_sub(tick))
+}
+
 /// A precise reading, for measuring how long something took.
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
 pub fn stopwatch() -> Instant {

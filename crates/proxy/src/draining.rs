@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 
 /// Read for each request: two numbers and no lock.
 #[derive(Default)]
@@ -16,8 +16,8 @@ pub(crate) struct Draining {
 
 impl Draining {
     pub(crate) fn begin(&self, once_more: Duration) {
-        let once_more = u64::try_from(once_more.as_millis()).unwrap_or(u64::MAX);
-        self.until.store(ticks().saturating_add(once_more), Ordering::Release);
+        let until = ticks().saturating_add(in_ticks(once_more));
+        self.until.store(until, Ordering::Release);
         self.begun.store(true, Ordering::Release);
     }
 

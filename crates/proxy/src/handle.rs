@@ -71,11 +71,12 @@ impl Handle {
         entrance::copies(&self.copies())
     }
 
-    /// Leaves the store's directory as another process may take it, and serves on; whatever is forgotten
-    /// from now on is told to the heir, and by it to the predecessors. `None` if the disk is too slow for that: then nothing changes.
-    /// Blocks; not for a thread that serves requests.
+    /// Brings the store's directory into a state in which another process can take it, and serves on.
+    /// Whatever is forgotten from now on is told to the heir, which tells the predecessors. `None` if
+    /// the disk is too slow for that: then nothing changes. Blocks; not for a thread that serves
+    /// requests.
     pub fn prepare_legacy(&self, heir: Arc<dyn Heir>) -> io::Result<Option<Legacy>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = waiting_runtime()?;
         // First: what is not written any more has to be told.
         self.shared.succession.set_heir(Some(heir));
         if !runtime.block_on(self.shared.store.freeze()) {
@@ -126,7 +127,7 @@ impl Handle {
     /// Forgets what a process that this one has taken over from has forgotten, and waits until the disk
     /// knows it too. Blocks; not for a thread that serves requests.
     pub fn forget(&self, what: &Forgotten) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = waiting_runtime()?;
         for key in what.keys.iter().map(|key| Key::new(key)) {
             if what.doubtful {
                 self.shared.doubt(&key);
@@ -158,7 +159,7 @@ impl Handle {
     /// them stale. Waits until the disk knows it too, so that it holds after a crash. Blocks; not for
     /// a thread that serves requests.
     pub fn purge(&self, purge: &Purge, soft: bool) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = waiting_runtime()?;
         let now = self.shared.clock.now();
         let mut about = purge.about(&self.origin.name);
         let keys: Vec<_> = about
@@ -184,7 +185,7 @@ impl Handle {
     /// Waits until what was cleared is gone from the disk too, so that not even a crash brings it
     /// back. Blocks; not for a thread that serves requests.
     pub fn settle(&self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = waiting_runtime()?;
         runtime.block_on(self.shared.store.flush());
         Ok(())
     }
@@ -236,4 +237,9 @@ impl Handle {
     pub fn origin_connections(&self) -> usize {
         self.origin.in_use()
     }
+}
+
+/// A runtime for what only waits: it needs no file descriptor.
+fn waiting_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_time().build()
 }

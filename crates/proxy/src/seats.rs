@@ -23,7 +23,7 @@ use tokio::time::sleep;
 pub use self::counts::ConnectionCounts;
 pub(crate) use self::full::Full;
 
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 use crate::settings::ConnectionLimits;
 
 /// File descriptors that are left to what is no connection of a client: those to the origin, files,
@@ -198,7 +198,7 @@ impl Seats {
         }
         let taken = book.doors.get(&door).copied().unwrap_or_default();
         let same_door = taken >= self.limits.listener;
-        let spared = millis(self.limits.spared_idle);
+        let spared = in_ticks(self.limits.spared_idle);
         let idle = book.guests.iter().filter(|(_, guest)| !same_door || guest.door == door);
         let idle = idle.filter_map(|(&number, guest)| Some((guest.idle_for(now)?, number)));
         let mut idle: Vec<_> = idle.filter(|(idle, _)| *idle >= spared).collect();
@@ -238,7 +238,7 @@ impl Seats {
         let doors: Vec<_> = book.doors.keys().copied().collect();
         let doors = doors.into_iter().filter(|door| self.is_crowded_at(&book, *door, now));
         let doors: Vec<_> = doors.collect();
-        let limit = millis(self.limits.crowded_idle);
+        let limit = in_ticks(self.limits.crowded_idle);
         let idle = book.guests.iter().filter(|(_, guest)| {
             doors.contains(&guest.door) && guest.idle_for(now).is_some_and(|idle| idle >= limit)
         });
@@ -373,10 +373,6 @@ fn network(address: IpAddr) -> IpAddr {
 fn part(of: u64) -> u64 {
     // Divided first: what is not limited is as large as it gets.
     of / 100 * CROWDED + of % 100 * CROWDED / 100
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 
 /// So many requests and so much time. Each is up to a tenth more or less than the limit, so that
 /// connections that began together do not end together.
@@ -16,8 +16,7 @@ pub(crate) struct Lifetime {
 impl Lifetime {
     /// `chance` makes the difference.
     pub(crate) fn new(requests: u64, age: Duration, chance: u64) -> Self {
-        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        let until = ticks().saturating_add(about(age, chance));
+        let until = ticks().saturating_add(about(in_ticks(age), chance));
         Self { requests: about(requests, chance), until }
     }
 

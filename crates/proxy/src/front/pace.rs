@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::clock::ticks;
+use crate::clock::{since, ticks};
 use crate::settings::Limits;
 
 /// Bytes that have to come of an announced content while it is waited for as long as is permitted, if
@@ -42,7 +42,7 @@ impl Pace {
 
     /// It has ended with so many bytes.
     pub(crate) fn came(&mut self, bytes: usize) {
-        self.waited += Duration::from_millis(ticks().saturating_sub(self.began));
+        self.waited += since(self.began);
         self.come += bytes;
         if self.come >= self.least {
             (self.come, self.waited) = (0, Duration::ZERO);

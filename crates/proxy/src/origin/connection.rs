@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::tls::TlsStream;
 use super::url::Protocol;
 use super::{Origin, http2};
-use crate::clock::ticks;
+use crate::clock::{since, ticks};
 use crate::descriptors;
 use crate::error::FetchError;
 use crate::keepalive::Keepalive;
@@ -218,7 +218,7 @@ async fn reach(origin: &Origin, address: SocketAddr) -> Result<TcpStream, FetchE
         let reached = timeout(limit, connect_unless_short(origin, address)).await;
         match reached.map_err(|_| FetchError::ConnectTimeout { address, limit })? {
             Err(error) if descriptors::is_shortage(&error) => {
-                let waited = Duration::from_millis(ticks().saturating_sub(began));
+                let waited = since(began);
                 if waited >= limits.origin_queue {
                     return Err(FetchError::NoDescriptor { source: error });
                 }

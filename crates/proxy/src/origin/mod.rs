@@ -27,7 +27,7 @@ use self::budget::Budget;
 use self::connection::{Connection, Opened};
 use self::resolve::Resolver;
 use self::tls::{Connector, OriginTls, TlsSetupError};
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 use crate::error::FetchError;
 use crate::seats::Seats;
 use crate::settings::Limits;
@@ -183,7 +183,7 @@ impl Origin {
     /// A kept connection that is still good.
     pub(crate) fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = ticks().saturating_sub(idle_limit(&self.shared.limits));
+        let oldest = ticks().saturating_sub(in_ticks(self.shared.limits.origin_idle_timeout));
         while let Some(mut connection) = idle.pop() {
             if connection.idle_since < oldest {
                 // Those below are older still.
@@ -214,14 +214,10 @@ impl Origin {
 
     /// Closes connections that have been idle for too long; called now and then by the worker.
     pub(crate) fn sweep(&self) {
-        let oldest = ticks().saturating_sub(idle_limit(&self.shared.limits));
+        let oldest = ticks().saturating_sub(in_ticks(self.shared.limits.origin_idle_timeout));
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain_mut(|connection| connection.idle_since >= oldest && connection.is_quiet());
         drop(idle);
         self.lines.sweep(oldest);
     }
-}
-
-fn idle_limit(limits: &Limits) -> u64 {
-    u64::try_from(limits.origin_idle_timeout.as_millis()).unwrap_or(u64::MAX)
 }

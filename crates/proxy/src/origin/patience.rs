@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::ticks;
+use crate::clock::{since, ticks};
 
 /// Runs out when nothing has moved for as long as it lasts.
 pub(super) struct Patience {
@@ -24,6 +24,6 @@ impl Patience {
 
     /// What is left of it.
     pub(super) fn left(&self) -> Duration {
-        self.limit.saturating_sub(Duration::from_millis(ticks().saturating_sub(self.since)))
+        self.limit.saturating_sub(since(self.since))
     }
 }

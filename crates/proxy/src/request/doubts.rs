@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::Key;
 
 use super::key_memory::KeyMemory;
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 
 /// Keys that a process that takes over is told of, the last ones.
 const TOLD: usize = 1024;
@@ -23,8 +23,7 @@ pub(crate) struct Doubts {
 impl Doubts {
     pub(crate) fn new(patience: Duration) -> Self {
         let memory = KeyMemory::new(patience);
-        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        Self { memory, patience, last: Mutex::default() }
+        Self { memory, patience: in_ticks(patience), last: Mutex::default() }
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use store::Key;
 
-use crate::clock::ticks;
+use crate::clock::{in_ticks, ticks};
 
 /// Keys remembered at once; one that is pushed out is simply forgotten.
 const SLOTS: usize = 1 << 16;
@@ -27,8 +27,7 @@ type Slot = [u64; 2];
 impl KeyMemory {
     pub(crate) fn new(memory: Duration) -> Self {
         let shard = || Mutex::new(vec![[0; 2]; SLOTS / SHARDS].into_boxed_slice());
-        let memory = u64::try_from(memory.as_millis()).unwrap_or(u64::MAX);
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), memory }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), memory: in_ticks(memory) }
     }
 
     /// Whether `key` is remembered. Another key with the same hash is mistaken for it; the harm is a

@@ -21,7 +21,7 @@ use super::lifetime::Lifetime;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::tunnel::{self, Opening};
-use crate::clock::{self, ticks};
+use crate::clock::{self, in_ticks, ticks};
 use crate::error::Refusal;
 use crate::head::RequestHead;
 use crate::request::answer::Report;
@@ -248,7 +248,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     /// Says that nothing more will be sent, and takes what is still coming for a while.
     async fn linger(&mut self) {
         self.outbound.shut_down().await;
-        let until = ticks() + u64::try_from(LINGER.as_millis()).unwrap_or(0);
+        let until = ticks() + in_ticks(LINGER);
         let left = || Duration::from_millis(until.saturating_sub(ticks()));
         let mut taken = 0;
         while taken < LINGER_BYTES {

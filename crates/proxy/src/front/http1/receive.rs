@@ -9,7 +9,7 @@ use http1::{Framing, Progress, TargetForm, Version};
 use policy::forwarded::Way;
 
 use super::Client;
-use crate::clock::ticks;
+use crate::clock::{since, ticks};
 use crate::error::Refusal;
 use crate::front::http2;
 use crate::front::transport::{Incoming, Outgoing};
@@ -80,7 +80,7 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
             } else {
                 // From the first byte to the last, however they drip.
                 let began = *began.get_or_insert_with(ticks);
-                let spent = Duration::from_millis(ticks().saturating_sub(began));
+                let spent = since(began);
                 head_timeout.saturating_sub(spent)
             };
             // Once when draining begins, to wait less, and again when no more patience is left.

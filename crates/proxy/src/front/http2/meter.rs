@@ -14,6 +14,7 @@ use super::faults::Faults;
 use super::outline::Outline;
 use super::priority::Priority;
 use super::turns::Turns;
+use crate::clock::in_ticks;
 use crate::http2_frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
     PRIORITY_UPDATE, RST_STREAM, SETTINGS, WINDOW_UPDATE, number,
@@ -299,8 +300,7 @@ struct Rate {
 
 impl Rate {
     fn new(most: usize, span: Duration) -> Self {
-        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        Self { times: VecDeque::new(), most, span }
+        Self { times: VecDeque::new(), most, span: in_ticks(span) }
     }
 
     /// Notes one more; says whether that is too many.

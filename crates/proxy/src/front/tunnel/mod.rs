@@ -14,7 +14,7 @@ use super::deliver;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::waits::Waits;
-use crate::clock::ticks;
+use crate::clock::since;
 use crate::events::Tunnelled;
 use crate::origin::connection::Connection;
 use crate::request::answer::{Answer, Report};
@@ -137,13 +137,13 @@ impl<'c, R: Incoming, W: Outgoing> Both<'c, R, W> {
         let idle = limits.tunnel_idle;
         let idle = if is_whole { idle } else { idle.min(limits.idle_timeout) };
         let stuck = [&self.up, &self.down].into_iter().filter_map(|lane| lane.stuck_since);
-        let stuck = stuck.map(|since| limits.write_timeout.saturating_sub(elapsed(since)));
+        let stuck = stuck.map(|tick| limits.write_timeout.saturating_sub(since(tick)));
         stuck.chain([idle]).min().unwrap_or(idle)
     }
 
     /// Which side has taken nothing for so long.
     fn stuck_for(&self, limit: Duration) -> Option<TunnelEnd> {
-        let is_stuck = |lane: &Lane| lane.stuck_since.is_some_and(|since| elapsed(since) >= limit);
+        let is_stuck = |lane: &Lane| lane.stuck_since.is_some_and(|tick| since(tick) >= limit);
         if is_stuck(&self.down) {
             return Some(TunnelEnd::ClientStalled);
         }
@@ -162,8 +162,4 @@ impl<'c, R: Incoming, W: Outgoing> Both<'c, R, W> {
             (false, false) => TunnelEnd::Closed,
         }
     }
-}
-
-fn elapsed(since: u64) -> Duration {
-    Duration::from_millis(ticks().saturating_sub(since))
 }
