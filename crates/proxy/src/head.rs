@@ -153,7 +153,7 @@ impl RequestHead {
         self.takes_trailers =
             codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"));
         policy::strip::strip_hop_by_hop(&mut self.fields);
-        self.fields.retain(|name, _| !untrusted::is_untrusted(name));
+        untrusted::strip(&mut self.fields);
     }
 }
 

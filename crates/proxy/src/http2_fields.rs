@@ -30,6 +30,19 @@ pub(crate) fn check_values(map: &HeaderMap) -> Result<(), BadHead> {
     if map.values().any(is_surrounded) { Err(BadHead::SpaceAroundValue) } else { Ok(()) }
 }
 
+/// The announced length of a message's content, if there is one.
+pub(crate) fn content_length(map: &HeaderMap) -> Result<Option<u64>, BadHead> {
+    let mut lengths = map.get_all(http::header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(None) };
+    if lengths.next().is_some() {
+        return Err(BadHead::LengthRepeated);
+    }
+    let digits = length.as_bytes();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let length = length.to_str().ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
+    length.map(Some).ok_or(BadHead::LengthInvalid)
+}
+
 /// A list of fields as the steps want it.
 pub(crate) fn list(map: &HeaderMap) -> Fields {
     let mut fields = Fields::new();
@@ -41,7 +54,7 @@ pub(crate) fn list(map: &HeaderMap) -> Fields {
 pub(crate) fn trailers(map: &HeaderMap) -> Fields {
     let mut fields = list(map);
     policy::strip::strip_hop_by_hop(&mut fields);
-    // A recipient that merges them into the head would be told by the back door.
+    // A recipient may merge them into the head.
     fields.retain(|name, _| http1::may_be_trailer(name));
     fields
 }

@@ -5,8 +5,16 @@
 //! one client could choose what all others get. No client is trusted to send them: those that the
 //! proxy writes itself are replaced, the others are dropped, before anything is decided.
 
+use policy::Fields;
+
+/// Removes these fields from the head of a request, or from its trailers: an origin may merge trailers
+/// into the head.
+pub(crate) fn strip(fields: &mut Fields) {
+    fields.retain(|name, _| !is_untrusted(name));
+}
+
 /// Is this a field that no client may send to the origin?
-pub(crate) fn is_untrusted(name: &[u8]) -> bool {
+fn is_untrusted(name: &[u8]) -> bool {
     // The first letter alone rules out nearly every field.
     let candidates: &[&str] = match name {
         [b'x' | b'X', rest @ ..] => return is_untrusted_extension(rest),

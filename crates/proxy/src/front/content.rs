@@ -87,8 +87,7 @@ impl<'c, R: Incoming> Intake<'c, R> {
                     let mut fields = Fields::new();
                     head::load(&mut fields, &trailers.block, &trailers.fields);
                     policy::strip::strip_hop_by_hop(&mut fields);
-                    // An origin that merges trailers into the head would be told by the back door.
-                    fields.retain(|name, _| !untrusted::is_untrusted(name));
+                    untrusted::strip(&mut fields);
                     Piece::Trailers(fields)
                 }
                 BodyEvent::End => return Ok(sender.end()),

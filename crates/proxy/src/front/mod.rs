@@ -20,16 +20,25 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use policy::Fields;
 use policy::forwarded::Way;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::error::Refusal;
 use crate::head::Scheme;
+use crate::request::{self, Request, Started, redirect};
 use crate::seats::{Full, Guest, Seat};
 use crate::tls::Certificates;
 use crate::worker::Worker;
+
+/// How long what a client still sends is taken after its last response: closed at once, the connection
+/// would be reset before the client has read that.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much is taken.
+const LINGER_BYTES: usize = 1 << 20;
 
 /// Who is at the other end of a connection, and by what way.
 #[derive(Clone, Debug)]
@@ -74,6 +83,26 @@ impl Peer {
             refused: visitor.seat.refused,
             guest: Arc::clone(&visitor.seat.guest),
         }
+    }
+
+    /// Takes a request through the steps that never wait, if this peer's requests are served at all.
+    /// `key` is scratch space.
+    fn start(
+        &self,
+        worker: &Arc<Worker>,
+        request: &Request,
+        length: Option<u64>,
+        has_content: bool,
+        key: &mut Vec<u8>,
+    ) -> Result<Started, Refusal> {
+        if let Some(full) = self.refused {
+            return Err(Refusal::Full(full));
+        }
+        if let Some(port) = self.sent_to {
+            return redirect::answer(worker, request, has_content, port).map(Started::Answered);
+        }
+        request::screen_length(worker, length)?;
+        request::start(worker, request, has_content, key)
     }
 
     /// The way of what is the peer's own.

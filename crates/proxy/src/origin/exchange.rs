@@ -101,12 +101,10 @@ async fn exchange_http1(
     slot: OwnedSemaphorePermit,
     made: Option<Connection>,
 ) -> Result<Response, FetchError> {
+    let again = request.is_repeatable().then(|| request.head.clone());
     let Request { method, head, content, informational, .. } = request;
     let informational = informational.as_ref();
     let once = Once { origin, method: &method, informational, may_switch: false };
-    //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
-    //# A proxy MUST NOT automatically retry non-idempotent requests.
-    let again = (method.is_idempotent() && content.is_none()).then(|| head.clone());
     if let Some(made) = made {
         return once.send(made, head, content, slot).await;
     }
@@ -252,12 +250,16 @@ impl Once<'_> {
 }
 
 impl Request {
-    /// The same once more, if nothing forbids that.
-    fn again(&self) -> Option<Self> {
+    /// Whether it may be sent once more at all. Content is read from the client once.
+    fn is_repeatable(&self) -> bool {
         //= https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2
         //# A proxy MUST NOT automatically retry non-idempotent requests.
-        let may = self.method.is_idempotent() && self.content.is_none();
-        may.then(|| Self {
+        self.method.is_idempotent() && self.content.is_none()
+    }
+
+    /// The same once more, if nothing forbids that.
+    fn again(&self) -> Option<Self> {
+        self.is_repeatable().then(|| Self {
             method: self.method.clone(),
             head: self.head.clone(),
             content: None,

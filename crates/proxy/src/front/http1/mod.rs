@@ -15,27 +15,20 @@ use policy::Method;
 use tokio::time::timeout;
 
 use self::receive::{Receipt, Received};
-use super::Peer;
 use super::deliver::{self, Terms, Undelivered};
 use super::lifetime::Lifetime;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::tunnel::{self, Opening};
+use super::{LINGER, LINGER_BYTES, Peer};
 use crate::clock::{self, in_ticks, ticks};
 use crate::error::Refusal;
 use crate::head::RequestHead;
 use crate::request::answer::Report;
 use crate::request::record::{self, Delivered};
-use crate::request::redirect;
 use crate::request::upgrade::Tunnel;
 use crate::request::{self, Answer, Request, Started};
 use crate::worker::Worker;
-
-/// How long a closing connection still takes what the client sends, so that the client gets to read
-/// the response instead of a reset.
-const LINGER: Duration = Duration::from_secs(2);
-/// How much it takes.
-const LINGER_BYTES: usize = 1 << 20;
 
 /// What follows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,14 +139,8 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             id: received.id.clone(),
         };
         let has_content = received.framing.has_content();
-        let started = match (self.peer.refused, self.peer.sent_to) {
-            (Some(full), _) => Err(Refusal::Full(full)),
-            (None, Some(port)) => {
-                redirect::answer(self.worker, &request, has_content, port).map(Started::Answered)
-            }
-            (None, None) => request::screen_length(self.worker, received.length())
-                .and_then(|()| request::start(self.worker, &request, has_content, &mut self.key)),
-        };
+        let length = received.length();
+        let started = self.peer.start(self.worker, &request, length, has_content, &mut self.key);
         let started = started.unwrap_or_else(|refusal| {
             let method = &request.head.method;
             Started::Answered(request::refusal(self.worker, method, &refusal))

@@ -144,8 +144,7 @@ impl<'l> Intake<'l> {
         self.check_pseudo_fields()?;
         self.check(&trailers)?;
         let mut trailers = http2_fields::trailers(&trailers);
-        // An origin that merges trailers into the head would be told by the back door.
-        trailers.retain(|name, _| !untrusted::is_untrusted(name));
+        untrusted::strip(&mut trailers);
         Ok(Some(trailers))
     }
 

@@ -1,19 +1,14 @@
 //! What a client still sends of a request that has been answered already.
 
-use std::time::Duration;
-
 use h2::RecvStream;
 use tokio::time::timeout;
 
-/// How long it is taken...
-const PATIENCE: Duration = Duration::from_secs(2);
-/// ...and how much of it, as with HTTP/1.1.
-const MOST: usize = 1 << 20;
+use crate::front::{LINGER, LINGER_BYTES};
 
-/// Takes what still comes, for a while. Most clients stop by themselves when they have read the response;
-/// some that are told to stop before they have read it never show it.
+/// Takes what still comes, for a while. Most clients stop sending by themselves when they have read the
+/// response; some never show it if they are told to stop before they have read it.
 pub(super) async fn discard(mut body: RecvStream) {
-    let _ = timeout(PATIENCE, take(&mut body)).await;
+    let _ = timeout(LINGER, take(&mut body)).await;
     //= https://www.rfc-editor.org/rfc/rfc9113#section-8.1
     //# a server MAY request that the client abort transmission of a request without error by sending a
     //# RST_STREAM with an error code of NO_ERROR after sending a complete response (i.e., a frame with
@@ -23,7 +18,7 @@ pub(super) async fn discard(mut body: RecvStream) {
 
 async fn take(body: &mut RecvStream) {
     let mut taken = 0;
-    while taken < MOST
+    while taken < LINGER_BYTES
         && let Some(Ok(data)) = body.data().await
     {
         taken += data.len();

@@ -43,10 +43,10 @@ use self::receive::{Announced, Unfit};
 use self::room::Room;
 use self::turns::Turns;
 use self::wire::{Wire, lock};
-use super::Peer;
 use super::lifetime::Lifetime;
 use super::transport::Carrier;
 use super::waits::Waits;
+use super::{LINGER, Peer};
 use crate::clock::{self, ticks};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
@@ -59,8 +59,6 @@ use crate::worker::Worker;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client that has been told to go may take to answer that, or to take what is left.
 const LEAVE: Duration = Duration::from_secs(1);
-/// How long a connection that was closed still takes what the client sends.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends. `ahead` is what has been read of it already, with the preface.
 pub(crate) async fn serve<S: Carrier>(worker: &Arc<Worker>, stream: S, peer: Peer, ahead: Bytes) {
@@ -329,12 +327,8 @@ impl<S: Carrier> Connection<'_, S> {
             Err(Unfit::Refused(refusal)) => return self.answer(stream, Err(refusal), body, None),
         };
         let has_content = body.is_some() && announced.length != Some(0);
-        let started = match self.peer.refused {
-            Some(full) => Err(Refusal::Full(full)),
-            None => request::screen_length(self.worker, announced.length).and_then(|()| {
-                request::start(self.worker, &stream.request, has_content, &mut self.key)
-            }),
-        };
+        let (length, key) = (announced.length, &mut self.key);
+        let started = self.peer.start(self.worker, &stream.request, length, has_content, key);
         self.answer(stream, started, body, has_content.then_some(announced));
     }
 

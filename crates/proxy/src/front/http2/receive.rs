@@ -11,6 +11,7 @@ use policy::Method;
 use super::malformed::Malformed;
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme, Version};
+use crate::http2_fields::content_length;
 use crate::settings::Limits;
 
 /// What a head says beside what the steps need.
@@ -62,7 +63,7 @@ pub(super) fn adopt(
     take_authority(head, parts)?;
     count(&parts.headers, limits)?;
     take_fields(head, &parts.headers)?;
-    let length = length(&parts.headers)?;
+    let length = content_length(&parts.headers).map_err(|_| Malformed::Length)?;
     let mut expectations = parts.headers.get_all(header::EXPECT).iter();
     let expects_continue =
         expectations.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
@@ -176,16 +177,4 @@ fn take_fields(head: &mut RequestHead, fields: &HeaderMap) -> Result<(), Unfit> 
         head.fields.push(b"cookie", &cookie);
     }
     Ok(())
-}
-
-fn length(fields: &HeaderMap) -> Result<Option<u64>, Unfit> {
-    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Ok(None) };
-    let digits = length.as_bytes();
-    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let length = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    match length.filter(|_| all_digits && lengths.next().is_none()) {
-        Some(length) => Ok(Some(length)),
-        None => Err(Malformed::Length.into()),
-    }
 }

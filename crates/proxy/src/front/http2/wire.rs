@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::meter::Meter;
 use super::turns::Turns;
 use crate::clock::ticks;
+use crate::front::LINGER_BYTES;
 use crate::front::transport::Carrier;
 
 /// Bytes that are gathered before the socket has to take some: 32 responses of 1 KiB, or two pieces of
@@ -21,8 +22,6 @@ use crate::front::transport::Carrier;
 const GATHERED: usize = 40 << 10;
 /// What is kept of the buffer while there are streams.
 const KEPT: usize = 8 << 10;
-/// How much is taken from a client that has been told to go.
-const DISCARDED: usize = 1 << 20;
 
 /// The codec's end.
 pub(super) struct Wire<S>(Shared<S>);
@@ -162,7 +161,7 @@ impl<S: Carrier> Socket<S> {
         loop {
             let mut buf = ReadBuf::new(&mut scrap);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() && self.discarded < DISCARDED => {
+                Ok(()) if !buf.filled().is_empty() && self.discarded < LINGER_BYTES => {
                     self.discarded += buf.filled().len();
                 }
                 _ => return Poll::Ready(()),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderValue, Uri};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
@@ -54,7 +54,8 @@ pub(in crate::origin) async fn exchange(
         return Err(FetchError::BadHead(http1::BadHead::TooManyFields.into()));
     }
     http2_fields::check_values(&parts.headers).map_err(|bad| FetchError::BadHead(bad.into()))?;
-    let length = length(&parts.headers)?;
+    let length = http2_fields::content_length(&parts.headers);
+    let length = length.map_err(|bad| FetchError::BadHead(bad.into()))?;
     let bodiless = method == policy::Method::Head || matches!(status, 204 | 304);
     let length = if body.is_end_stream() || bodiless { Some(0) } else { length };
     let allowance = Allowance::new(origin.shared.limits.response_content);
@@ -199,20 +200,6 @@ fn escaped(target: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-/// The announced length of the content.
-fn length(fields: &HeaderMap) -> Result<Option<u64>, FetchError> {
-    let name: HeaderName = http::header::CONTENT_LENGTH;
-    let mut lengths = fields.get_all(name).iter();
-    let Some(length) = lengths.next() else { return Ok(None) };
-    if lengths.next().is_some() {
-        return Err(FetchError::BadHead(http1::BadHead::LengthRepeated.into()));
-    }
-    let digits = length.as_bytes();
-    let sound = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let length = length.to_str().ok().filter(|_| sound).and_then(|digits| digits.parse().ok());
-    length.map(Some).ok_or_else(|| FetchError::BadHead(http1::BadHead::LengthInvalid.into()))
 }
 
 /// Why there is no head.
