@@ -9,8 +9,8 @@ const PART_OF_FILES: u64 = 80;
 const OTHER_FILES: u64 = 64;
 /// Of the memory, one in so many parts is for connections.
 const SHARE_OF_MEMORY: u64 = 4;
-/// What a connection may take while it is slow: one by HTTP/2 with an upload on its way.
-const CONNECTION: u64 = 128 << 10;
+/// What a connection may take while it is slow: one by HTTP/2 inside TLS with an upload on its way.
+const CONNECTION: u64 = 136 << 10;
 
 /// Connections that files and memory allow; `None` if neither is limited.
 pub(crate) fn connections(files: Option<u64>) -> Option<usize> {
@@ -65,10 +65,10 @@ mod tests {
             (Some(1024), gib, Some(819)),
             (Some(128), gib, Some(64)),
             (Some(200), gib, Some(136)),
-            (Some(65_536), gib, Some(2048)),
+            (Some(65_536), gib, Some(1927)),
             (Some(16), gib, Some(8)),
             (Some(1), gib, Some(1)),
-            (None, gib, Some(2048)),
+            (None, gib, Some(1927)),
             (Some(1024), None, Some(819)),
             (Some(u64::MAX), None, Some(u64::MAX / 100 * 80 + 15 * 80 / 100)),
             (None, None, None),
