@@ -1,5 +1,6 @@
 //! Requests of many clients on the same connections to the origin: none pays for the others.
 
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::origin::{Asked, Modern, echo_path};
@@ -206,4 +207,41 @@ fn contents_that_the_origin_does_not_take_hold_up_no_other() {
     for _ in 0..3 {
         assert_eq!(upload("/taken").response().text(), "/base/taken");
     }
+}
+
+/// An origin that takes nothing more on its first connection once it has answered there.
+fn lately_busy(connections: Arc<AtomicUsize>) -> OriginUrl {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let is_first = connections.fetch_add(1, Ordering::Relaxed) == 0;
+            std::thread::spawn(move || {
+                stream.read_exact(&mut [0; testkit::frames::PREFACE.len()]).ok()?;
+                let mut frames = Frames::over(stream);
+                frames.send(&Frame::new(kind::SETTINGS, 0, 0));
+                while let Some(asked) = frames.next_of(kind::HEADERS) {
+                    if is_first {
+                        // At most 0 streams at once.
+                        frames.send(&Frame::new(kind::SETTINGS, 0, 0).with([0, 3, 0, 0, 0, 0]));
+                    }
+                    let fields = [(":status", "200"), ("cache-control", "no-store")];
+                    frames.send(&Frame::headers(asked.stream, true, &fields));
+                }
+                Some(())
+            });
+        }
+    });
+    OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap().by(proxy::Protocol::Http2)
+}
+
+#[test]
+fn a_connection_that_takes_nothing_more_is_replaced_once() {
+    let connections = Arc::default();
+    let site = Site::at(lately_busy(Arc::clone(&connections)), |_| {});
+    let mut client = testkit::Client::connect(site.address());
+    for number in 0..10 {
+        assert_eq!(client.get(&format!("/{number}")).status, 200);
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
 }

@@ -75,17 +75,17 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place on a connection that is there, if one has room for it, and for its content if it `has_content`;
-    /// or on the one with the fewest requests, if there are to be no more connections.
+    /// A place on a connection that has room for it, and for its content if it `has_content`; or on the
+    /// one with the fewest requests, if there are to be no more connections.
     pub(super) fn place(&self, has_content: bool) -> Option<Place> {
         let mut lines = self.lines();
         lines.retain(|line| line.is_open());
         let is_full = lines.len() >= CONNECTIONS;
         let is_held_up = |line: &Line| has_content && line.held_up.load(Ordering::Relaxed) > 0;
-        let order = |line: &&Arc<Line>| (is_held_up(line), line.used.load(Ordering::Relaxed));
-        let least = lines.iter().min_by_key(order)?;
-        let is_free = !is_held_up(least) && least.has_room();
-        (is_free || is_full).then(|| Place::new(least))
+        let takes_none = |line: &Line| is_held_up(line) || !line.has_room();
+        let order = |line: &&Arc<Line>| (takes_none(line), line.used.load(Ordering::Relaxed));
+        let best = lines.iter().min_by_key(order)?;
+        (is_full || !takes_none(best)).then(|| Place::new(best))
     }
 
     /// Makes a connection of what carries it, and takes a place on it.
