@@ -381,3 +381,6 @@ impl Write for Unwaited<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
