@@ -306,7 +306,7 @@ fn also_by_http2_with_a_connection_each_but_for_what_that_takes() {
 #[test]
 fn also_by_tls_but_for_a_record_of_each() {
     let front = tls::Front::new(b"http/1.1");
-    takes_less_than(110, NOT_STORED, By::Length, Some(&front), &["--no-disk"]);
+    takes_less_than(114, NOT_STORED, By::Length, Some(&front), &["--no-disk"]);
 }
 
 #[test]
