@@ -1,10 +1,12 @@
 //! Step 11: the final head.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use policy::{Age, Asked, Fields, Fwd, Method, Reason, Reply, Timestamp};
 use store::Reader;
+use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
 use super::reuse::Usable;
@@ -12,10 +14,12 @@ use super::{Entry, Request, range};
 use crate::entry::StoredHead;
 use crate::error::{ContentError, FetchError, Refusal};
 use crate::head::{self, ResponseHead};
-use crate::origin::content::ResponseContent;
+use crate::origin::content::{Arrived, ResponseContent};
 use crate::origin::exchange::Response;
 use crate::worker::Worker;
 
+/// How long the end of a response that has no content may come behind its head.
+const END: Duration = Duration::from_secs(1);
 /// Who is turned away because there is too much to do is told to come back within so many seconds.
 const RETRY_WITHIN: u64 = 5;
 
@@ -143,8 +147,12 @@ pub(crate) fn from_origin(
 
 /// Lets a response without content give its connection back.
 pub(super) fn settle(mut content: ResponseContent) {
-    // Without content the end is there already; anything else closes the connection, as it should.
-    let _ = content.try_next();
+    // Without content the end is there already; anything else closes the connection, as it should. By
+    // HTTP/2 the end may come in a frame of its own, and a stream that is reset before that is one that
+    // the origin counts.
+    if matches!(content.try_next(), Ok(Arrived::Waiting)) {
+        drop(tokio::spawn(async move { timeout(END, content.next()).await }));
+    }
 }
 
 /// What `Content-Length` should say. For HEAD it tells what GET would have brought.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::origin::{Asked, Modern, echo_path};
 use super::*;
@@ -244,4 +245,40 @@ fn a_connection_that_takes_nothing_more_is_replaced_once() {
         assert_eq!(client.get(&format!("/{number}")).status, 200);
     }
     assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// An origin whose responses end in a frame of their own, once `ends` says so. Tells whether their streams
+/// were reset before that.
+fn late_ends(ends: Receiver<()>, was_reset: Sender<bool>) -> OriginUrl {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().ok()?;
+        stream.read_exact(&mut [0; testkit::frames::PREFACE.len()]).ok()?;
+        let mut frames = Frames::over(stream);
+        frames.send(&Frame::new(kind::SETTINGS, 0, 0));
+        while let Some(asked) = frames.next_of(kind::HEADERS) {
+            frames.send(&Frame::headers(asked.stream, false, &[(":status", "200")]));
+            ends.recv().ok()?;
+            frames.send(&Frame::new(kind::DATA, flag::END_STREAM, asked.stream));
+            frames.send(&Frame::new(kind::PING, 0, 0).with(*b"has come"));
+            let next = frames.until(|frame| matches!(frame.kind, kind::PING | kind::RST_STREAM))?;
+            was_reset.send(next.kind == kind::RST_STREAM).ok()?;
+        }
+        Some(())
+    });
+    OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap().by(proxy::Protocol::Http2)
+}
+
+#[test]
+fn a_response_without_content_may_end_behind_its_head() {
+    let ((end, ends), (told, was_reset)) = (channel(), channel());
+    let site = Site::at(late_ends(ends, told), |_| {});
+    let mut client = testkit::Client::connect(site.address());
+    for _ in 0..3 {
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response_to("HEAD").status, 200);
+        end.send(()).unwrap();
+        assert!(!was_reset.recv_timeout(testkit::PATIENCE).unwrap());
+    }
 }
