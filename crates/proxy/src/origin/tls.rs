@@ -189,27 +189,13 @@ impl Renewable for Connector {
     fn reload(&self, now: Timestamp) -> Vec<Change> {
         let mut files = self.used().files.clone();
         let mut changes = Vec::new();
-        if let (Some(path), Some(old)) = (&self.settings.authorities, &mut files.authorities) {
-            match tls::roots(path, Time::Again) {
-                Ok(new) if new.roots == old.roots => {}
-                Ok(new) => {
-                    changes.push(Change::Authorities(path.clone()));
-                    *old = Arc::new(new);
-                }
-                Err(error) => changes.push(Change::Kept(error)),
-            }
+        if let (Some(path), Some(roots)) = (&self.settings.authorities, &mut files.authorities) {
+            changes.extend(Change::of_authorities(roots, path));
         }
-        if let (Some(pair), Some(old)) = (&self.settings.identity, &mut files.identity) {
-            match old.renewed(pair, now) {
-                Ok(None) => {}
-                Ok(Some(new)) => {
-                    changes.push(Change::Renewed(new.info(&pair.certificate)));
-                    *old = Arc::new(new);
-                }
-                Err(error) => changes.push(Change::Kept(error)),
-            }
+        if let (Some(identity), Some(pair)) = (&self.settings.identity, &mut files.identity) {
+            changes.extend(Change::of_pair(pair, identity, now));
         }
-        if changes.iter().all(|change| matches!(change, Change::Kept(_))) {
+        if !changes.iter().any(Change::is_effective) {
             return changes;
         }
         // A configuration of its own: no session goes on that was begun under the old one.

@@ -1,13 +1,11 @@
 //! Sends a request to the origin, while the response may already be arriving.
 
-use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
 use http1::encode;
-use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::patience::Patience;
@@ -85,31 +83,24 @@ impl Upload {
         connection: &mut Connection,
         patience: &mut Patience,
     ) -> Result<Option<io::Result<usize>>, FetchError> {
-        loop {
-            let left = patience.left();
-            let both = poll_fn(|cx| {
-                let sent = self.sent;
-                if !self.is_done()
-                    && let Err(error) = self.poll(cx, connection)
-                {
-                    return Poll::Ready(Err(error));
-                }
-                if self.sent > sent {
-                    patience.renew();
-                }
-                let read = connection.poll_fill(cx);
-                if read.is_pending() && !self.is_done() {
-                    // An answer is not likely before the end of the request.
-                    connection.expect_little();
-                }
-                read.map(Ok)
-            });
-            match timeout(left, both).await {
-                Ok(outcome) => return outcome.map(Some),
-                Err(_) if patience.left().is_zero() => return Ok(None),
-                Err(_) => {}
+        let read = patience.wait(|cx, patience| {
+            let sent = self.sent;
+            if !self.is_done()
+                && let Err(error) = self.poll(cx, connection)
+            {
+                return Poll::Ready(Err(error));
             }
-        }
+            if self.sent > sent {
+                patience.renew();
+            }
+            let read = connection.poll_fill(cx);
+            if read.is_pending() && !self.is_done() {
+                // An answer is not likely before the end of the request.
+                connection.expect_little();
+            }
+            read.map(Ok)
+        });
+        read.await.transpose()
     }
 
     fn poll_send(

@@ -1,6 +1,6 @@
 //! The certificates of one listener: read at the start, and again when their files change.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -56,7 +56,8 @@ impl Certificates {
             settings.pairs.iter().map(|files| Pair::load(files).map(Arc::new)).collect();
         let pairs = pairs?;
         let authorities = settings.clients.authorities();
-        let authorities = authorities.map(|path| roots(path, Time::First)).transpose()?;
+        let authorities = authorities.map(|path| pair::roots(path, Time::First)).transpose()?;
+        let authorities = authorities.map(Arc::new);
         // What a client has shown is not in a ticket, so each time it has to show it again.
         let tickets = match settings.clients {
             ClientAuth::Off => Some(rustls::crypto::aws_lc_rs::Ticketer::new()?),
@@ -99,27 +100,13 @@ impl Renewable for Certificates {
         let mut served = self.served.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut changes = Vec::new();
         for (files, pair) in self.settings.pairs.iter().zip(&mut served.pairs) {
-            match pair.renewed(files, now) {
-                Ok(None) => {}
-                Ok(Some(new)) => {
-                    changes.push(Change::Renewed(new.info(&files.certificate)));
-                    *pair = Arc::new(new);
-                }
-                Err(error) => changes.push(Change::Kept(error)),
-            }
+            changes.extend(Change::of_pair(pair, files, now));
         }
-        if let Some(path) = self.settings.clients.authorities() {
-            match roots(path, Time::Again) {
-                Ok(new)
-                    if Some(&new.roots) == served.authorities.as_ref().map(|old| &old.roots) => {}
-                Ok(new) => {
-                    changes.push(Change::Authorities(path.clone()));
-                    served.authorities = Some(new);
-                }
-                Err(error) => changes.push(Change::Kept(error)),
-            }
+        let path = self.settings.clients.authorities();
+        if let (Some(path), Some(roots)) = (path, &mut served.authorities) {
+            changes.extend(Change::of_authorities(roots, path));
         }
-        if changes.iter().all(|change| matches!(change, Change::Kept(_))) {
+        if !changes.iter().any(Change::is_effective) {
             return changes;
         }
         let authorities = served.authorities.as_ref();
@@ -143,11 +130,6 @@ impl Renewable for Certificates {
 fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
     let files = settings.pairs.iter().flat_map(|files| [&files.certificate, &files.key]);
     files.chain(settings.clients.authorities()).map(|path| Stamp::of(path)).collect()
-}
-
-/// The authorities in a file.
-fn roots(path: &Path, time: Time) -> Result<Arc<RootCertStore>, PairError> {
-    pair::roots(path, time).map(Arc::new)
 }
 
 fn config(

@@ -1,16 +1,17 @@
 //! Looks after certificates while they are served: reads their files again when they have changed,
 //! and warns before they end. It has a thread of its own, so that no request waits for a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
 use policy::{Timestamp, date};
+use rustls::RootCertStore;
 
 use super::certificates::CertificateInfo;
-use super::pair::PairError;
+use super::pair::{self, Pair, PairError, PairFiles, Time};
 use super::stamp::Stamp;
 use crate::clock::Clock;
 use crate::events::{Notice, Recorder, Trouble};
@@ -55,6 +56,40 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Reads a certificate and its key again. Where they are others, and good, they replace `pair`.
+    pub(crate) fn of_pair(
+        pair: &mut Arc<Pair>,
+        files: &PairFiles,
+        now: Timestamp,
+    ) -> Option<Self> {
+        match pair.renewed(files, now) {
+            Ok(None) => None,
+            Ok(Some(new)) => {
+                let info = new.info(&files.certificate);
+                *pair = Arc::new(new);
+                Some(Self::Renewed(info))
+            }
+            Err(error) => Some(Self::Kept(error)),
+        }
+    }
+
+    /// The same for a list of authorities.
+    pub(crate) fn of_authorities(roots: &mut Arc<RootCertStore>, path: &Path) -> Option<Self> {
+        match pair::roots(path, Time::Again) {
+            Ok(new) if new.roots == roots.roots => None,
+            Ok(new) => {
+                *roots = Arc::new(new);
+                Some(Self::Authorities(path.to_owned()))
+            }
+            Err(error) => Some(Self::Kept(error)),
+        }
+    }
+
+    /// Whether something else is used from now on.
+    pub(crate) const fn is_effective(&self) -> bool {
+        !matches!(self, Self::Kept(_))
+    }
+
     /// When what was kept out now can be taken up.
     const fn begins(&self) -> Option<Timestamp> {
         match self {

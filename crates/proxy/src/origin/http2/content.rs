@@ -1,6 +1,5 @@
 //! The content of a response that comes by HTTP/2.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,7 +8,6 @@ use std::time::Duration;
 use h2::RecvStream;
 use http1::{BadBody, BadHead};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use super::Place;
 use super::upload::Upload;
@@ -83,22 +81,15 @@ impl Content {
     pub(crate) async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
         let limit = self.pause;
         let mut patience = Patience::new(limit);
-        loop {
-            let left = patience.left();
-            let next = poll_fn(|cx| {
-                let before = self.upload.sent();
-                let next = self.poll(cx);
-                if self.upload.sent() > before {
-                    patience.renew();
-                }
-                next
-            });
-            match timeout(left, next).await {
-                Ok(next) => return next,
-                Err(_) if patience.left().is_zero() => return Err(FetchError::Stalled { limit }),
-                Err(_) => {}
+        let next = patience.wait(|cx, patience| {
+            let before = self.upload.sent();
+            let next = self.poll(cx);
+            if self.upload.sent() > before {
+                patience.renew();
             }
-        }
+            next
+        });
+        next.await.unwrap_or(Err(FetchError::Stalled { limit }))
     }
 
     /// What has arrived already.

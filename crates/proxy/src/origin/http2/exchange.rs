@@ -1,6 +1,6 @@
 //! One request and its response over an HTTP/2 connection to the origin.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use h2::{Reason, RecvStream};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
 
 use super::Place;
 use super::content::Content;
@@ -87,24 +86,15 @@ impl Waiting<'_> {
     ) -> Result<http::Response<RecvStream>, FetchError> {
         let limit = self.origin.shared.limits.first_byte_timeout;
         let mut patience = Patience::new(limit);
-        loop {
-            let left = patience.left();
-            let head = poll_fn(|cx| {
-                let before = (upload.sent(), self.told);
-                let head = self.poll(cx, &mut response, upload);
-                if (upload.sent(), self.told) > before {
-                    patience.renew();
-                }
-                head
-            });
-            match timeout(left, head).await {
-                Ok(head) => return head,
-                Err(_) if patience.left().is_zero() => {
-                    return Err(FetchError::HeadTimeout { limit });
-                }
-                Err(_) => {}
+        let head = patience.wait(|cx, patience| {
+            let before = (upload.sent(), self.told);
+            let head = self.poll(cx, &mut response, upload);
+            if (upload.sent(), self.told) > before {
+                patience.renew();
             }
-        }
+            head
+        });
+        head.await.unwrap_or(Err(FetchError::HeadTimeout { limit }))
     }
 
     fn poll(
