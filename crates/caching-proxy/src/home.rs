@@ -65,19 +65,19 @@ impl Home {
         predecessor.map(|other| mem::take(&mut other.listeners)).unwrap_or_default()
     }
 
-    /// Within which time the supervisor wants to hear of this process, or has wanted to hear of the other
-    /// one: it does not tell those that take over.
+    /// How often the supervisor wants a sign of life. A process that takes over was not told by the
+    /// supervisor; it uses the interval of the process before.
     pub(crate) fn watchdog_interval(&self, supervisor: &Supervisor) -> Option<Duration> {
         let before = || self.predecessor.as_ref().and_then(|other| other.watchdog_interval);
         supervisor.watchdog_interval().or_else(before)
     }
 
-    /// Waits for a while until nobody has the store that lies in the directory. Who has let go of the
-    /// directory may have it for as long as it takes to end.
+    /// Waits for a while until no process has the store open. One that has given up the directory may
+    /// still have the store until it has ended.
     pub(crate) fn wait_for_store(&self) {
         let directory = self.claim.store();
         let is_free = || if store::is_in_use(&directory) { Err(()) } else { Ok(()) };
-        // Whoever opens it finds out as well, and says so.
+        // If it is still in use then, opening it fails and says so.
         let _ = control::patiently(control::A_WHILE, |()| true, is_free);
     }
 

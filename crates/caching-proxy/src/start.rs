@@ -142,8 +142,8 @@ fn staffed(
 /// 2. This process listens under the usual name. Who asks it waits until 5.
 /// 3. What an older process could tell nobody, and has left in the directory, is forgotten. Not before
 ///    2: what it leaves from then on it tells that socket too.
-/// 4. The other one is told, unless a signal comes before. Nothing can fail any more, and it does not come
-///    back.
+/// 4. The other one is told, unless a signal comes before. Nothing can fail from here on, and the other
+///    one does not come back.
 /// 5. Commands are carried out here, and no earlier: until 4 the other one might have gone on.
 /// 6. The other name is of no use to anybody, but was until 4.
 fn take_place(

@@ -264,8 +264,8 @@ impl FetchError {
         )
     }
 
-    /// Whether another request for the same may be answered all the same: the origin was there, and what
-    /// it made of this one may have its reason in it, such as a field that has it close the connection.
+    /// Whether the failure may be due to this one request, such as a field that has the origin close the
+    /// connection: then another request for the same resource may still be answered.
     pub(crate) const fn may_be_about_request(&self) -> bool {
         matches!(
             self,

@@ -111,7 +111,8 @@ impl RequestHead {
         self.query.as_ref().map(|query| &query.digest)
     }
 
-    /// Takes over what the codec found in `buf`, reusing this head's buffers. It does not say the scheme.
+    /// Takes over what the codec found in `buf`, reusing this head's buffers. The scheme is left as it
+    /// was: the codec does not know it.
     pub(crate) fn adopt(&mut self, buf: &[u8], head: &http1::RequestHead, spans: &[FieldSpan]) {
         self.method = Method::parse(head.method.of(buf));
         self.version = head.version.into();

@@ -1,9 +1,8 @@
-//! Peers that have vanished from the network. The system asks a connection that is silent whether its
-//! other end is still there, and gives up one that acknowledges nothing.
+//! Finds peers that have vanished from the network: the system probes a silent connection, and gives it
+//! up if nothing is acknowledged.
 //!
-//! Most of them would be found by a limit on what they do. A tunnel or a stream of events may be silent
-//! for an hour, though, and what is sent to somebody who is gone is repeated by the system for a quarter
-//! of an hour.
+//! Most vanished peers would be found by a time-out. But a tunnel or a stream of events may be silent for
+//! an hour, and the system goes on repeating what was sent to a vanished peer for a quarter of an hour.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -12,31 +11,31 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::settings::Limits;
 
-/// How often a peer is asked before it is given up, where nothing else says how long that takes.
+/// Probes that a peer may leave unanswered, where the user timeout does not apply.
 const PROBES: u32 = 3;
 /// No system takes less.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// When a peer counts as gone.
+/// When a connection is probed, and when it is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keepalive {
-    /// Silence after which it is asked.
+    /// Silence before the first probe.
     time: Duration,
-    /// Time between two askings.
+    /// Time between two probes.
     interval: Duration,
-    /// How long nothing may be acknowledged, neither what was sent nor that it was asked. Where there is
-    /// such a limit it counts, and [`PROBES`] does not. A peer that takes nothing because it is slow counts
-    /// for the system as one that does not acknowledge, so that it is longer than the patience with those.
+    /// How long data or probes may go unacknowledged (`TCP_USER_TIMEOUT`). Where the system supports it,
+    /// it counts in place of [`PROBES`]. The system cannot tell a slow peer, whose window is closed, from
+    /// one that is gone; so this is longer than the time-outs for slow peers.
     user_timeout: Duration,
 }
 
 impl Keepalive {
-    /// With a client: whoever the patience with slow ones bears with is not given up before.
+    /// For connections of clients: given up no earlier than slow clients are.
     pub(crate) fn with_client(limits: &Limits) -> Self {
         Self::after(limits.tcp_keepalive, limits.write_timeout)
     }
 
-    /// With an origin.
+    /// For connections to the origin.
     pub(crate) fn with_origin(limits: &Limits) -> Self {
         let patience = limits.first_byte_timeout.max(limits.between_bytes_timeout);
         Self::after(limits.tcp_keepalive, patience)
@@ -49,8 +48,8 @@ impl Keepalive {
         Self { time, interval, user_timeout }
     }
 
-    /// Has the system do so on this connection, or on all that a listener accepts from now on: they have
-    /// what it has. Where the system does not know how, connections are as good without.
+    /// Applies to this connection; or, on a listener, to all connections that it accepts from now on. A
+    /// system that does not support it is no error.
     pub(crate) fn apply_to(self, socket: &impl AsFd) {
         let socket = SockRef::from(socket);
         let probes = TcpKeepalive::new().with_time(self.time).with_interval(self.interval);

@@ -129,10 +129,9 @@ pub struct Limits {
     pub body_pace: Option<usize>,
     /// How long a client may accept no byte of a response.
     pub write_timeout: Duration,
-    /// Silence after which the system asks whether the other end of a connection, of a client or to the
-    /// origin, is still there. It is given up at twice that, or at twice the patience with that side
-    /// (`write_timeout`, or the longer of `first_byte_timeout` and `between_bytes_timeout`) where that is
-    /// longer.
+    /// Silence after which the system probes a connection, of a client or to the origin. It is given up
+    /// after twice that; or after twice the time-out for that side, if that is longer (`write_timeout` for
+    /// clients, the longer of `first_byte_timeout` and `between_bytes_timeout` for the origin).
     pub tcp_keepalive: Duration,
     /// How long one attempt to connect to the origin may take, without TLS.
     pub connect_timeout: Duration,
@@ -235,7 +234,8 @@ pub struct Http2Limits {
     /// Streams that the client reset before they were looked at.
     pub pending_resets: usize,
     /// Frames that carry no request and no content, in [`Http2Limits::control_frames_per`]: PING,
-    /// SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown ones, and those that open a window for little content.
+    /// SETTINGS, PRIORITY, CONTINUATION, empty DATA, unknown ones, and those that open a window for little
+    /// content.
     pub control_frames: usize,
     /// The time in which they are counted.
     pub control_frames_per: Duration,

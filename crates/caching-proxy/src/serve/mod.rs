@@ -136,7 +136,7 @@ fn until_ended(
     let mut inherited = home.as_mut().map(Home::take_listeners).unwrap_or_default();
     inherited.extend(sockets);
     let prepared = proxy::prepare(settings, recorder, &mut inherited)?;
-    // What nobody asks for any more is for the older process to close.
+    // Sockets of addresses that are no longer listened on: the older process closes its own.
     drop(inherited);
     let metrics = metrics.map(|told| bind_for_metrics(&told, home.as_ref())).transpose()?;
     ready.metrics = metrics.as_ref().map(|bound| bound.address);
@@ -145,7 +145,7 @@ fn until_ended(
         home.take().into_iter().for_each(Home::keep_until_the_end);
     }
     let started = started?;
-    // Nor does anybody else where the other process has ended by itself.
+    // This process serves, also where the other one has ended by itself: a signal ends it in order now.
     standby.end(|| ());
     for (place, address) in ready.answers.iter_mut().zip(started.running.local_addrs()) {
         place.address = *address;
@@ -183,8 +183,8 @@ fn announce(
     }
 }
 
-/// Finishes the requests under way, and gives up what this process has, or leaves it to the one that has
-/// taken over.
+/// Finishes the requests under way, and gives up what this process has, or leaves it to the process that
+/// has taken over.
 fn end(
     why: Ending,
     started: Started,

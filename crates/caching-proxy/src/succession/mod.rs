@@ -49,7 +49,7 @@ enum Phase {
     /// This process.
     #[default]
     Ours,
-    /// It is being given away: nobody knows.
+    /// Not decided: it is being handed over, which may still fail.
     Going,
     /// The newer one.
     Theirs,
@@ -74,14 +74,14 @@ impl Succession {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while nobody knows.
+    /// Waits until it is decided.
     fn when_known(&self) -> MutexGuard<'_, State> {
         let going = |state: &mut State| state.phase == Phase::Going;
         let state = self.changed.wait_while(self.state(), going);
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while nobody knows. `None` if commands are for the newer process.
+    /// Begins a command. `None` if commands are for the newer process. Waits while that is not decided.
     pub(crate) fn enter(&self) -> Option<Command<'_>> {
         let mut state = self.when_known();
         if state.phase == Phase::Theirs {
@@ -91,7 +91,7 @@ impl Succession {
         Some(Command(self))
     }
 
-    /// Lets nobody take over any more, if nobody has; says whether that is so. Waits while nobody knows.
+    /// Lets no process take over from now on. False if one already has. Waits while one is about to.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.when_known();
         state.closed = state.phase == Phase::Ours;

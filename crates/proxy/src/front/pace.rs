@@ -1,25 +1,23 @@
-//! How slowly content may come.
+//! How slowly a client may send content.
 //!
-//! A client that sends something now and then would keep a connection to the origin for as long as it
-//! likes. Where the length of the content is known there is no reason for that. Where it is not, the
-//! content may be a conversation that goes on for hours, and any word counts, unless an operator who has
-//! none of those says how much has to come.
+//! A client that sends a byte now and then could hold a connection to the origin for ever. Content of
+//! known length has to come at a minimum rate. Content of unknown length may be a conversation that lasts
+//! for hours, so any byte counts, unless the operator has set a rate (`--client-body-pace`).
 
 use std::time::Duration;
 
 use crate::clock::{since, ticks};
 use crate::settings::Limits;
 
-/// Bytes that have to come of an announced content while it is waited for as long as is permitted, if
-/// nobody said how many.
+/// Bytes of content of known length that have to come in each `body_timeout`, if no rate was set.
 const LEAST: usize = 1 << 10;
 
-/// Patience with one content.
+/// How long one content is still waited for.
 #[derive(Debug)]
 pub(crate) struct Pace {
     limit: Duration,
     least: usize,
-    /// Bytes that have come since the patience was fresh...
+    /// Bytes that have come since the time began to count anew...
     come: usize,
     /// ...and how long they were waited for.
     waited: Duration,
@@ -27,7 +25,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Patience with content of this length.
+    /// For content of this length.
     pub(crate) fn new(limits: &Limits, length: Option<u64>) -> Self {
         let least = limits.body_pace.unwrap_or(if length.is_some() { LEAST } else { 1 });
         let limit = limits.body_timeout;

@@ -212,8 +212,9 @@ impl<W: Outgoing> Outbound<W> {
         }
     }
 
-    /// Ends when the client has ended its own side, or up to `limit` later: whoever waits to read is woken
-    /// all the time by a request that waits to be read, so this looks only now and then.
+    /// Ends when the client has ended its own side, or up to `limit` later. It only looks now and then:
+    /// as long as the next request waits to be read, a task that waits for readability is woken again at
+    /// once.
     pub(crate) async fn ended_sometime(&self) {
         loop {
             sleep(self.limit).await;

@@ -99,7 +99,7 @@ impl Connection {
         Self { io, buf: BytesMut::new(), idle_since: ticks(), large: None, origin }
     }
 
-    /// Whether nothing has been read that was not asked for.
+    /// Whether everything that was read belonged to an answer.
     pub(super) fn is_clean(&mut self) -> bool {
         self.buf.is_empty()
             && match &mut self.io {
@@ -124,7 +124,7 @@ impl Connection {
     /// Reads what is there into the buffer; 0 is the end of the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.large.is_none() && self.buf.is_empty() && self.buf.capacity() < SMALL_READ {
-            // What it was may have been large.
+            // The buffer that is dropped may be a large one.
             self.buf = BytesMut::with_capacity(SMALL_READ);
         }
         self.buf.reserve(if self.large.is_some() { LARGE_READ } else { SMALL_READ });

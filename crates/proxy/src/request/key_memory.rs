@@ -20,8 +20,8 @@ pub(crate) struct KeyMemory {
     memory: u64,
 }
 
-/// The hash of a key, and until when it is remembered, in ticks. An array of numbers, so that the system
-/// has a page of slots to find only when one of them is used.
+/// The hash of a key, and until when it is remembered, in ticks. Plain numbers that begin as zeros: the
+/// system allocates a page of slots only when one of them is used.
 type Slot = [u64; 2];
 
 impl KeyMemory {

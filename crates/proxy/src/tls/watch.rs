@@ -57,11 +57,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// Reads a certificate and its key again. Where they are others, and good, they replace `pair`.
-    pub(crate) fn of_pair(
-        pair: &mut Arc<Pair>,
-        files: &PairFiles,
-        now: Timestamp,
-    ) -> Option<Self> {
+    pub(crate) fn of_pair(pair: &mut Arc<Pair>, files: &PairFiles, now: Timestamp) -> Option<Self> {
         match pair.renewed(files, now) {
             Ok(None) => None,
             Ok(Some(new)) => {

@@ -92,8 +92,9 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
     }
 }
 
-/// Waits for the answer, and passes on the informational responses that come before it. A client that has
-/// ended its side gets it all the same; only `place`, where it could say nothing, is left to others.
+/// Waits for the answer, and passes on the informational responses that come before it. A client that
+/// has ended its side of the connection still gets the answer. But it could send nothing through a
+/// tunnel, so `place`, which is kept for one, is given to others.
 async fn answer<W: Outgoing>(
     worker: &Worker,
     outbound: &mut Outbound<W>,

@@ -114,7 +114,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         }
     }
 
-    /// Takes leave.
+    /// Ends the connection as `last` says.
     async fn end(&mut self, last: Turn) {
         match last {
             Turn::Close => self.outbound.finish().await,
@@ -245,7 +245,8 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
                 _ => return,
             }
         }
-        // Who sends faster than it reads is held up now, and not reset before it has looked.
+        // A client that goes on sending is not read any more. It gets the rest of the time to read the
+        // response before the connection is closed, which resets it.
         let _ = timeout(left(), self.outbound.ended_soon()).await;
     }
 }

@@ -15,8 +15,8 @@ pub(super) struct Room {
     window: u32,
     /// One for each upload under way, and this one.
     uploads: Arc<()>,
-    /// What it has of the common room. Kept until the connection ends: a client may use a window as long
-    /// as it likes to.
+    /// Its share of what all connections have in common. It is kept until the connection ends: a window
+    /// that a client was given cannot be taken back.
     wider: Option<OwnedSemaphorePermit>,
 }
 

@@ -2,8 +2,7 @@
 
 use super::Lost;
 
-/// The first names of the static table (RFC 7541, Appendix A) are those of pseudo-fields, the others are
-/// not.
+/// Entries of the static table (RFC 7541, Appendix A) with the names of pseudo-fields: the first ones.
 const PSEUDO: u32 = 14;
 /// The first index of the dynamic table.
 const DYNAMIC: u32 = 62;
