@@ -80,7 +80,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         initial_age: age::initial(response, request_time, response_time),
         lifetime: freshness.lifetime,
         source: freshness.source,
-        facts: facts(response, &directives),
+        facts: facts(response, &directives, rules),
         stale_while_revalidate: directives.stale_while_revalidate,
         stale_if_error: directives.stale_if_error,
         dialect: directives.dialect,
@@ -90,7 +90,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
     Ok(terms)
 }
 
-fn facts(response: &Fields, directives: &ResponseDirectives) -> Facts {
+fn facts(response: &Fields, directives: &ResponseDirectives, rules: &Rules) -> Facts {
     //= https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.8
     //# The proxy-revalidate response directive indicates that once the response has become
     //# stale, a shared cache MUST NOT reuse that response to satisfy another request until it
@@ -103,6 +103,7 @@ fn facts(response: &Fields, directives: &ResponseDirectives) -> Facts {
         (Fact::Immutable, directives.immutable),
         (Fact::PermitsAuthorized, directives.permits_authorized()),
         (Fact::HasValidator, has_validator(response)),
+        (Fact::SetCookie, rules.stores_cookies() && has_cookie(response, directives)),
     ])
 }
 
@@ -230,9 +231,12 @@ fn check_set_cookie(
     rules: &Rules,
 ) -> Result<(), NotStored> {
     let refuses = rules.profile == Profile::Safe && rules.set_cookie == SetCookie::Refuse;
-    // A field that `private="set-cookie"` names is not stored anyway.
-    let is_stored = response.contains("set-cookie") && !directives.withholds(b"set-cookie");
-    if refuses && is_stored { Err(NotStored::SetCookie) } else { Ok(()) }
+    if refuses && has_cookie(response, directives) { Err(NotStored::SetCookie) } else { Ok(()) }
+}
+
+/// Whether there is a Set-Cookie field to store. One that `private="set-cookie"` names is not.
+fn has_cookie(response: &Fields, directives: &ResponseDirectives) -> bool {
+    response.contains("set-cookie") && !directives.withholds(b"set-cookie")
 }
 
 /// What selects a response must be what the client sent. These fields a proxy writes itself, anew

@@ -122,7 +122,7 @@ fn judge(request: &Fields, status: u16, response: &Fields, rules: &Rules) -> Opt
     }
 }
 
-fn facts(are_so: [bool; 6]) -> [(Fact, bool); 6] {
+fn facts(are_so: [bool; 7]) -> [(Fact, bool); 7] {
     let all = [
         Fact::NoCache,
         Fact::MustRevalidate,
@@ -130,6 +130,7 @@ fn facts(are_so: [bool; 6]) -> [(Fact, bool); 6] {
         Fact::Immutable,
         Fact::PermitsAuthorized,
         Fact::HasValidator,
+        Fact::SetCookie,
     ];
     std::array::from_fn(|index| (all[index], are_so[index]))
 }
@@ -148,7 +149,7 @@ fn terms() -> impl Strategy<Value = Terms> {
     let dialect = prop::option::of(dialect);
     let seconds = || prop::option::of(any::<u32>().prop_map(DeltaSeconds::new));
     (
-        (any::<i64>(), any::<u64>(), any::<u64>(), source, any::<[bool; 6]>()),
+        (any::<i64>(), any::<u64>(), any::<u64>(), source, any::<[bool; 7]>()),
         (seconds(), seconds(), dialect, head(), head()),
     )
         .prop_map(

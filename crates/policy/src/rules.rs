@@ -40,6 +40,17 @@ pub struct Rules {
     pub cache_status: CacheStatus,
 }
 
+impl Rules {
+    /// Whether responses are stored with their Set-Cookie fields.
+    pub(crate) fn stores_cookies(&self) -> bool {
+        match self.set_cookie {
+            SetCookie::Refuse => self.profile == Profile::Rfc9111,
+            SetCookie::Strip => false,
+            SetCookie::Store => true,
+        }
+    }
+}
+
 /// How much Cache-Status tells (RFC 9211 §6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheStatus {

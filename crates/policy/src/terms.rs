@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::dialect::Dialect;
 use crate::lifetime::{Explicit, Source};
+use crate::rules::Rules;
 use crate::units::{Age, DeltaSeconds, Lifetime, Timestamp};
 use crate::vary::Vary;
 use crate::wire::{Reader, put_number, put_signed};
@@ -48,6 +49,8 @@ pub(crate) enum Fact {
     /// RFC 9111 §3.5: it may answer authorised requests without further ado.
     PermitsAuthorized,
     HasValidator,
+    /// A Set-Cookie field is stored with it.
+    SetCookie,
 }
 
 /// Those facts that are so, in a bit each.
@@ -55,13 +58,13 @@ pub(crate) enum Fact {
 pub(crate) struct Facts(u8);
 
 impl Facts {
-    pub(crate) fn of(facts: [(Fact, bool); 6]) -> Facts {
+    pub(crate) fn of(facts: [(Fact, bool); 7]) -> Facts {
         Facts(facts.into_iter().fold(0, |bits, (fact, is_so)| bits | u8::from(is_so) << fact as u8))
     }
 
     /// As a byte of the encoding; `None` if it says more than there is.
     fn decode(bits: u8) -> Option<Facts> {
-        (bits < 1 << 6).then_some(Facts(bits))
+        (bits < 1 << 7).then_some(Facts(bits))
     }
 }
 
@@ -89,6 +92,12 @@ impl Terms {
     /// Can it be validated with a conditional request?
     pub fn has_validator(&self) -> bool {
         self.is(Fact::HasValidator)
+    }
+
+    /// May it be used at all under these rules? Those under which it was stored, by another process,
+    /// may have been others.
+    pub fn is_permitted(&self, rules: &Rules) -> bool {
+        !self.is(Fact::SetCookie) || rules.stores_cookies()
     }
 
     pub(crate) fn is(&self, fact: Fact) -> bool {

@@ -64,6 +64,39 @@ fn a_restart_keeps_the_cache() {
     assert_eq!(origin.count(), 1);
 }
 
+#[test]
+fn what_was_stored_with_a_cookie_is_not_there_for_those_who_refuse_that() {
+    let origin = Origin::start(|request, conn| {
+        // Whoever asks about it is told that it is the same.
+        if request.field("if-none-match").is_some() {
+            conn.send("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n");
+            return;
+        }
+        let cookie = if request.target == "/with" { "Set-Cookie: a=b\r\n" } else { "" };
+        let fields = format!("Cache-Control: max-age=60\r\nETag: \"1\"\r\n{cookie}");
+        conn.send(ok(&fields, "hello"));
+    });
+    let mut proxy = Proxy::with(&origin, &["--set-cookie", "store"]);
+    let mut found = |word: &str, path: &str| {
+        let at = proxy.args.len() - 1;
+        word.clone_into(&mut proxy.args[at]);
+        proxy.terminate();
+        proxy.start();
+        let got = fetch(&mut proxy.client(), path);
+        (cache(&got).to_owned(), got.field("Set-Cookie").is_some())
+    };
+    let was = |cache: &str, has_cookie: bool| (cache.to_owned(), has_cookie);
+    assert_eq!(found("store", "/with"), was("MISS", true));
+    assert_eq!(found("store", "/without"), was("MISS", false));
+    assert_eq!(found("store", "/with"), was("HIT", true));
+    assert_eq!(found("strip", "/without"), was("HIT", false));
+    assert_eq!(found("refuse", "/without"), was("HIT", false));
+    // Not even one that the origin would confirm.
+    assert_eq!(found("refuse", "/with"), was("MISS", true));
+    assert_eq!(found("strip", "/with"), was("MISS", true));
+    assert_eq!(found("refuse", "/with"), was("HIT", false));
+}
+
 /// Requests that name the same host whatever port the system picked.
 fn fetch(client: &mut Client, path: &str) -> testkit::Response {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n"));

@@ -276,7 +276,7 @@ fn damaged_terms_are_refused() {
     for length in 0..bytes.len() {
         assert_eq!(Terms::decode(&bytes[..length]), None, "{length}");
     }
-    for (at, wrong) in [(0, 1), (1, 0x40), (2, 7)] {
+    for (at, wrong) in [(0, 1), (1, 0x80), (2, 7)] {
         let mut damaged = bytes.clone();
         damaged[at] = wrong;
         assert_eq!(Terms::decode(&damaged), None, "{at}");
@@ -336,4 +336,32 @@ fn what_is_made_while_it_is_sent_is_for_its_client_alone_whatever_its_lifetime()
         }
     }
     check(200, "content-type: text/event-stream\ncache-control: no-store", Err(NotStored::NoStore));
+}
+
+#[test]
+fn what_is_stored_with_a_cookie_may_be_used_where_it_would_be_stored_with_it() {
+    let rules = |profile, set_cookie| Rules { set_cookie, profile, ..Rules::default() };
+    let (safe, rfc9111) = (Profile::Safe, Profile::Rfc9111);
+    let with = "cache-control: max-age=60\nset-cookie: a=b";
+    let withheld = "cache-control: max-age=60, private=\"set-cookie\"\nset-cookie: a=b";
+    for (stored_by, response, may_be_refused) in [
+        (rules(safe, SetCookie::Store), with, true),
+        (rules(rfc9111, SetCookie::Store), with, true),
+        // As the fields are stored there is none.
+        (rules(safe, SetCookie::Strip), with, false),
+        (rules(safe, SetCookie::Store), withheld, false),
+        (rules(safe, SetCookie::Refuse), "cache-control: max-age=60", false),
+    ] {
+        let terms = store(200, response, &stored_by).unwrap();
+        for (used_by, stores_cookies) in [
+            (rules(safe, SetCookie::Store), true),
+            (rules(rfc9111, SetCookie::Refuse), true),
+            (rules(safe, SetCookie::Refuse), false),
+            (rules(safe, SetCookie::Strip), false),
+            (rules(rfc9111, SetCookie::Strip), false),
+        ] {
+            let permitted = stores_cookies || !may_be_refused;
+            assert_eq!(terms.is_permitted(&used_by), permitted, "{response} {used_by:?}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) async fn apply(
     let selected = select::select(worker, request, &variants);
     let answer = Answered { worker, request, asked: &wanted.asked, head, times };
     let mut updated = None;
-    for entry in variants.iter().filter(|entry| is_whole_and_selected(request, entry)) {
+    for entry in variants.iter().filter(|entry| is_whole_and_selected(worker, request, entry)) {
         let Some((meta, freshened)) = answer.update(entry) else { continue };
         // One that is no longer stored needs no update.
         let replaced = store.replace_meta(&wanted.key, entry, meta);
@@ -52,8 +52,8 @@ pub(crate) async fn apply(
 }
 
 /// A HEAD tells of the whole, which a part is not.
-fn is_whole_and_selected(request: &Request, entry: &Entry) -> bool {
-    entry.meta().part().is_none() && reuse::selects(request, entry)
+fn is_whole_and_selected(worker: &Worker, request: &Request, entry: &Entry) -> bool {
+    entry.meta().part().is_none() && reuse::selects(worker, request, entry)
 }
 
 /// Whether a validator has spoken for a response that was freshened.

@@ -313,7 +313,7 @@ pub(super) fn share(
     let judged = reuse::judge(worker, &wanted.asked, entry);
     let usable = matches!(judged, Ok(Choice::Use(Usable { ttl: 0.., refresh: false, .. })));
     let in_reach = !wanted.asked.range || range::is_within_reach(request, entry);
-    if !usable || !in_reach || !reuse::selects(request, entry) {
+    if !usable || !in_reach || !reuse::selects(worker, request, entry) {
         return None;
     }
     // One that is only passed along has a beginning that may be gone.

@@ -44,7 +44,8 @@ async fn offered(lead: &Lead) -> Vec<Arc<Entry>> {
     let Some(stored) = worker.shared.store.look_up(&wanted.key).await else { return Vec::new() };
     let is_offered = |entry: &&Arc<Entry>| {
         let meta = entry.meta();
-        !reuse::selects(request, entry)
+        reuse::is_about(worker, request, entry)
+            && !reuse::selects(worker, request, entry)
             && variants::is_offered(
                 meta.status(),
                 &meta.fields(),

@@ -80,7 +80,7 @@ async fn look_again(lead: &mut Lead) {
         return;
     }
     let variants = worker.shared.store.look_up(&wanted.key).await;
-    let found = variants.and_then(|variants| reuse::parts(request, &variants));
+    let found = variants.and_then(|variants| reuse::parts(worker, request, &variants));
     wanted.found = found.unwrap_or(Found::Nothing(Refetch::Absent));
 }
 

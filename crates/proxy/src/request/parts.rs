@@ -141,7 +141,7 @@ pub(crate) fn share(
     let parts: Vec<_> = std::iter::once(part).chain(stored).cloned().collect();
     // The first set is that of the first part.
     let set = PartSet::of(&parts).into_iter().next()?;
-    if !reuse::selects(request, part) || judge(worker, wanted, &set).ok()?.1 < 0 {
+    if !reuse::selects(worker, request, part) || judge(worker, wanted, &set).ok()?.1 < 0 {
         return None;
     }
     // One that is only passed along has a beginning that may be gone; this one stays meanwhile.

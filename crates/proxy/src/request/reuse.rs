@@ -39,40 +39,45 @@ pub(crate) fn choose(
 ) -> Result<Choice, Refusal> {
     match select::select(worker, request, variants) {
         Some(entry) => judge(worker, asked, entry),
-        None => match parts(request, variants) {
+        None => match parts(worker, request, variants) {
             Some(found) => Ok(Choice::Obtain(found)),
-            None => nothing(asked, mismatch(request, variants)).map(Choice::Obtain),
+            None => nothing(asked, mismatch(worker, request, variants)).map(Choice::Obtain),
         },
     }
 }
 
 /// The stored parts of what a request selects, if there are any. Only a GET has a use for them.
-pub(crate) fn parts(request: &Request, variants: &Variants<StoredHead>) -> Option<Found> {
+pub(crate) fn parts(
+    worker: &Worker,
+    request: &Request,
+    variants: &Variants<StoredHead>,
+) -> Option<Found> {
     let is_get = request.head.method == Method::Get;
     let parts: Vec<_> = variants
         .iter()
-        .filter(|entry| is_get && entry.meta().part().is_some() && selects(request, entry))
+        .filter(|entry| is_get && entry.meta().part().is_some() && selects(worker, request, entry))
         .cloned()
         .collect();
     (!parts.is_empty()).then(|| Found::Parts(parts.into(), Refetch::RangeMissing))
 }
 
 /// Whether a stored response is one that this request selects.
-pub(crate) fn selects(request: &Request, entry: &Entry) -> bool {
-    asks_the_same(request, entry) && entry.meta().terms.vary().matches(&request.head.fields)
+pub(crate) fn selects(worker: &Worker, request: &Request, entry: &Entry) -> bool {
+    is_about(worker, request, entry) && entry.meta().terms.vary().matches(&request.head.fields)
 }
 
-/// Whether both are about the same QUERY, or neither is about one.
-fn asks_the_same(request: &Request, entry: &Entry) -> bool {
-    request.head.query_digest() == entry.meta().query()
+/// Whether both are about the same QUERY, or neither is about one, and the response may be used at all.
+pub(crate) fn is_about(worker: &Worker, request: &Request, entry: &Entry) -> bool {
+    let meta = entry.meta();
+    request.head.query_digest() == meta.query() && meta.terms.is_permitted(&worker.shared.rules)
 }
 
-fn mismatch(request: &Request, variants: &Variants<StoredHead>) -> Refetch {
-    let known = || variants.iter().filter(|entry| asks_the_same(request, entry));
+fn mismatch(worker: &Worker, request: &Request, variants: &Variants<StoredHead>) -> Refetch {
+    let known = || variants.iter().filter(|entry| is_about(worker, request, entry));
     match known().next() {
         None => Refetch::Absent,
         // Parts of the very thing, of which this request needs the whole.
-        Some(_) if known().any(|entry| selects(request, entry)) => Refetch::RangeMissing,
+        Some(_) if known().any(|entry| selects(worker, request, entry)) => Refetch::RangeMissing,
         Some(_) => Refetch::VaryMismatch,
     }
 }

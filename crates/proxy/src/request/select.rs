@@ -16,18 +16,18 @@ pub(crate) fn select<'v>(
     variants: &'v Variants<StoredHead>,
 ) -> Option<&'v Arc<Entry>> {
     let mut entries = variants.iter();
-    let first = entries.find(|entry| is_candidate(request, entry))?;
+    let first = entries.find(|entry| is_candidate(worker, request, entry))?;
     let vary = first.meta().terms.vary();
     // What depends on the same fields, and was not stored in its place, cannot match as well.
     let is_rival = |entry: &Arc<Entry>| {
-        !entry.meta().terms.vary().has_names_of(vary) && is_candidate(request, entry)
+        !entry.meta().terms.vary().has_names_of(vary) && is_candidate(worker, request, entry)
     };
     if entries.any(is_rival) { choose(worker, request, variants) } else { Some(first) }
 }
 
 /// A part never answers for the whole.
-fn is_candidate(request: &Request, entry: &Entry) -> bool {
-    entry.meta().part().is_none() && reuse::selects(request, entry)
+fn is_candidate(worker: &Worker, request: &Request, entry: &Entry) -> bool {
+    entry.meta().part().is_none() && reuse::selects(worker, request, entry)
 }
 
 #[cold]
@@ -36,7 +36,7 @@ fn choose<'v>(
     request: &Request,
     variants: &'v Variants<StoredHead>,
 ) -> Option<&'v Arc<Entry>> {
-    let matching = variants.iter().filter(|entry| is_candidate(request, entry));
+    let matching = variants.iter().filter(|entry| is_candidate(worker, request, entry));
     let matching: Vec<_> = matching.map(|entry| (entry, entry.meta().fields())).collect();
     let matching: Vec<_> = matching
         .iter()
