@@ -248,9 +248,7 @@ fn serve(mut raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
     let span = |option, typed, usual: Duration, least, most| {
         texts.of(option, typed).map_or(Ok(usual), |given| Ok(given.span(least, most)?.0))
     };
-    let connect = usual.connect_timeout;
-    let first_byte = usual.first_byte_timeout;
-    let between = usual.between_bytes_timeout;
+    let patience = |option, typed, usual| span(option, typed, usual, SHORTEST, DAY);
     let memory = texts.of("--memory", raw.memory);
     let log = texts.of("--log", raw.log);
     let workers = texts.of("--workers", raw.workers);
@@ -283,20 +281,16 @@ fn serve(mut raw: Raw, texts: &Texts<'_>) -> Result<Serve, Fault> {
         profile,
         set_cookie: set_cookie.map_or(Ok(usual.set_cookie), |given| given.set_cookie(profile))?,
         targeted: targeted.map_or(Ok(usual.targeted), |given| given.targeted())?,
-        connect_timeout: span("--connect-timeout", raw.connect_timeout, connect, SHORTEST, DAY)?,
-        first_byte_timeout: span(
+        connect_timeout: patience("--connect-timeout", raw.connect_timeout, usual.connect_timeout)?,
+        first_byte_timeout: patience(
             "--first-byte-timeout",
             raw.first_byte_timeout,
-            first_byte,
-            SHORTEST,
-            DAY,
+            usual.first_byte_timeout,
         )?,
-        between_bytes_timeout: span(
+        between_bytes_timeout: patience(
             "--between-bytes-timeout",
             raw.between_bytes_timeout,
-            between,
-            SHORTEST,
-            DAY,
+            usual.between_bytes_timeout,
         )?,
         query_content: query.unwrap_or(usual.query_content),
         origin_connections: connections.map_or(usual.origin_connections, |n| n as usize),

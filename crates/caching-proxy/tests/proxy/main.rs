@@ -50,6 +50,7 @@ mod strict;
 mod supervised;
 mod tls;
 mod updates;
+mod variants;
 
 /// A running proxy with a cache directory of its own.
 struct Proxy {

@@ -8,11 +8,12 @@ use tokio::sync::mpsc;
 
 use super::answer::{Answer, Forwarded};
 use super::fetch::{self, Conditions};
+use super::head_update::{self, Updated};
 use super::invalidations::{Began, Noted};
 use super::join::{self, Fetched};
 use super::reconcile::Times;
 use super::respond::Overrides;
-use super::{Entry, Request, Wanted, grouped, head_update, look_up, post, respond};
+use super::{Request, Wanted, grouped, look_up, post, respond};
 use crate::content::{Informational, RequestContent};
 use crate::error::FetchError;
 use crate::origin::exchange::Response;
@@ -46,14 +47,7 @@ pub(crate) async fn forward(
                 && let Some(updated) =
                     head_update::apply(worker, request, wanted, &response.head, times).await
             {
-                let mut own = response.head.fields.clone();
-                if policy::strip::strip_for_first(&mut own, &shared.rules) {
-                    // Some of the head is for this client alone.
-                    return respond::from_origin(worker, request, response, why.code(), forwarded);
-                }
-                let aged = !updated.validated || response.head.fields.contains("Age");
-                respond::settle(response.content);
-                return updated_by_head(worker, request, wanted, &updated.entry, aged, why);
+                return updated_by_head(worker, request, wanted, updated, response, why);
             }
             let keys = invalidated.and_then(|noted| shared.invalidations.only(noted, began.keys));
             if let Some(keys) = keys
@@ -92,13 +86,21 @@ fn updated_by_head(
     worker: &Worker,
     request: &Request,
     wanted: &Wanted,
-    entry: &Arc<Entry>,
-    aged: bool,
+    Updated { entry, validated }: Updated,
+    response: Response,
     why: Pass,
 ) -> Answer {
-    let forwarded = Forwarded { status: Some(200), stored: true, ..Forwarded::new(why.fwd()) };
+    let forwarded = Forwarded::new(why.fwd());
+    let mut own = response.head.fields.clone();
+    if policy::strip::strip_for_first(&mut own, &worker.shared.rules) {
+        // Some of the head is for this client alone.
+        return respond::from_origin(worker, request, response, why.code(), forwarded);
+    }
+    let aged = !validated || response.head.fields.contains("Age");
+    respond::settle(response.content);
+    let forwarded = Forwarded { status: Some(200), stored: true, ..forwarded };
     let fetched = Fetched { code: why.code(), forwarded, aged };
-    join::from_fetched(worker, request, wanted, entry, Overrides::default(), fetched)
+    join::from_fetched(worker, request, wanted, &entry, Overrides::default(), fetched)
 }
 
 /// Forgets what the response makes invalid; says when it forgot the target, if it did.
