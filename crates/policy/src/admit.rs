@@ -65,7 +65,7 @@ fn terms(exchanged: &Exchanged<'_>, rules: &Rules) -> Result<Terms, NotStored> {
         return Err(NotStored::PartialContent);
     }
     check_directives(exchanged, &directives)?;
-    // Whatever lifetime it has, its own or that of a route.
+    // Whatever lifetime it has, its own or that of the rules.
     if let Some(why) = live::not_stored(response) {
         return Err(why);
     }

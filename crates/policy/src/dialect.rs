@@ -1,8 +1,8 @@
 //! Fields older than RFC 9213 that are for a reverse proxy alone, each with a syntax of its own:
 //! Surrogate-Control (Edge Architecture Specification, §2) and X-Accel-Expires of nginx.
 //!
-//! A route that lists one of them among its targeted fields has it read in place of Cache-Control
-//! and Expires. Unlike the fields of RFC 9213, one that was heeded is not passed on to clients.
+//! One that the rules list among the targeted fields is read in place of Cache-Control and
+//! Expires. Unlike the fields of RFC 9213, one that was heeded is not passed on to clients.
 
 use crate::directives::{Argument, Directive, ResponseDirectives, directive};
 use crate::explain::CACHE_NAME;

@@ -25,9 +25,9 @@ pub enum Source {
     Explicit(Explicit),
     /// A tenth of the time since the last modification (RFC 9111 §4.2.2).
     Heuristic,
-    /// The route's `default_ttl`.
+    /// The rules' `default_ttl`.
     DefaultTtl,
-    /// The route's `force_ttl`.
+    /// The rules' `force_ttl`.
     Forced,
     /// Nowhere: the response must be validated before each use.
     Absent,
@@ -168,7 +168,7 @@ fn default(ttl: Duration) -> Freshness {
     Freshness { lifetime: Lifetime::new(ttl), source: Source::DefaultTtl }
 }
 
-/// May a route give this response a lifetime that its origin did not?
+/// May the rules give this response a lifetime that its origin did not?
 fn may_default(status: u16, response: &Fields, vary: &Vary) -> bool {
     matches!(status, 200 | 203 | 300 | 301 | 308 | 404 | 410)
         && !response.contains("set-cookie")

@@ -1,8 +1,8 @@
-//! What an operator decides per route, typed. Everything else is decided by the standard.
+//! What an operator decides, typed. Everything else is decided by the standard.
 
 use std::time::Duration;
 
-/// The rules of one route.
+/// What an operator decides about the responses of one origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The lifetime of a response for which the origin gives none and the heuristic finds none.

@@ -3,8 +3,8 @@
 use super::*;
 
 /// What a row of a table says of a response with one of its statuses: with an explicit lifetime,
-/// with Last-Modified, with `public` too, with an entity tag, with `public` too, and with a route's
-/// default.
+/// with Last-Modified, with `public` too, with an entity tag, with `public` too, and with
+/// `default_ttl`.
 type Row = (&'static [u16], [&'static str; 6]);
 
 const HEADS: [&str; 6] = [
