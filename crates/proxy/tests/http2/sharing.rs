@@ -282,3 +282,35 @@ fn a_response_without_content_may_end_behind_its_head() {
         assert!(!was_reset.recv_timeout(testkit::PATIENCE).unwrap());
     }
 }
+
+#[test]
+fn not_all_wait_for_what_an_origin_has_not_said_yet() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It says nothing, and so not how many requests it takes at once either.
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming().map_while(Result::ok) {
+            open.push(stream);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let url = OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+    let site = Site::at(url.by(proxy::Protocol::Http2), |_| {});
+    speak(async {
+        let mut under_way = Vec::new();
+        for first in [0, 75] {
+            let mut client = client(&site).await;
+            for number in first..first + 75 {
+                client = client.ready().await.unwrap();
+                let asked = request("GET", &format!("/{number}")).body(()).unwrap();
+                under_way.push(client.send_request(asked, true).unwrap().0);
+            }
+        }
+        while connections.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+}

@@ -47,7 +47,7 @@ use super::lifetime::Lifetime;
 use super::transport::Carrier;
 use super::waits::Waits;
 use super::{LINGER, Peer};
-use crate::clock::{self, ticks};
+use crate::clock::{self, in_ticks, ticks};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
 use crate::http2_fields::{PRIORITY, X_REQUEST_ID};
@@ -89,7 +89,7 @@ pub(crate) async fn serve<S: Carrier>(worker: &Arc<Worker>, stream: S, peer: Pee
         text: Vec::with_capacity(1024),
         served: 0,
         lifetime: Lifetime::new(limits.http2.requests, limits.connection_age, worker.ids.chance()),
-        is_closed: false,
+        is_told: false,
     };
     connection.run(&mut waits).await;
 }
@@ -163,8 +163,8 @@ struct Connection<'a, S> {
     text: Vec<u8>,
     served: u64,
     lifetime: Lifetime,
-    /// It was closed for what the client did.
-    is_closed: bool,
+    /// The client has been told to go.
+    is_told: bool,
 }
 
 impl<S: Carrier> Connection<'_, S> {
@@ -178,9 +178,22 @@ impl<S: Carrier> Connection<'_, S> {
             }
         }
         self.turns.close();
-        if self.is_closed {
-            // Whoever is still sending would get a reset in place of the reason.
-            let _ = waits.within(LINGER, |cx| lock(&self.socket).poll_discard(cx)).await;
+        if self.is_told {
+            self.linger(waits).await;
+        }
+    }
+
+    /// Takes what the client still sends, as long as it sends anything: whoever closes a socket in which
+    /// something arrives resets the connection, and what the client has not taken yet is lost.
+    async fn linger(&mut self, waits: &mut Waits) {
+        let until = ticks().saturating_add(in_ticks(self.worker.shared.limits.write_timeout));
+        let mut discarded = 0;
+        while ticks() < until {
+            let ended = waits.within(LINGER, |cx| lock(&self.socket).poll_end(cx)).await;
+            let before = std::mem::replace(&mut discarded, lock(&self.socket).discarded());
+            if ended.is_ok() || discarded == before {
+                return;
+            }
         }
     }
 
@@ -235,7 +248,7 @@ impl<S: Carrier> Connection<'_, S> {
     }
 
     fn mode_now(&self) -> Mode {
-        let busy = self.codec.has_streams();
+        let busy = self.codec.has_streams() || lock(&self.socket).is_behind();
         match self.mode {
             Mode::Closing | Mode::Over => self.mode,
             Mode::Leaving { .. } => Mode::Leaving { busy },
@@ -268,6 +281,7 @@ impl<S: Carrier> Connection<'_, S> {
     fn leave(&mut self) {
         self.codec.graceful_shutdown();
         self.mode = Mode::Leaving { busy: true };
+        self.is_told = true;
     }
 
     fn close(&mut self, abuse: Abuse) {
@@ -275,7 +289,7 @@ impl<S: Carrier> Connection<'_, S> {
         self.worker.shared.troubles.tell(recorder, "http2-abuse", abuse.message());
         self.codec.abrupt_shutdown(abuse.reason());
         self.mode = Mode::Closing;
-        self.is_closed = true;
+        self.is_told = true;
     }
 
     /// Nothing has changed for as long as [`Connection::patience`] lasts.

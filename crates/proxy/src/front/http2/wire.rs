@@ -155,8 +155,26 @@ impl<S: Carrier> Socket<S> {
         }
     }
 
-    /// Takes what the client still sends, up to a bound, until it has nothing more to say.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Whether something waits for the client to take it.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Bytes that were taken after the end.
+    pub(super) const fn discarded(&self) -> usize {
+        self.discarded
+    }
+
+    /// Says that nothing more will come, and takes what the client still sends, up to a bound, until it
+    /// has nothing more to say.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.poll_flush(cx), Poll::Ready(Ok(()))) {
+            let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        }
+        self.poll_discard(cx)
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scrap = [0; 4 << 10];
         loop {
             let mut buf = ReadBuf::new(&mut scrap);

@@ -33,6 +33,9 @@ use crate::settings::Limits;
 const CONNECTIONS: usize = 32;
 /// Requests of a connection before the origin has said how many it takes.
 const UNTOLD: usize = 1;
+/// How many may wait for that. RFC 9113 §6.5.2 recommends that an origin takes no fewer at once; more wait
+/// for another connection.
+const PROBABLE: usize = 100;
 /// Streams of a connection that are reset for what the origin sent before the connection is.
 const RESETS: usize = 100;
 /// Requests of a connection that are broken off, because their clients left, before it gets no others.
@@ -149,7 +152,8 @@ impl Line {
     /// first of all it says.
     fn has_room(&self) -> bool {
         let is_told = self.heard.load(Ordering::Relaxed) > 0;
-        !is_told || self.used.load(Ordering::Relaxed) < self.sender.current_max_send_streams()
+        let most = if is_told { self.sender.current_max_send_streams() } else { PROBABLE };
+        self.used.load(Ordering::Relaxed) < most
     }
 }
 
