@@ -173,6 +173,16 @@ impl Binary {
         self.child.id()
     }
 
+    /// The names of the files that it has open; of one that has lost its name too. None where the
+    /// system does not tell.
+    pub fn open_files(&self) -> Vec<String> {
+        let Ok(open) = std::fs::read_dir(format!("/proc/{}/fd", self.pid())) else {
+            return Vec::new();
+        };
+        let names = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        names.map(|name| name.display().to_string()).collect()
+    }
+
     /// What it has written to standard error so far.
     pub fn stderr(&self) -> String {
         self.log.state.lock().unwrap().text.clone()

@@ -1,7 +1,6 @@
 //! Larger bodies in memory, and pieces of those on disk, which the system takes to clients without a
 //! copy.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,9 +37,8 @@ fn origin() -> Origin {
 
 /// Files in memory that the process has open.
 fn files(proxy: &mut Proxy) -> usize {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", proxy.binary().pid())).unwrap();
-    let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    links.filter(|link| link.to_string_lossy().contains("memfd:caching-proxy body")).count()
+    let names = proxy.binary().open_files();
+    names.iter().filter(|name| name.contains("memfd:caching-proxy body")).count()
 }
 
 fn told(response: &Response) -> (u16, &str, usize) {
