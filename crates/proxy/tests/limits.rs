@@ -170,11 +170,13 @@ fn a_connection_ends_with_the_response_after_its_time_or_its_requests() {
     let origin = page();
     let aged = site(&origin, |limits| limits.connection_age = LIMIT);
     let mut old = client(&aged);
-    assert_eq!(old.get("/").field("Connection"), None);
-    sleep(HALF);
-    assert_eq!(old.get("/").field("Connection"), None);
-    sleep(HALF + HALF / 2);
-    assert_eq!(old.get("/").field("Connection"), Some("close"));
+    let took = time(|| {
+        while old.get("/").field("Connection") != Some("close") {
+            sleep(HALF / 4);
+        }
+    });
+    // It is up to a tenth more or less.
+    assert!((LIMIT - LIMIT / 10..LATE).contains(&took), "{took:?}");
     assert!(old.at_eof());
     let busy = site(&origin, |limits| limits.requests_per_connection = 3);
     let mut one = client(&busy);
@@ -350,7 +352,8 @@ fn a_client_that_takes_something_now_and_then_is_not_stuck() {
     let origin = Origin::answering(format!(
         "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 900000\r\n\r\n{body}"
     ));
-    let site = site(&origin, |limits| limits.write_timeout = LIMIT);
+    // More than the machine may take for itself between two pauses, and less than all of them.
+    let site = site(&origin, |limits| limits.write_timeout = LATE);
     let requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
     let mut reader = client(&site);
     reader.send(&requests);

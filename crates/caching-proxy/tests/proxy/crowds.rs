@@ -265,12 +265,19 @@ fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
     let ask = |number, client: &mut Client| {
         client.send(format!("GET /held/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
     };
-    crowd.iter_mut().enumerate().for_each(|(number, client)| ask(number, client));
+    for (number, client) in crowd.iter_mut().enumerate() {
+        ask(number, client);
+        // One that asks again and again is not idle.
+        if number % 40 == 0 {
+            assert_eq!(cache(&there.get("/")), "HIT");
+        }
+    }
     // The last ones are for files and the control socket.
     let used = 400 - 16;
     let mut others = Vec::new();
     let all_are_used = || {
         // Some of the crowd may have found no way to the origin already: others come.
+        assert_eq!(cache(&there.get("/")), "HIT");
         let mut other = proxy.client();
         ask(280 + others.len(), &mut other);
         others.push(other);
@@ -280,7 +287,6 @@ fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
     // Those for whom there is no way to the origin are told after a second; all stay.
     let failed = || count(&proxy, "origin_failures");
     while failed() < 100 {
-        // One that asks again and again is not idle.
         assert_eq!(cache(&there.get("/")), "HIT");
         sleep(millis(50));
     }
@@ -297,7 +303,7 @@ fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
         client.send(HALF);
     }
     let told = told.len();
-    assert!(told > 100, "{told}");
+    assert!(told >= 100, "{told}");
     // Nobody else gets in; whoever is there is served, and nothing spins.
     let mut waiting: Vec<_> = (0..20).map(|_| proxy.client()).collect();
     for client in &mut waiting {
@@ -312,5 +318,5 @@ fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
     let left = Instant::now();
     let served = waiting.iter_mut().filter_map(|c| is_served(&c.response()).then_some(())).count();
     assert!(served >= 15, "{served}");
-    assert!(left.elapsed() < seconds(1), "{:?}", left.elapsed());
+    assert!(left.elapsed() < seconds(5), "{:?}", left.elapsed());
 }

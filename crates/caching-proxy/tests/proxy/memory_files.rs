@@ -193,7 +193,8 @@ fn a_large_body_with_trailers_leaves_in_chunks_wherever_its_pieces_are() {
 #[test]
 fn pieces_that_wait_for_slow_clients_outlive_their_body_but_not_the_clients() {
     let origin = origin();
-    let mut proxy = Proxy::with(&origin, &["--memory", "16MiB"]);
+    // Room for the pieces of two: those that wait count as long as they do.
+    let mut proxy = Proxy::with(&origin, &["--memory", "32MiB"]);
     let path = format!("/{}", LARGE.0);
     proxy.get(&path);
     warm(&mut proxy, &path);
