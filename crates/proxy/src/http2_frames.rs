@@ -22,7 +22,7 @@ pub(crate) const PADDED: u8 = 8;
 pub(crate) const HAS_PRIORITY: u8 = 32;
 
 /// Bytes of the head of a frame.
-const HEAD: usize = 9;
+pub(crate) const HEAD: usize = 9;
 /// Bytes of a frame's payload that are looked at: a stream, and a priority.
 const LOOKED_AT: usize = 64;
 
@@ -98,6 +98,16 @@ impl Frames {
     pub(crate) const fn head(&self) -> (u8, u8, u32) {
         let [a, b, c, kind, flags, ..] = self.head;
         (kind, flags, u32::from_be_bytes([0, a, b, c]))
+    }
+
+    /// The head as it came.
+    pub(crate) const fn raw_head(&self) -> &[u8; HEAD] {
+        &self.head
+    }
+
+    /// How many bytes there are of a head that is not whole.
+    pub(crate) const fn begun(&self) -> usize {
+        if self.known < HEAD { self.known } else { 0 }
     }
 
     pub(crate) fn stream(&self) -> u32 {

@@ -16,6 +16,7 @@ mod front;
 mod handle;
 mod head;
 mod heartbeat;
+mod http2_blocks;
 mod http2_fields;
 mod http2_frames;
 mod ids;

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use testkit::Origin;
-use testkit::frames::{Frame, Frames, kind};
+use testkit::frames::{Frame, Frames, block, flag, kind};
 
 use crate::{Proxy, ok};
 
@@ -105,4 +105,27 @@ fn what_a_client_may_do_is_as_the_operator_says() {
         frames.send(&Frame::new(kind::RST_STREAM, 0, number * 2 + 1).with([0, 0, 0, 8]));
     }
     assert_eq!(frames.goaway(), Some(11));
+}
+
+#[test]
+fn a_head_is_read_as_one_wherever_it_is_cut() {
+    let origin = Origin::answering(ok("Cache-Control: no-store\r\n", "x"));
+    let proxy = Proxy::before(&origin);
+    let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    let mut frames = Frames::connect(proxy.address(), &[]);
+    let mut stream = 1;
+    for (field, is_served) in [(("te", "trailers"), true), (("connection", "close"), false)] {
+        let head = block(&[&get[..], &[field, ("x-last", "a value")]].concat());
+        for back in 1..15 {
+            let (first, second) = head.split_at(head.len() - back);
+            frames.send(&Frame::new(kind::HEADERS, flag::END_STREAM, stream).with(first));
+            frames.send(&Frame::new(kind::CONTINUATION, flag::END_HEADERS, stream).with(second));
+            let answer = frames.until(|frame| frame.stream == stream).unwrap();
+            assert_eq!(answer.kind == kind::HEADERS, is_served, "{field:?} {back}");
+            assert_eq!(answer.kind == kind::RST_STREAM, !is_served, "{field:?} {back}");
+            stream += 2;
+        }
+    }
+    assert_eq!(origin.count(), 14);
+    assert!(origin.requests().iter().all(|request| request.field("x-last") == Some("a value")));
 }

@@ -1,5 +1,7 @@
 //! Requests that are none: each ends its own stream alone, and never reaches the origin.
 
+mod cut;
+
 use super::*;
 
 /// What becomes of it.
@@ -143,18 +145,23 @@ fn fate(site: &Site, block: &[u8]) -> Fate {
     let mut frames = site.frames();
     let flags = flag::END_HEADERS | flag::END_STREAM;
     frames.send(&Frame::new(kind::HEADERS, flags, 1).with(block));
-    let about = |frame: &Frame| frame.stream == 1 || frame.kind == kind::GOAWAY;
+    let fate = told(&mut frames, 1);
+    // Others do not notice.
+    assert!(matches!(fate, Closed(_)) || frames.ping(), "the connection goes on");
+    fate
+}
+
+/// What a client is told of a stream.
+fn told(frames: &mut Frames, stream: u32) -> Fate {
+    let about = |frame: &Frame| frame.stream == stream || frame.kind == kind::GOAWAY;
     let frame = frames.until(about).expect("an answer");
-    let fate = match (frame.kind, &frame.payload[..]) {
+    match (frame.kind, &frame.payload[..]) {
         (kind::RST_STREAM, _) if frame.number_at(0) == 1 => Reset,
         (kind::HEADERS, [0x88, ..]) => Served,
         (kind::HEADERS, block) => Status(literal_status(block)),
-        (kind::GOAWAY, _) => return Closed(frame.number_at(4)),
+        (kind::GOAWAY, _) => Closed(frame.number_at(4)),
         _ => panic!("{frame:?}"),
-    };
-    // Others do not notice.
-    assert!(frames.ping(), "the connection goes on");
-    fate
+    }
 }
 
 /// A status that is not in the static table: a literal with the name of index 8, by Huffman's code,

@@ -1,5 +1,7 @@
 //! An origin whose answers by HTTP/2 are none: they are neither stored nor passed on as if they were.
 
+mod cut;
+
 use std::io::Read;
 use std::net::TcpListener;
 use std::thread;
@@ -13,14 +15,18 @@ const PRIORITY: u8 = 32;
 
 /// An origin that answers the first request on each connection with these frames.
 fn origin(frames: Vec<Frame>) -> OriginUrl {
+    let frames = Arc::new(frames);
+    serving(move |stream| {
+        let frames = Arc::clone(&frames);
+        thread::spawn(move || answer(stream, &frames));
+    })
+}
+
+/// An origin that does this with each connection.
+fn serving(mut serve: impl FnMut(std::net::TcpStream) + Send + 'static) -> OriginUrl {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let frames = frames.clone();
-            thread::spawn(move || answer(stream, &frames));
-        }
-    });
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(&mut serve));
     OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap().by(Protocol::Http2)
 }
 
@@ -161,14 +167,11 @@ fn what_is_right_is_both() {
 /// An origin whose first answer on a connection has a field `x` with the number of that connection.
 /// The head of the second depends on itself, and the third refers to what that head added.
 fn self_dependent() -> OriginUrl {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for (stream, number) in listener.incoming().map_while(Result::ok).zip(b'1'..) {
-            thread::spawn(move || answer_each(stream, number));
-        }
-    });
-    OriginUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap().by(Protocol::Http2)
+    let mut numbers = b'1'..;
+    serving(move |stream| {
+        let number = numbers.next().unwrap();
+        thread::spawn(move || answer_each(stream, number));
+    })
 }
 
 fn answer_each(mut stream: std::net::TcpStream, number: u8) -> Option<()> {

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use h2::Reason;
+use tokio::io::ReadBuf;
 
 use super::faults::Faults;
 use super::outline::Outline;
 use super::priority::Priority;
 use super::turns::Turns;
 use crate::clock::in_ticks;
+use crate::http2_blocks::{Fault, Joiner};
 use crate::http2_frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
-    PRIORITY_UPDATE, RST_STREAM, SETTINGS, WINDOW_UPDATE, number,
+    PRIORITY_UPDATE, RST_STREAM, SETTINGS, Step, WINDOW_UPDATE, number,
 };
 use crate::settings::Http2Limits;
 
@@ -75,17 +77,25 @@ impl Abuse {
     }
 }
 
+impl From<Fault> for Abuse {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Continuations => Self::Continuations,
+            Fault::Frame(reason) => Self::Protocol(reason),
+        }
+    }
+}
+
 /// The frames of one connection.
 pub(super) struct Meter {
     resets: Rate,
     control: Rate,
-    continuations: u32,
-    most_continuations: u32,
     streams: usize,
     /// Bytes of the preface that are still to come.
     preface: usize,
     is_first: bool,
     inbound: Frames,
+    joiner: Joiner,
     outbound: Frames,
     /// Content that was sent and for which the client has not opened its windows yet.
     worth: u64,
@@ -101,12 +111,11 @@ impl Meter {
         Self {
             resets: Rate::new(limits.resets, limits.resets_per),
             control: Rate::new(limits.control_frames, limits.control_frames_per),
-            continuations: 0,
-            most_continuations: limits.continuations,
             streams: limits.streams as usize,
             preface: PREFACE.len(),
             is_first: true,
             inbound: Frames::default(),
+            joiner: Joiner::new(limits.continuations),
             outbound: Frames::default(),
             worth: 0,
             head_since: None,
@@ -131,35 +140,44 @@ impl Meter {
         self.head_since
     }
 
-    /// Looks at what the client sent; says how much of it the codec may see. What comes behind a frame
-    /// that is too much, it does not.
+    /// Gives the codec what does not go to it as it came; whether there was anything.
+    pub(super) fn hand_over(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        self.joiner.hand_over(buf)
+    }
+
+    /// Looks at what the client sent; says how much of it the codec may see as it is. What comes behind
+    /// a frame that is too much, it does not see at all; a header block that is cut, when it is whole.
     pub(super) fn received(&mut self, bytes: &[u8], now: u64, turns: &Turns) -> usize {
         if self.abuse.is_some() {
             return 0;
         }
+        self.joiner.begin(&self.inbound);
         let mut at = self.preface.min(bytes.len());
         self.preface -= at;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let step = self.inbound.step(rest);
-            if step.begins {
-                let (kind, flags, length) = self.inbound.head();
-                self.abuse = self.abuse.or(self.begin(kind, flags, length, now));
-                if self.abuse.is_some() {
-                    return at;
-                }
-            }
-            if matches!(self.inbound.head().0, HEADERS | CONTINUATION) {
-                self.outline.take(step.payload);
-            }
-            if step.ends {
-                self.abuse = self.abuse.or(self.end(turns));
-                if self.abuse.is_some() {
-                    return at;
-                }
+            if let Err(abuse) = self.look(at, &step, now, turns) {
+                self.abuse = Some(abuse);
+                break;
             }
             at += step.taken;
         }
-        at
+        self.joiner.untouched(at, &self.inbound)
+    }
+
+    /// Looks at what begins at that place of it.
+    fn look(&mut self, at: usize, step: &Step<'_>, now: u64, turns: &Turns) -> Result<(), Abuse> {
+        if step.begins {
+            let (kind, flags, length) = self.inbound.head();
+            self.begin(kind, flags, length, now).map_or(Ok(()), Err)?;
+        }
+        if matches!(self.inbound.head().0, HEADERS | CONTINUATION) {
+            self.outline.take(step.payload);
+        }
+        if step.ends {
+            self.end(turns).map_or(Ok(()), Err)?;
+        }
+        Ok(self.joiner.take(at, &self.inbound, step)?)
     }
 
     /// Looks at what the client gets.
@@ -193,18 +211,13 @@ impl Meter {
         match kind {
             HEADERS => {
                 self.head_since = Some(now);
-                self.continuations = 0;
                 self.outline.headers(self.inbound.stream(), flags, length);
                 // Some clients open the window of each stream at once.
                 self.worth = (self.worth + WINDOW_UPDATE_WORTH).min(WORTH_KEPT);
                 None
             }
             CONTINUATION => {
-                self.continuations += 1;
                 self.outline.continuation(self.inbound.stream(), length);
-                if self.continuations > self.most_continuations {
-                    return Some(Abuse::Continuations);
-                }
                 self.control(now)
             }
             DATA if length > 0 || flags & END_STREAM != 0 => None,

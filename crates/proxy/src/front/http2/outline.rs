@@ -7,13 +7,7 @@
 //! What cannot be followed is a fault that ends the connection, and the codec finds it as well: from
 //! there on nothing is looked at any more, and nothing refused.
 
-mod walk;
-
-use self::walk::Walk;
-use crate::http2_frames::{HAS_PRIORITY, PADDED};
-
-/// Bytes of a priority in front of a block.
-const PRIORITY_BYTES: u32 = 5;
+use crate::http2_blocks::{Fragment, Lost, Walk};
 
 /// The header blocks of one connection.
 pub(super) struct Outline {
@@ -26,10 +20,6 @@ pub(super) struct Outline {
     /// The highest stream of all blocks.
     newest: u32,
 }
-
-/// What cannot be followed.
-#[derive(Debug, PartialEq, Eq)]
-struct Lost;
 
 impl Outline {
     pub(super) fn new() -> Self {
@@ -60,7 +50,7 @@ impl Outline {
         if self.open != Some(stream) {
             return self.lose();
         }
-        self.fragment = Fragment { left: length, ..Fragment::default() };
+        self.fragment = Fragment::all(length);
     }
 
     /// Some of the payload of such a frame.
@@ -87,43 +77,6 @@ impl Outline {
 
     fn lose(&mut self) {
         self.walk = None;
-    }
-}
-
-/// Where in the payload of a frame the fragment of a block lies.
-#[derive(Debug, Default)]
-struct Fragment {
-    /// The length of the padding is still to come.
-    is_padded: bool,
-    /// Bytes in front of it, and its own, that are still to come.
-    ahead: u32,
-    left: u32,
-}
-
-impl Fragment {
-    /// What the flags of a HEADERS frame say.
-    fn behind(flags: u8, length: u32) -> Option<Self> {
-        let is_padded = flags & PADDED != 0;
-        let priority = if flags & HAS_PRIORITY != 0 { PRIORITY_BYTES } else { 0 };
-        let left = length.checked_sub(u32::from(is_padded) + priority)?;
-        Some(Self { is_padded, ahead: priority, left })
-    }
-
-    /// Cuts out of some of the payload what belongs to the fragment.
-    fn cut<'b>(&mut self, mut payload: &'b [u8]) -> Result<&'b [u8], Lost> {
-        if self.is_padded
-            && let Some((padding, rest)) = payload.split_first()
-        {
-            self.is_padded = false;
-            self.left = self.left.checked_sub(u32::from(*padding)).ok_or(Lost)?;
-            payload = rest;
-        }
-        let ahead = payload.len().min(self.ahead as usize);
-        self.ahead -= ahead as u32;
-        let (_, payload) = payload.split_at(ahead);
-        let (own, _) = payload.split_at(payload.len().min(self.left as usize));
-        self.left -= own.len() as u32;
-        Ok(own)
     }
 }
 

@@ -187,26 +187,38 @@ impl<S: Carrier> Socket<S> {
         }
     }
 
-    /// Reads into what is left of `buf`, and hides what came behind a frame that is too much.
+    /// Reads into what is left of `buf`, and hides what came behind a frame that is too much. Header
+    /// blocks that are cut come when they are whole.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.meter.abuse().is_some() {
-            return Poll::Pending;
+        loop {
+            if self.meter.hand_over(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.meter.abuse().is_some() {
+                return Poll::Pending;
+            }
+            let before = buf.filled().len();
+            ready!(self.poll_socket(cx, buf))?;
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            if fresh.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let seen = self.meter.received(fresh, ticks(), &self.turns);
+            buf.set_filled(before + seen);
+            // Nothing at all would be the end of the stream.
+            if seen > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        let before = buf.filled().len();
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        } else {
-            let count = self.ahead.len().min(buf.remaining());
-            buf.put_slice(&self.ahead.split_to(count));
+            return Pin::new(&mut self.io).poll_read(cx, buf);
         }
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        if fresh.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let seen = self.meter.received(fresh, ticks(), &self.turns);
-        buf.set_filled(before + seen);
-        // Nothing at all would be the end of the stream.
-        if seen == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let count = self.ahead.len().min(buf.remaining());
+        buf.put_slice(&self.ahead.split_to(count));
+        Poll::Ready(Ok(()))
     }
 
     fn poll_gather(

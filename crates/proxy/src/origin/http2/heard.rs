@@ -1,5 +1,5 @@
-//! What carries a connection to the origin: counts what comes on it, and ends it where the codec would
-//! lose its way.
+//! What carries a connection to the origin: counts what comes on it, puts together header blocks that
+//! are cut, and ends it where the codec would lose its way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,35 +9,54 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http2_blocks::{FRAME, Fault, Joiner};
 use crate::http2_frames::Frames;
+use crate::settings::Limits;
+
+/// CONTINUATION frames of one head that are borne, however little is in them. A head of the usual limit
+/// needs one.
+const CONTINUATIONS: usize = 6;
 
 /// A socket that the codec has.
 pub(super) struct Heard<S> {
     io: S,
     count: Arc<AtomicU64>,
     frames: Frames,
+    joiner: Joiner,
 }
 
 impl<S> Heard<S> {
     /// With where the bytes that have come are counted.
-    pub(super) fn new(io: S, count: Arc<AtomicU64>) -> Self {
-        Self { io, count, frames: Frames::default() }
+    pub(super) fn new(io: S, count: Arc<AtomicU64>, limits: &Limits) -> Self {
+        let continuations = limits.http1.head / FRAME + CONTINUATIONS;
+        let joiner = Joiner::new(u32::try_from(continuations).unwrap_or(u32::MAX));
+        Self { io, count, frames: Frames::default(), joiner }
     }
 
-    /// Notes what has come, before the codec sees it.
-    fn listen(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Notes what has come, before the codec sees it; says how much of it that may see as it is.
+    fn listen(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        while !bytes.is_empty() {
-            let step = self.frames.step(bytes);
+        self.joiner.begin(&self.frames);
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let step = self.frames.step(rest);
             //= https://www.rfc-editor.org/rfc/rfc9113#section-4.3
             //# A receiver MUST terminate the connection with a connection error (Section 5.4.1) of type
             //# COMPRESSION_ERROR if it does not decompress a field block.
             if step.ends && self.frames.depends_on_itself() {
                 return Err(io::Error::other("a stream that depends on itself"));
             }
-            bytes = bytes.get(step.taken..).unwrap_or_default();
+            self.joiner.take(at, &self.frames, &step).map_err(wrong)?;
+            at += step.taken;
         }
-        Ok(())
+        Ok(self.joiner.untouched(at, &self.frames))
+    }
+}
+
+fn wrong(fault: Fault) -> io::Error {
+    match fault {
+        Fault::Continuations => io::Error::other("a header block in too many frames"),
+        Fault::Frame(reason) => io::Error::other(reason.description()),
     }
 }
 
@@ -47,10 +66,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.listen(buf.filled().get(before..).unwrap_or_default())?;
-        Poll::Ready(Ok(()))
+        loop {
+            if self.joiner.hand_over(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            if fresh.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let seen = self.listen(fresh)?;
+            buf.set_filled(before + seen);
+            // Nothing at all would be the end of the stream.
+            if seen > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

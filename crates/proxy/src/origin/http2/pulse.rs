@@ -41,7 +41,7 @@ impl Pulse {
             after: limits.origin_ping,
             within: limits.origin_pong,
         };
-        (pulse, Heard::new(io, count))
+        (pulse, Heard::new(io, count, limits))
     }
 
     /// How many bytes have come.

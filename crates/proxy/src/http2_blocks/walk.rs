@@ -15,7 +15,7 @@ const COLON: u8 = 0x5c;
 
 /// The header blocks of one connection.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     /// Which of the fields that were added to the dynamic table are pseudo-fields, the newest in the
     /// lowest bit. However large the table is and whatever leaves it, what is in it are the newest of
     /// them, and no more than 128: RFC 7541 §4.1 reckons each with 32 bytes beside its texts, and the
@@ -70,12 +70,13 @@ enum Part {
 }
 
 impl Walk {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { added: 0, at: At::Field, form: Form::Indexed, is_pseudo: false, has_pseudo: false }
     }
 
-    /// More of a block.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), Lost> {
+    /// More of a block. How much of it there is up to the end of the last field that ends in it.
+    pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Result<usize, Lost> {
+        let (all, mut whole) = (bytes.len(), 0);
         while let Some((first, mut rest)) = bytes.split_first() {
             match self.at {
                 At::Field => self.field(*first)?,
@@ -95,12 +96,15 @@ impl Walk {
                 }
             }
             bytes = rest;
+            if matches!(self.at, At::Field) {
+                whole = all - bytes.len();
+            }
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// The end of a block: whether there was a pseudo-field in it.
-    pub(super) fn end(&mut self) -> Result<bool, Lost> {
+    pub(crate) fn end(&mut self) -> Result<bool, Lost> {
         match self.at {
             At::Field => Ok(std::mem::take(&mut self.has_pseudo)),
             _ => Err(Lost),
