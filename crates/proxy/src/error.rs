@@ -265,7 +265,8 @@ impl FetchError {
     }
 
     /// Whether the failure may be due to this one request, such as a field that has the origin close the
-    /// connection: then another request for the same resource may still be answered.
+    /// connection: then another request for the same resource may still be answered. What is doubtful
+    /// is counted here: to find out costs the origin few requests, however many wait.
     pub(crate) const fn may_be_about_request(&self) -> bool {
         matches!(
             self,

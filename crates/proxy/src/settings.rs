@@ -158,7 +158,8 @@ pub struct Limits {
     pub origin_pong: Duration,
     /// How long a request may wait for one of [`Limits::origin_connections`].
     pub origin_queue: Duration,
-    /// How long a request waits for another's fetch of the same key before it fetches by itself.
+    /// How long a request waits for another's fetch of the same key before it may fetch too. So may
+    /// more of those who wait, each tenth of it.
     pub collapse_wait: Duration,
     /// Requests that may wait for one key.
     pub collapse_waiters: usize,

@@ -26,6 +26,7 @@ mod faults;
 mod forwarding;
 mod groups;
 mod handover;
+mod herds;
 mod http2;
 mod https;
 mod interim;

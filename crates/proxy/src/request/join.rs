@@ -9,10 +9,10 @@ use policy::reason::{Hit, Refetch};
 use policy::{Asked, Collapsed, Method, OriginFailure, Reason};
 use store::Key;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::answer::{Answer, AnswerContent, AnswerHead, Forwarded, Report, Source};
-use super::flights::{Flight, Joined, Permit, State, Waiting};
+use super::attempts::{Attempts, Fault, Waited};
+use super::flights::{Joined, Permit, Place, State};
 use super::lead::{Lead, Led, Storing};
 use super::reconcile::Freshened;
 use super::respond::Overrides;
@@ -44,26 +44,32 @@ pub(crate) async fn obtain(
             Ok(failed(worker, request, &wanted, &error, false))
         }
         Joined::Alone => Ok(lead(worker, request, wanted, None, informational).await),
-        Joined::Follow(flight) => {
-            Box::pin(follow(worker, request, wanted, &flight, informational)).await
+        Joined::Follow(place) => {
+            Box::pin(follow(worker, request, wanted, place, informational)).await
         }
         Joined::Lead(permit) => {
             // Whoever led before may have ended between our look-up and here: look once more, or
-            // its work would be done twice. What the disk has just failed to give is not tried.
-            let failed = matches!(wanted.found, Found::Nothing(Refetch::StoreFailed));
-            if let Some(variants) = shared.store.peek(wanted.key.as_bytes())
-                && !failed
-            {
-                let whole = look_up::from_variants(worker, request, &mut wanted, &variants).await?;
-                if let Some(answer) = whole {
-                    return Ok(answer);
-                }
-                if let Some(answer) = parts::from_store(worker, request, &mut wanted).await? {
-                    return Ok(answer);
-                }
+            // its work would be done twice.
+            if let Some(answer) = look_again(worker, request, &mut wanted).await? {
+                return Ok(answer);
             }
             Ok(lead(worker, request, wanted, Some(permit), informational).await)
         }
+    }
+}
+
+/// What has come into the store since the look-up. What the disk has just failed to give is not tried.
+async fn look_again(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: &mut Wanted,
+) -> Result<Option<Answer>, Refusal> {
+    let failed = matches!(wanted.found, Found::Nothing(Refetch::StoreFailed));
+    let variants = worker.shared.store.peek(wanted.key.as_bytes());
+    let Some(variants) = variants.filter(|_| !failed) else { return Ok(None) };
+    match look_up::from_variants(worker, request, wanted, &variants).await? {
+        Some(answer) => Ok(Some(answer)),
+        None => parts::from_store(worker, request, wanted).await,
     }
 }
 
@@ -251,45 +257,69 @@ pub(super) fn from_fetched(
     answer
 }
 
-/// Waits for another request's fetch, and goes alone if that does not help.
+/// Waits for another request's fetch, and asks the origin if that does not help: for all who wait too
+/// if the fetch failed or takes long, alone if its response is not for others.
 async fn follow(
     worker: &Arc<Worker>,
     request: &Request,
-    wanted: Wanted,
-    flight: &Arc<Flight>,
+    mut wanted: Wanted,
+    place: Place,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    let mut watched = flight.state.subscribe();
-    let waiting = Waiting(flight);
-    let patience = worker.shared.limits.collapse_wait;
-    let state = timeout(patience, watched.wait_for(|state| !matches!(state, State::Fetching)));
-    let state = match state.await {
-        Ok(Ok(state)) => state.clone(),
-        Ok(Err(_)) | Err(_) => State::Private(None),
-    };
-    let answer = match state {
-        // Those who come later wait for one another again.
-        State::Shared(entry) if is_outdated(worker, &wanted, &entry) => {
-            worker.shared.flights.detach_one(wanted.flight(), flight);
-            drop(waiting);
-            return Box::pin(obtain(worker, request, wanted, informational)).await;
+    let mut patience = Waited::from_now(&worker.shared.limits);
+    // Ends, since each fetch does, and so many begin in one flight.
+    let permit = loop {
+        let answer = match place.news(&mut patience).await {
+            State::Fetching(attempts) => {
+                if let Some(answer) = instead(worker, request, &mut wanted, &attempts).await? {
+                    return Ok(answer);
+                }
+                match place.lead(request, &patience) {
+                    Some(permit) => break Some(permit),
+                    None => continue,
+                }
+            }
+            // Those who come later wait for one another again.
+            State::Shared(entry) if is_outdated(worker, &wanted, &entry) => {
+                place.detach();
+                drop(place);
+                return Box::pin(obtain(worker, request, wanted, informational)).await;
+            }
+            State::Shared(entry) => share(worker, request, &wanted, &entry),
+            State::Failed(error) => Some(failed(worker, request, &wanted, &error, true)),
+            State::Private(status) => {
+                status.and_then(|status| stand_in(worker, request, &wanted, &Fault::Status(status)))
+            }
+        };
+        if let Some(answer) = answer
+            && let Some(answer) = readable(answer).await
+        {
+            return Ok(answer);
         }
-        State::Shared(entry) => share(worker, request, &wanted, &entry),
-        State::Failed(error) => Some(failed(worker, request, &wanted, &error, true)),
-        State::Private(Some(status)) => {
-            stale(worker, request, &wanted, OriginFailure::Status(status))
-        }
-        State::Private(None) | State::Fetching => None,
+        break None;
     };
-    if let Some(answer) = answer
-        && let Some(answer) = readable(answer).await
-    {
-        return Ok(answer);
-    }
-    drop(waiting);
-    let mut answer = lead(worker, request, wanted, None, informational).await;
+    drop(place);
+    let mut answer = lead(worker, request, wanted, permit, informational).await;
     answer.report.waited_in_vain();
     Ok(answer)
+}
+
+/// An answer for one whose fetch has failed by another's hand, without the origin: what others have
+/// stored meanwhile, or what is stale.
+async fn instead(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: &mut Wanted,
+    attempts: &Attempts,
+) -> Result<Option<Answer>, Refusal> {
+    let Some(fault) = attempts.fault() else { return Ok(None) };
+    if let Some(answer) = look_again(worker, request, wanted).await? {
+        return Ok(Some(answer));
+    }
+    match stand_in(worker, request, wanted, fault) {
+        Some(answer) => Ok(readable(answer).await),
+        None => Ok(None),
+    }
 }
 
 /// Whether an event has ended what a flight brings, or made it stale: who comes now asks anew.
@@ -321,6 +351,27 @@ pub(super) fn share(
     let forwarded = Forwarded { stored: true, ..forwarded(wanted, true) };
     let fetched = Fetched { code: refetch(wanted).code(), forwarded, aged: true };
     Some(from_fetched(worker, request, wanted, entry, overrides, fetched))
+}
+
+/// The stored response, if it may stand in where another's fetch failed.
+fn stand_in(worker: &Worker, request: &Request, wanted: &Wanted, fault: &Fault) -> Option<Answer> {
+    match fault {
+        Fault::Dropped => None,
+        Fault::Status(status) => stale(worker, request, wanted, OriginFailure::Status(*status)),
+        Fault::Error(error) => stale_for(worker, request, wanted, error),
+    }
+}
+
+/// The stored response, if it may stand in where there is none.
+fn stale_for(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    error: &FetchError,
+) -> Option<Answer> {
+    let mut answer = stale(worker, request, wanted, OriginFailure::Unreachable)?;
+    answer.report.proxy_error = Some(error.proxy_error());
+    Some(answer)
 }
 
 /// The stored response, if it may stand in for an origin that failed (RFC 5861 §4).
@@ -356,12 +407,10 @@ fn failed(
     error: &FetchError,
     collapsed: bool,
 ) -> Answer {
-    let Some(mut answer) = stale(worker, request, wanted, OriginFailure::Unreachable) else {
+    stale_for(worker, request, wanted, error).unwrap_or_else(|| {
         let status = failed_status(worker, wanted, error);
-        return respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed));
-    };
-    answer.report.proxy_error = Some(error.proxy_error());
-    answer
+        respond::failed_as(status, worker, request, error, forwarded(wanted, collapsed))
+    })
 }
 
 /// The status of the error: that of the fault itself, unless a stored response had to be validated

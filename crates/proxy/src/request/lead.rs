@@ -282,11 +282,8 @@ impl Lead {
         if leader.is_none() {
             self.worker.shared.unrefreshable.remember(self.wanted.flight());
         }
-        // What this request may have brought about is not the fate of the others, as an error status
-        // is not: whoever can make one request fail must not make those of others fail with it.
-        let shared = !error.may_be_about_request();
         let error = Arc::new(error);
-        if let Some(permit) = self.permit.as_ref().filter(|_| shared) {
+        if let Some(permit) = &self.permit {
             permit.fail(Arc::clone(&error));
         }
         tell(leader, Led::Failed(error));
@@ -304,15 +301,19 @@ impl Lead {
     }
 
     /// Lets those who wait go, and remembers that waiting does not help for this key if that is
-    /// `lasting`. An origin's error says nothing about the next response.
+    /// `lasting`. An origin's error says nothing about the next response, so others of them try first.
     pub(super) fn release(&self, status: u16, lasting: bool) {
-        if status >= 500 {
-            self.worker.shared.unrefreshable.remember(self.wanted.flight());
+        let (shared, flight) = (&self.worker.shared, self.wanted.flight());
+        let is_error = status >= 500;
+        if is_error {
+            shared.unrefreshable.remember(flight);
         } else if lasting {
-            self.worker.shared.uncacheable.remember(self.wanted.flight());
+            shared.uncacheable.remember(flight);
         }
-        if let Some(permit) = &self.permit {
-            permit.release(status);
+        match &self.permit {
+            Some(permit) if is_error => permit.refused(status),
+            Some(permit) => permit.release(status),
+            None => {}
         }
     }
 }

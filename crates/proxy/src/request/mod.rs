@@ -25,6 +25,7 @@
 pub(crate) mod aliases;
 pub(crate) mod answer;
 pub(crate) mod assembly;
+mod attempts;
 pub(crate) mod doubts;
 mod errand;
 mod fetch;

@@ -1,5 +1,8 @@
 //! What the origin is asked, how often, and who waits for it.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
 use super::*;
 
 #[test]
@@ -107,7 +110,7 @@ fn only_a_request_that_can_be_repeated_is_sent_again() {
 }
 
 #[test]
-fn who_waits_too_long_for_another_goes_alone_and_a_crowd_has_a_limit() {
+fn who_waits_too_long_for_another_asks_too_and_a_crowd_has_a_limit() {
     let origin = Origin::start(|request, conn| {
         if request.field("X-Slow").is_some() {
             conn.pause(Duration::from_millis(900));
@@ -137,6 +140,62 @@ fn who_waits_too_long_for_another_goes_alone_and_a_crowd_has_a_limit() {
     assert!(alone.first_byte < Duration::from_millis(800), "{:?}", alone.first_byte);
     assert_eq!(slow.response().status, 200);
     assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn where_a_fetch_takes_too_long_one_of_those_who_wait_fetches_for_all_others() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |request, conn| {
+        if request.field("X-Slow").is_some() {
+            let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
+    });
+    let patience = Duration::from_secs(1);
+    let site = Site::with(&origin, |settings| settings.limits.collapse_wait = patience);
+    let mut slow = site.client();
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1\r\n\r\n");
+    assert!(testkit::eventually(|| origin.count() == 1));
+    let mut waiting: Vec<_> = (0..50).map(|_| site.client()).collect();
+    for client in &mut waiting {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut waiting {
+        assert_eq!(client.response().text(), "x");
+    }
+    // Two, where each is fast.
+    assert!(origin.count() <= 16, "{}", origin.count());
+    go.send(()).unwrap();
+    assert_eq!(slow.response().text(), "x");
+}
+
+#[test]
+fn an_origin_that_is_slow_for_all_gets_more_requests_for_one_resource_but_not_all() {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let origin = Origin::start(move |_, conn| {
+        let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
+    });
+    let limits = Limits {
+        collapse_wait: Duration::from_millis(100),
+        origin_connections: 16,
+        ..Limits::default()
+    };
+    let site = Site::with(&origin, |settings| settings.limits = limits);
+    let mut clients: Vec<_> = (0..50).map(|_| site.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert!(testkit::eventually(|| origin.count() == 4));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(origin.count(), 4, "a quarter of all connections");
+    (0..4).for_each(|_| go.send(()).unwrap());
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "x");
+    }
+    assert_eq!(origin.count(), 4);
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! Many clients wait for one fetch, and it fails: the origin does not get all of them at once.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::sleep;
+
+use testkit::{Client, Conn, Origin, Received, Response, eventually};
+
+use crate::{Proxy, cache, cache_status, millis, ok, response, seconds};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const MANY: usize = 200;
+/// As many requests as ask in vain before the others share that.
+const MOST: usize = 8;
+
+/// An origin that numbers its requests, and begins to answer the one with the number `held` when it is
+/// told to.
+fn origin(
+    held: usize,
+    answer: impl Fn(usize, &Received, &mut Conn) + Send + Sync + 'static,
+) -> (Origin, Sender<()>) {
+    let (go, wait) = channel();
+    let (wait, count) = (Mutex::new(wait), AtomicUsize::new(0));
+    let origin = Origin::start(move |request, conn| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == held {
+            let _ = wait.lock().unwrap().recv_timeout(seconds(20));
+        }
+        answer(number, request, conn);
+    });
+    (origin, go)
+}
+
+/// A proxy with one thread, so that it has heard of all who sent something before.
+fn one_thread(origin: &Origin) -> Proxy {
+    Proxy::with(origin, &["--workers", "1"])
+}
+
+fn sent(proxy: &Proxy, request: &str) -> Client {
+    let mut client = proxy.client();
+    client.send(request);
+    client
+}
+
+/// One client that has asked the origin, which holds the answer to its request number `held`, and many
+/// that wait for the same.
+fn gathered(proxy: &Proxy, origin: &Origin, held: usize, requests: &[&str]) -> Vec<Client> {
+    let mut clients = vec![sent(proxy, requests[0])];
+    assert!(eventually(|| origin.count() == held));
+    clients.extend(requests[1..].iter().map(|request| sent(proxy, request)));
+    assert_eq!(proxy.request("OPTIONS", "/", &[("Max-Forwards", "0")]).status, 200);
+    sleep(millis(200));
+    assert_eq!(origin.count(), held, "they wait");
+    clients
+}
+
+fn responses(clients: Vec<Client>) -> Vec<Response> {
+    clients.into_iter().map(|mut client| client.response()).collect()
+}
+
+fn good(conn: &mut Conn) {
+    conn.send(ok("Cache-Control: max-age=60\r\n", "good"));
+}
+
+#[test]
+fn an_origin_that_closes_every_connection_gets_few_requests_and_all_share_that() {
+    let range = "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=2-5\r\n\r\n";
+    let query = "QUERY / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n\
+                 Content-Length: 1\r\n\r\nq";
+    for request in [GET, range, query] {
+        let (origin, go) = origin(1, |_, _, conn| conn.close());
+        let proxy = one_thread(&origin);
+        let clients = gathered(&proxy, &origin, 1, &[request; MANY]);
+        go.send(()).unwrap();
+        let answers = responses(clients);
+        assert!(answers.iter().all(|answer| answer.status == 502), "{request}");
+        assert_eq!(origin.count(), MOST, "{request}");
+        let shared = |answer: &&Response| cache_status(answer).contains("; collapsed;");
+        assert_eq!(answers.iter().filter(shared).count(), MANY - MOST, "{request}");
+        // What comes later asks anew.
+        assert_eq!(responses(vec![sent(&proxy, request)])[0].status, 502);
+        assert_eq!(origin.count(), MOST + 1);
+    }
+}
+
+#[test]
+fn one_of_those_who_waited_for_a_fetch_that_failed_fetches_for_all_others() {
+    let refused = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    for (bad, status) in [("", 502), (refused, 503)] {
+        let (origin, go) = origin(1, move |number, _, conn| {
+            if number == 1 {
+                conn.send(bad);
+                conn.close();
+            } else {
+                good(conn);
+            }
+        });
+        let proxy = one_thread(&origin);
+        let clients = gathered(&proxy, &origin, 1, &[GET; MANY]);
+        go.send(()).unwrap();
+        let mut answers = responses(clients);
+        assert_eq!(answers.remove(0).status, status);
+        assert!(answers.iter().all(|answer| answer.text() == "good"));
+        assert_eq!(origin.count(), 2);
+    }
+}
+
+#[test]
+fn a_few_requests_that_the_origin_cannot_stand_fail_nobody_else() {
+    let (origin, go) = origin(1, |_, request, conn| match request.field("X-Bad") {
+        Some(_) => conn.close(),
+        None => good(conn),
+    });
+    let proxy = one_thread(&origin);
+    let bad = "GET / HTTP/1.1\r\nHost: a\r\nX-Bad: 1\r\n\r\n";
+    let (bad, fine) = ([bad; MOST - 1], [GET; MANY]);
+    let mut clients = gathered(&proxy, &origin, 1, &[&bad[..], &fine].concat());
+    go.send(()).unwrap();
+    let fine = responses(clients.split_off(bad.len()));
+    assert!(fine.iter().all(|answer| answer.text() == "good"));
+    assert!(origin.count() <= MOST, "{}", origin.count());
+}
+
+#[test]
+fn an_error_that_the_origin_sends_to_everybody_is_each_ones_own() {
+    let (origin, go) = origin(1, |number, _, conn| {
+        let body = number.to_string();
+        conn.send(response("503 No", "Cache-Control: no-store\r\n", &body));
+    });
+    let proxy = one_thread(&origin);
+    let clients = gathered(&proxy, &origin, 1, &[GET; 30]);
+    go.send(()).unwrap();
+    let answers = responses(clients);
+    assert!(answers.iter().all(|answer| answer.status == 503));
+    let mut bodies: Vec<_> = answers.iter().map(Response::text).collect();
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!(bodies.len(), 30);
+}
+
+#[test]
+fn all_who_wait_get_what_is_stale_as_soon_as_the_first_has_failed() {
+    for window in ["", ", stale-while-revalidate=1"] {
+        let (origin, go) = origin(2, move |number, _, conn| match number {
+            1 => {
+                let fields = format!("Cache-Control: max-age=1, stale-if-error=60{window}\r\n");
+                // What is asked on a kept connection would be asked twice.
+                conn.send(ok(&format!("{fields}Connection: close\r\n"), "old"));
+                conn.close();
+            }
+            2 => conn.close(),
+            _ => good(conn),
+        });
+        let proxy = one_thread(&origin);
+        assert_eq!(responses(vec![sent(&proxy, GET)])[0].text(), "old");
+        sleep(millis(1_100));
+        if !window.is_empty() {
+            // This one is answered at once; what renews it in the background, the others wait for.
+            assert_eq!(responses(vec![sent(&proxy, GET)])[0].text(), "old");
+            sleep(millis(1_100));
+        }
+        let clients = gathered(&proxy, &origin, 2, &[GET; MANY]);
+        go.send(()).unwrap();
+        for answer in responses(clients) {
+            assert_eq!((cache(&answer), answer.text()), ("HIT", "old".to_owned()));
+            let told = answer.field("Proxy-Status").unwrap();
+            assert!(told.contains("error=connection_terminated"), "{told}");
+        }
+        assert_eq!(origin.count(), 2);
+    }
+}
