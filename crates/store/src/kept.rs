@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::counted::Counted;
 use crate::disk::{Handle, PIECE, lock};
 use crate::memory::{ARC, allocated};
-use crate::memory_file::{self, Counted, MemoryFile, MemoryFiles};
+use crate::memory_file::{self, MemoryFile, MemoryFiles};
 use crate::part::Part;
 use crate::readings::Readings;
 
@@ -133,23 +134,28 @@ impl Kept {
         if state.victim(count).is_some() { Asked::Wanted } else { Asked::Unknown }
     }
 
-    /// Keeps a piece that was read and verified, if there is room by now. The piece is what it gives
-    /// back, kept or not.
-    pub(crate) fn keep(&self, name: PieceName, bytes: Bytes, handle: &Arc<Handle>) -> Part {
-        let Some(counted) = self.make_room(name, weight(bytes.len() as u64)) else {
-            return Part::Bytes(bytes);
-        };
+    /// The piece, if it is here, for a reader who has had some of it: that is no further reading.
+    pub(crate) fn find(&self, name: PieceName) -> Option<Part> {
+        let mut state = lock(&self.state);
+        let slot = state.slot(name)?;
+        slot.idle = 0;
+        Some(slot.part.clone())
+    }
+
+    /// Keeps a piece that was read and verified, if there is room by now and no other reader was
+    /// faster.
+    pub(crate) fn keep(&self, name: PieceName, bytes: Bytes, handle: &Arc<Handle>) -> Option<Part> {
+        let counted = self.make_room(name, weight(bytes.len() as u64))?;
         let part = self.part(bytes, counted);
         let slot = Slot { name, part: part.clone(), _handle: Arc::clone(handle), idle: 0 };
         lock(&self.state).insert(slot);
-        part
+        Some(part)
     }
 
     fn make_room(&self, name: PieceName, weight: u64) -> Option<Counted> {
         for _ in 0..=GOING {
             let mut state = lock(&self.state);
             if state.slot(name).is_some() {
-                // Another reader was faster.
                 return None;
             }
             if self.bytes() + weight <= state.room {
@@ -171,7 +177,7 @@ impl Kept {
         let length = bytes.len() as u64;
         match self.files.hold(length, std::iter::once(&bytes[..])) {
             Some(file) => Part::InFile(Arc::new(file.counted(counted)), 0..length),
-            None => Part::Bytes(Bytes::from_owner(OnHeap { bytes, _counted: counted })),
+            None => Part::Bytes(counted.on_heap(bytes)),
         }
     }
 
@@ -210,18 +216,6 @@ impl Kept {
 fn weight(length: u64) -> u64 {
     let beside = allocated(ARC + size_of::<MemoryFile>()) + 2 * size_of::<Slot>();
     memory_file::weight(length) + beside as u64
-}
-
-/// A piece on the heap, counted until the last reader has done with it.
-struct OnHeap {
-    bytes: Bytes,
-    _counted: Counted,
-}
-
-impl AsRef<[u8]> for OnHeap {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 impl State {

@@ -10,6 +10,7 @@
 //! wherever it waits.
 
 mod body;
+mod counted;
 mod disk;
 mod doorkeeper;
 mod entry;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use rustix::process::{Resource, getrlimit};
 
+use crate::counted::Counted;
 use crate::disk::{Files, PIECE, seal};
 
 /// Bytes from which on a body is worth a file: below, a second system call costs more than the
@@ -39,18 +40,6 @@ pub struct MemoryFile {
     _place: Place,
     /// Counts its bytes where somebody does.
     _counted: Option<Counted>,
-}
-
-/// Bytes that count as long as they are held, by whomever.
-pub(crate) struct Counted {
-    pub(crate) bytes: u64,
-    pub(crate) sum: Arc<AtomicU64>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 /// The files in memory that a store may have open.

@@ -10,6 +10,8 @@ pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// With less, a few slow readers would have all others read more than once.
+const LEAST_LENT: u64 = 8 * MIB;
 
 /// Where the disk tier lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,9 @@ pub struct Options {
     /// to disk or is only passed along, and takes no more than what is between its origin and the disk
     /// or its readers: up to 256 KiB, less where many go to disk, which 128 bodies at most do then.
     /// Outside of it are the index of the disk tier, what waits to be written
-    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and an evicted body as
-    /// long as somebody reads it.
+    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), what has been read for readers
+    /// of bodies on disk and not been taken by them (8 MiB, or a sixteenth of this if that is more, and
+    /// beyond that 16 KiB for each), and an evicted body as long as somebody reads it.
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.
     pub disk: Option<DiskOptions>,
@@ -79,6 +82,11 @@ impl Options {
     /// Bytes that pieces of bodies on disk may take of the memory tier.
     pub(crate) fn kept(&self) -> u64 {
         if self.disk.is_some() { self.memory / 3 } else { 0 }
+    }
+
+    /// Bytes that readers of bodies on disk may hold together, but for a little each.
+    pub(crate) fn lent(&self) -> u64 {
+        LEAST_LENT.max(self.memory / 16)
     }
 
     pub(crate) fn largest_in_memory(&self) -> u64 {

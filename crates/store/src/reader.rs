@@ -22,17 +22,23 @@ pub struct Reader<M> {
     /// Offset to go on at, if that is further.
     wanted: u64,
     file: Option<Arc<Handle>>,
+    /// Offset in the file behind the last byte read from there.
+    read_to: u64,
     /// A part that was read but not yet handed out.
     ahead: Option<Part>,
 }
 
 impl<M> Reader<M> {
     pub(crate) fn new(entry: Arc<Entry<M>>, joined: Joined) -> Self {
-        Self { entry, joined: Some(joined), position: 0, wanted: 0, file: None, ahead: None }
+        Self::at_start(entry, Some(joined))
     }
 
     pub(crate) fn late(entry: Arc<Entry<M>>) -> Self {
-        Self { entry, joined: None, position: 0, wanted: 0, file: None, ahead: None }
+        Self::at_start(entry, None)
+    }
+
+    fn at_start(entry: Arc<Entry<M>>, joined: Option<Joined>) -> Self {
+        Self { entry, joined, position: 0, wanted: 0, file: None, read_to: 0, ahead: None }
     }
 
     /// The entry whose body this is.
@@ -120,8 +126,7 @@ impl<M> Reader<M> {
                 }
                 Step::File(file, bytes) => self.read_file(joined, &file, bytes).await.map(Some),
                 Step::Spilled(io, piece, skip) => {
-                    let read = io.piece(piece).await;
-                    read.map(|mut bytes| Some(Part::Bytes(bytes.split_off(skip))))
+                    io.lend(piece, skip).await.map(Part::Bytes).map(Some)
                 }
                 Step::End => Ok(None),
                 Step::Broken => Err(ReadError::Abandoned),
@@ -154,8 +159,9 @@ impl<M> Reader<M> {
             None => self.open_file(joined, file).await?,
         };
         self.file = Some(Arc::clone(&handle));
-        let mut part = file.part(&handle, bytes.start).await?;
+        let mut part = file.part(&handle, bytes.start, self.read_to).await?;
         part.truncate(bytes.end - bytes.start);
+        self.read_to = bytes.start + part.len();
         Ok(part)
     }
 

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use crate::{Proxy, millis};
 
 mod disk;
+mod hits;
 mod http2;
 mod tls;
 

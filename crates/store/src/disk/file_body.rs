@@ -108,8 +108,14 @@ impl FileBody {
     }
 
     /// What is left of the piece of 256 KiB that has `offset`, which lies inside the body, as far as
-    /// it is there: from memory if it is kept there.
-    pub(crate) async fn part(&self, handle: &Arc<Handle>, offset: u64) -> Result<Part, ReadError> {
+    /// it is there: from memory if it is kept there, else maybe less than that. The reader has read
+    /// to `read_to` before.
+    pub(crate) async fn part(
+        &self,
+        handle: &Arc<Handle>,
+        offset: u64,
+        read_to: u64,
+    ) -> Result<Part, ReadError> {
         let kept = &self.io.kept;
         let name = PieceName { file: self.id.sequence, number: offset / PIECE };
         let start = name.number * PIECE;
@@ -118,10 +124,22 @@ impl FileBody {
         if !self.presence().has(start..end, self.length) {
             return self.read(handle, offset).await.map(Part::Bytes);
         }
-        let mut part = match kept.ask(name, end - start) {
-            Asked::Unknown => return self.read(handle, offset).await.map(Part::Bytes),
-            Asked::Kept(part) => part,
-            Asked::Wanted => kept.keep(name, self.read(handle, start).await?, handle),
+        let goes_on = start < offset && offset == read_to;
+        let asked = if goes_on {
+            kept.find(name).map_or(Asked::Unknown, Asked::Kept)
+        } else {
+            kept.ask(name, end - start)
+        };
+        let part = match asked {
+            Asked::Unknown => None,
+            Asked::Kept(part) => Some(part),
+            Asked::Wanted => {
+                let bytes = self.io.piece(self.piece(handle, start)?).await;
+                kept.keep(name, self.sound(bytes)?, handle).or_else(|| kept.find(name))
+            }
+        };
+        let Some(mut part) = part else {
+            return self.read(handle, offset).await.map(Part::Bytes);
         };
         if self.is_gone() {
             // Nobody would ever ask for it again.
@@ -132,13 +150,22 @@ impl FileBody {
     }
 
     /// From `offset` to the end of the piece of 256 KiB that has it, or to the first byte in it that
-    /// is not there; verified.
+    /// is not there, or less; verified.
     async fn read(&self, handle: &Arc<Handle>, offset: u64) -> Result<Bytes, ReadError> {
+        let piece = self.piece(handle, offset)?;
+        let skip = (offset - piece.start()) as usize;
+        self.sound(self.io.lend(piece, skip).await)
+    }
+
+    /// What is there of the piece of 256 KiB that has the byte at `offset`, from its block on.
+    fn piece(&self, handle: &Arc<Handle>, offset: u64) -> Result<Piece, ReadError> {
         let extents = self.presence().piece(offset, self.length);
         let extents = extents.ok_or(ReadError::Absent { offset })?;
-        let piece = Piece { handle: Arc::clone(handle), extents };
-        let start = piece.start();
-        let read = self.io.piece(piece).await;
+        Ok(Piece { handle: Arc::clone(handle), extents })
+    }
+
+    /// What was read; tells the owner if it cannot be.
+    fn sound(&self, read: Result<Bytes, ReadError>) -> Result<Bytes, ReadError> {
         match &read {
             Err(ReadError::Damaged { why, .. }) => self.damaged(*why),
             Err(ReadError::Read { source, .. }) if source.raw_os_error() == Some(EIO) => {
@@ -146,7 +173,7 @@ impl FileBody {
             }
             _ => (),
         }
-        Ok(read?.split_off((offset - start) as usize))
+        read
     }
 
     /// Tells how many bytes of the disk the file takes.

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::files::{Files, Handle};
 use super::format::BLOCK;
 use super::lane::{Lane, lock};
+use super::lent::Lent;
 use super::presence::{Extent, Extents, first_wrong};
 use crate::kept::Kept;
 use crate::reason::{Damage, ReadError};
@@ -56,6 +57,7 @@ pub(crate) struct Io {
     pub(crate) patience: Duration,
     /// Pieces of bodies in files that memory keeps.
     pub(crate) kept: Arc<Kept>,
+    lent: Lent,
     /// In order, one at a time: small bodies, new tails, removals.
     pub(crate) writer: Arc<Lane>,
     root: PathBuf,
@@ -76,7 +78,7 @@ impl Io {
         root: &Path,
         patience: Duration,
         counters: Arc<Counters>,
-        kept: Arc<Kept>,
+        (kept, lent): (Arc<Kept>, Lent),
         held: &Arc<T>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -84,6 +86,7 @@ impl Io {
             counters,
             patience,
             kept,
+            lent,
             writer: Lane::start("store-writer", 1, held)?,
             root: root.to_owned(),
             pool: Lane::start("store-pool", THREADS, held)?,
@@ -230,6 +233,14 @@ impl Io {
         self.flat(opened).map(Arc::new).map_err(ReadError::Open)
     }
 
+    /// Reads a piece for a reader who may be slow, without its first bytes, or less of it if too many
+    /// are. What it leaves out lies within the first block.
+    pub(crate) async fn lend(&self, piece: Piece, skip: usize) -> Result<Bytes, ReadError> {
+        let loan = self.lent.ask(&piece);
+        let bytes = self.piece(loan.of(piece)).await?;
+        Ok(loan.hand_out(bytes, skip))
+    }
+
     /// Reads a piece, verified before any byte is given out: on the spot if the system has it in
     /// memory.
     pub(crate) async fn piece(&self, piece: Piece) -> Result<Bytes, ReadError> {
@@ -267,8 +278,14 @@ impl Piece {
         self.extents.first().map_or(0, |first| first.start)
     }
 
+    /// The same up to the end of its first block.
+    pub(crate) fn block(&self) -> Self {
+        let extents = self.extents.iter().take(1).copied().collect();
+        Self { handle: Arc::clone(&self.handle), extents }
+    }
+
     /// Bytes to read.
-    fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         (self.extents.last().map_or(0, Extent::end) - self.start()) as usize
     }
 

@@ -14,6 +14,7 @@ mod index;
 mod io;
 mod journal;
 mod lane;
+mod lent;
 mod load;
 mod marker;
 mod open;

@@ -11,6 +11,7 @@ use super::index::Index;
 use super::io::{FileId, Io};
 use super::journal::Journal;
 use super::lane::{Closing, Lane};
+use super::lent::Lent;
 use super::marker::{Found, Marker};
 use super::open::Taken;
 use super::recover::{Kills, ToFind};
@@ -65,8 +66,9 @@ impl<M: Meta> Disk<M> {
             OpenError::Io { doing: "starting threads for", path, source }
         };
         let read = read(&files, root, &counters)?;
-        let (patience, kept) = (options.disk_patience, Arc::clone(kept));
-        let io = Io::start(files, root, patience, counters, kept, &held).map_err(starting)?;
+        let pieces = (Arc::clone(kept), Lent::new(options.lent()));
+        let patience = options.disk_patience;
+        let io = Io::start(files, root, patience, counters, pieces, &held).map_err(starting)?;
         let opened = Journal::open(io.files.clone(), root, &io.counters, read.next, &held);
         let (journal, events) = opened.map_err(starting)?;
         let finder = if read.is_known() {

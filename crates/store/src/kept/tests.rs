@@ -36,7 +36,10 @@ impl Setup {
         let bytes = body(file, number, length);
         let (part, was_kept) = match self.kept.ask(name, length) {
             Asked::Kept(part) => (part, true),
-            Asked::Wanted => (self.kept.keep(name, bytes.clone(), &self.handle), false),
+            Asked::Wanted => {
+                let kept = self.kept.keep(name, bytes.clone(), &self.handle);
+                (kept.unwrap_or(Part::Bytes(bytes.clone())), false)
+            }
             Asked::Unknown => (Part::Bytes(bytes.clone()), false),
         };
         assert!(part.clone().into_bytes().unwrap() == bytes);

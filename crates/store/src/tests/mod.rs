@@ -13,6 +13,7 @@ mod freshened;
 mod frozen;
 mod health;
 mod kept;
+mod lent;
 mod model;
 mod open_files;
 mod part_models;

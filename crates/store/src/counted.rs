@@ -1,0 +1,43 @@
+//! Bytes that count as long as somebody has them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+/// Bytes that count as long as they are held, by whomever.
+pub(crate) struct Counted {
+    pub(crate) bytes: u64,
+    pub(crate) sum: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// Counts so many bytes, if they are no more than `most` with all that count already.
+    pub(crate) fn within(most: u64, bytes: u64, sum: &Arc<AtomicU64>) -> Option<Self> {
+        let add = |held: u64| held.checked_add(bytes).filter(|held| *held <= most);
+        let added = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.ok().map(|_| Self { bytes, sum: Arc::clone(sum) })
+    }
+
+    /// Bytes on the heap, counted until the last reader has done with them.
+    pub(crate) fn on_heap(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(OnHeap { bytes, _counted: self })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+struct OnHeap {
+    bytes: Bytes,
+    _counted: Counted,
+}
+
+impl AsRef<[u8]> for OnHeap {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
