@@ -22,6 +22,7 @@ mod contents;
 mod control;
 mod crowds;
 mod demands;
+mod farewells;
 mod faults;
 mod forwarding;
 mod groups;

@@ -67,6 +67,7 @@ fn requests_under_way_by_http2_are_finished_and_the_client_is_told_to_go() {
         }
     }
     assert_eq!((content.as_slice(), last), (b"slow".as_slice(), Some(1)));
+    drop(frames);
     assert_eq!(proxy.binary().exited().code(), Some(0));
 }
 

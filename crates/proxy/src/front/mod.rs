@@ -14,6 +14,7 @@ mod socket;
 pub(crate) mod tls;
 mod transport;
 pub(crate) mod tunnel;
+mod unsent;
 mod waits;
 
 use std::future::poll_fn;

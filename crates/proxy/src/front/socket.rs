@@ -16,6 +16,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::transport::{Incoming, Outgoing};
+use super::unsent;
 use super::waits::{TooLong, Waits};
 
 /// How much is read at once as a rule: more than most requests have, and little enough for many clients
@@ -240,6 +241,11 @@ impl<W: Outgoing> Outbound<W> {
             }
         };
         Box::pin(ended).await;
+    }
+
+    /// What the system has not sent yet; see [`unsent::amount`].
+    pub(crate) fn unsent(&self) -> u32 {
+        unsent::amount(self.io.tcp())
     }
 
     /// Says that nothing more will come.

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
+use super::unsent;
+
 /// The side that reads.
 pub(crate) trait Incoming: Send {
     /// Appends what is there; 0 is the end of the stream.
@@ -53,12 +55,19 @@ pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {
     /// Bytes that the system has taken of what was held back, since the beginning: who waits for a
     /// flush sees by it that the client takes something.
     fn taken(&self) -> u64;
+
+    /// What the system has not sent yet of what it has taken; see [`unsent::amount`].
+    fn unsent(&self) -> u32;
 }
 
 impl Carrier for TcpStream {
     /// Nothing is ever held back.
     fn taken(&self) -> u64 {
         0
+    }
+
+    fn unsent(&self) -> u32 {
+        unsent::amount(self)
     }
 }
 

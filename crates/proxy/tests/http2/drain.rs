@@ -28,6 +28,7 @@ fn a_stop_says_goodbye_twice_and_lets_streams_finish() {
     go.send(()).unwrap();
     assert_eq!(frames.next_of(kind::DATA).unwrap().payload, b"lf");
     assert!(frames.until(|frame| frame.kind != kind::DATA && frame.kind != kind::GOAWAY).is_none());
+    drop(frames);
     assert_eq!(stopping.join().unwrap(), proxy::Drained::Whole);
 }
 

@@ -4,6 +4,7 @@ mod exchange;
 mod receive;
 
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -20,6 +21,7 @@ use super::lifetime::Lifetime;
 use super::socket::{Inbound, Outbound};
 use super::transport::{Incoming, Outgoing};
 use super::tunnel::{self, Opening};
+use super::unsent::{Left, Unsent};
 use super::{LINGER, LINGER_BYTES, Peer};
 use crate::clock::{self, in_ticks, ticks};
 use crate::error::Refusal;
@@ -37,6 +39,8 @@ enum Turn {
     Again,
     /// The end, all said.
     Close,
+    /// The end, as nothing more is asked; the client may not have taken all that was said.
+    Rest,
     /// The end, while the client may still be sending.
     Linger,
     /// The end in the middle of a response, which the client sees by its framing.
@@ -118,6 +122,12 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     async fn end(&mut self, last: Turn) {
         match last {
             Turn::Close => self.outbound.finish().await,
+            Turn::Rest => {
+                self.outbound.finish().await;
+                if self.outbound.unsent() > 0 {
+                    self.linger().await;
+                }
+            }
             Turn::Linger => self.linger().await,
             Turn::Reset => self.outbound.reset_on_close(),
             Turn::Again | Turn::Cut | Turn::Http2 => {}
@@ -129,7 +139,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         let received = match self.receive().await {
             Ok(Receipt::Head(received)) => received,
             Ok(Receipt::Http2) => return Turn::Http2,
-            Ok(Receipt::End) => return Turn::Close,
+            Ok(Receipt::End) => return Turn::Rest,
             Err(refusal) => return self.refuse(&refusal).await,
         };
         self.served += 1;
@@ -232,22 +242,45 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         if is_told { Turn::Linger } else { Turn::Reset }
     }
 
-    /// Says that nothing more will be sent, and takes what is still coming for a while.
+    /// Takes what is still coming for a while, first until the client has taken what the system has for
+    /// it, and then behind the word that nothing more will be sent.
     async fn linger(&mut self) {
-        self.outbound.shut_down().await;
-        let until = ticks() + in_ticks(LINGER);
-        let left = || Duration::from_millis(until.saturating_sub(ticks()));
+        //= https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+        //# To avoid the TCP reset problem, servers typically close a connection in stages.
+        let (mut unsent, limit) = (Unsent::default(), self.worker.shared.limits.write_timeout);
         let mut taken = 0;
-        while taken < LINGER_BYTES {
+        loop {
+            match unsent.look(self.outbound.unsent(), ticks(), limit) {
+                Left::Moving => {}
+                Left::Nothing => break,
+                Left::Stuck => return,
+            }
+            if self.discard(unsent.pause(), &mut taken).await.is_break() {
+                return;
+            }
+        }
+        self.outbound.shut_down().await;
+        let _ = self.discard(LINGER, &mut taken).await;
+    }
+
+    /// Takes what comes for so long. Breaks off when the client has ended its side.
+    async fn discard(&mut self, patience: Duration, taken: &mut usize) -> ControlFlow<()> {
+        let until = ticks() + in_ticks(patience);
+        let left = || Duration::from_millis(until.saturating_sub(ticks()));
+        while *taken < LINGER_BYTES {
             self.inbound.buf.clear();
             match self.inbound.fill(left(), || false).await {
-                Ok(Ok(count)) if count > 0 => taken += count,
-                _ => return,
+                Ok(Ok(count)) if count > 0 => *taken += count,
+                Ok(_) => return ControlFlow::Break(()),
+                Err(_) => return ControlFlow::Continue(()),
             }
         }
         // A client that goes on sending is not read any more. It gets the rest of the time to read the
         // response before the connection is closed, which resets it.
-        let _ = timeout(left(), self.outbound.ended_soon()).await;
+        match timeout(left(), self.outbound.ended_soon()).await {
+            Ok(()) => ControlFlow::Break(()),
+            Err(_) => ControlFlow::Continue(()),
+        }
     }
 }
 
@@ -269,6 +302,8 @@ async fn send<W: Outgoing>(
     record::record(worker, request, &report, delivered, began);
     match outcome {
         Ok(true) => Turn::Again,
+        // It has not asked for the end, and may have sent more.
+        Ok(false) if terms.closing && terms.persistent => Turn::Linger,
         Ok(false) => Turn::Close,
         Err(Undelivered::Client) => Turn::Cut,
         Err(Undelivered::Source { reset, broken }) => {

@@ -21,6 +21,7 @@ mod turns;
 mod wire;
 
 use std::future::{Future, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,9 +46,10 @@ use self::turns::Turns;
 use self::wire::{Wire, lock};
 use super::lifetime::Lifetime;
 use super::transport::Carrier;
+use super::unsent::{Left, Unsent};
 use super::waits::Waits;
 use super::{LINGER, Peer};
-use crate::clock::{self, in_ticks, ticks};
+use crate::clock::{self, since, ticks};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
 use crate::http2_blocks;
@@ -60,6 +62,8 @@ use crate::worker::Worker;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client that has been told to go may take to answer that, or to take what is left.
 const LEAVE: Duration = Duration::from_secs(1);
+/// For how many times its patience it is listened to at the end, if it goes on talking.
+const PATIENCES: u32 = 8;
 
 /// Serves a connection until it ends. `ahead` is what has been read of it already, with the preface.
 pub(crate) async fn serve<S: Carrier>(worker: &Arc<Worker>, stream: S, peer: Peer, ahead: Bytes) {
@@ -90,7 +94,8 @@ pub(crate) async fn serve<S: Carrier>(worker: &Arc<Worker>, stream: S, peer: Pee
         text: Vec::with_capacity(1024),
         served: 0,
         lifetime: Lifetime::new(limits.http2.requests, limits.connection_age, worker.ids.chance()),
-        is_told: false,
+        farewell: Farewell::None,
+        unsent: Unsent::default(),
     };
     connection.run(&mut waits).await;
 }
@@ -148,6 +153,17 @@ enum Mode {
     Over,
 }
 
+/// What a client may still have to take when its connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// Nothing: it has left by itself, or takes nothing.
+    None,
+    /// That it has to go.
+    Word,
+    /// The end of a response.
+    Response,
+}
+
 struct Connection<'a, S> {
     worker: &'a Arc<Worker>,
     peer: Peer,
@@ -164,8 +180,8 @@ struct Connection<'a, S> {
     text: Vec<u8>,
     served: u64,
     lifetime: Lifetime,
-    /// The client has been told to go.
-    is_told: bool,
+    farewell: Farewell,
+    unsent: Unsent,
 }
 
 impl<S: Carrier> Connection<'_, S> {
@@ -179,23 +195,50 @@ impl<S: Carrier> Connection<'_, S> {
             }
         }
         self.turns.close();
-        if self.is_told {
-            self.linger(waits).await;
-        }
+        self.linger(waits).await;
     }
 
-    /// Takes what the client still sends, as long as it sends anything: whoever closes a socket in which
-    /// something arrives resets the connection, and what the client has not taken yet is lost.
+    /// Takes what the client still sends until it has ended its side, or been silent for long: whoever
+    /// closes a socket in which something arrives resets the connection, and what the client has not
+    /// taken yet is lost. One that is alive ends its side as soon as it has seen the end of this one.
     async fn linger(&mut self, waits: &mut Waits) {
-        let until = ticks().saturating_add(in_ticks(self.worker.shared.limits.write_timeout));
-        let mut discarded = 0;
-        while ticks() < until {
-            let ended = waits.within(LINGER, |cx| lock(&self.socket).poll_end(cx)).await;
-            let before = std::mem::replace(&mut discarded, lock(&self.socket).discarded());
-            if ended.is_ok() || discarded == before {
+        if self.farewell == Farewell::Response && self.wait_for_unsent(waits).await.is_break() {
+            return;
+        }
+        let patience = match self.farewell {
+            Farewell::None => Duration::ZERO,
+            Farewell::Word => LINGER,
+            Farewell::Response => self.worker.shared.limits.write_timeout,
+        };
+        let began = ticks();
+        while since(began) <= patience.saturating_mul(PATIENCES) {
+            let left = patience.saturating_sub(since(began.max(lock(&self.socket).heard())));
+            let ended = waits.within(left, |cx| lock(&self.socket).poll_end(cx)).await;
+            if ended.is_ok() || left.is_zero() {
                 return;
             }
         }
+    }
+
+    /// Lets the client take what the system has for it. Breaks off when the client has ended its side.
+    async fn wait_for_unsent(&mut self, waits: &mut Waits) -> ControlFlow<()> {
+        while self.look_at_unsent() == Left::Moving {
+            let pause = self.unsent.pause();
+            if waits.within(pause, |cx| lock(&self.socket).poll_discard(cx)).await.is_ok() {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Nothing is under way, but the client may not have taken all of what came before.
+    fn look_at_unsent(&mut self) -> Left {
+        let amount = lock(&self.socket).unsent();
+        let left = self.unsent.look(amount, ticks(), self.worker.shared.limits.write_timeout);
+        if left == Left::Stuck {
+            self.farewell = Farewell::None;
+        }
+        left
     }
 
     /// Whether it could make way for others.
@@ -226,7 +269,12 @@ impl<S: Carrier> Connection<'_, S> {
                     self.begin(request, respond);
                     continue;
                 }
-                Poll::Ready(Some(Err(_)) | None) => {
+                Poll::Ready(end) => {
+                    // Without an error, and without having been told, the client wants no more than
+                    // what it had asked for.
+                    if end.is_none() && self.farewell == Farewell::None {
+                        self.farewell = Farewell::Response;
+                    }
                     let _ = lock(&self.socket).poll_flush(cx);
                     return Poll::Ready(Mode::Over);
                 }
@@ -248,8 +296,12 @@ impl<S: Carrier> Connection<'_, S> {
         if mode == before { Poll::Pending } else { Poll::Ready(mode) }
     }
 
+    fn is_busy(&self) -> bool {
+        self.codec.has_streams() || lock(&self.socket).is_behind()
+    }
+
     fn mode_now(&self) -> Mode {
-        let busy = self.codec.has_streams() || lock(&self.socket).is_behind();
+        let busy = self.is_busy();
         match self.mode {
             Mode::Closing | Mode::Over => self.mode,
             Mode::Leaving { .. } => Mode::Leaving { busy },
@@ -280,9 +332,9 @@ impl<S: Carrier> Connection<'_, S> {
 
     /// Lets the requests under way finish.
     fn leave(&mut self) {
+        self.farewell = if self.is_busy() { Farewell::Response } else { Farewell::Word };
         self.codec.graceful_shutdown();
         self.mode = Mode::Leaving { busy: true };
-        self.is_told = true;
     }
 
     fn close(&mut self, abuse: Abuse) {
@@ -290,14 +342,19 @@ impl<S: Carrier> Connection<'_, S> {
         self.worker.shared.troubles.tell(recorder, "http2-abuse", abuse.message());
         self.codec.abrupt_shutdown(abuse.reason());
         self.mode = Mode::Closing;
-        self.is_told = true;
+        self.farewell = Farewell::Word;
     }
 
     /// Nothing has changed for as long as [`Connection::patience`] lasts.
     fn look(&mut self) {
         match self.mode {
             Mode::Idle => self.leave(),
-            Mode::Leaving { busy: false } | Mode::Closing | Mode::Over => self.mode = Mode::Over,
+            Mode::Leaving { busy: false } => {
+                if self.look_at_unsent() != Left::Moving {
+                    self.mode = Mode::Over;
+                }
+            }
+            Mode::Closing | Mode::Over => self.mode = Mode::Over,
             Mode::Busy | Mode::Leaving { busy: true } => self.look_at_waits(),
         }
     }
@@ -312,6 +369,7 @@ impl<S: Carrier> Connection<'_, S> {
         let (stuck, head) = (socket.stuck_since(), socket.meter.head_since());
         drop(socket);
         if is_over(stuck, limits.write_timeout) {
+            self.farewell = Farewell::None;
             self.mode = Mode::Over;
         } else if is_over(head, limits.head_timeout) {
             self.close(Abuse::SlowHead);
@@ -325,6 +383,9 @@ impl<S: Carrier> Connection<'_, S> {
         let (parts, body) = request.into_parts();
         let body = (!body.is_end_stream()).then_some(body);
         self.served += 1;
+        if self.farewell != Farewell::None {
+            self.farewell = Farewell::Response;
+        }
         let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
         let id = parts.headers.get(X_REQUEST_ID).map(http::HeaderValue::as_bytes);
         let id = self.worker.ids.adopt(id);

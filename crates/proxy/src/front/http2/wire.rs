@@ -47,8 +47,10 @@ pub(super) struct Socket<S> {
     usual: usize,
     /// The codec has been told to wait with so many bytes.
     awaited: Option<usize>,
-    /// Bytes that were taken after the end.
+    /// Bytes that were taken after the end...
     discarded: usize,
+    /// ...and when the last of them came, in ticks.
+    heard: u64,
     pub(super) meter: Meter,
     turns: Arc<Turns>,
 }
@@ -67,6 +69,7 @@ impl<S: Carrier> Wire<S> {
             usual: 0,
             awaited: None,
             discarded: 0,
+            heard: 0,
             meter,
             turns,
         };
@@ -160,13 +163,17 @@ impl<S: Carrier> Socket<S> {
         self.is_behind
     }
 
-    /// Bytes that were taken after the end.
-    pub(super) const fn discarded(&self) -> usize {
-        self.discarded
+    /// What the system has not sent yet.
+    pub(super) fn unsent(&self) -> u32 {
+        self.io.unsent()
     }
 
-    /// Says that nothing more will come, and takes what the client still sends, up to a bound, until it
-    /// has nothing more to say.
+    /// When the client said something after the end, in ticks.
+    pub(super) const fn heard(&self) -> u64 {
+        self.heard
+    }
+
+    /// Says that nothing more will come, and takes what does.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if matches!(self.poll_flush(cx), Poll::Ready(Ok(()))) {
             let _ = Pin::new(&mut self.io).poll_shutdown(cx);
@@ -174,13 +181,15 @@ impl<S: Carrier> Socket<S> {
         self.poll_discard(cx)
     }
 
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Takes what the client still sends, up to a bound, until it has nothing more to say.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scrap = [0; 4 << 10];
         loop {
             let mut buf = ReadBuf::new(&mut scrap);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() && self.discarded < LINGER_BYTES => {
                     self.discarded += buf.filled().len();
+                    self.heard = ticks();
                 }
                 _ => return Poll::Ready(()),
             }
@@ -284,10 +293,9 @@ impl<S: Carrier> AsyncWrite for Wire<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// The connection ends it, in [`Socket::poll_end`].
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut socket = lock(&self.0);
-        ready!(socket.poll_flush(cx))?;
-        Pin::new(&mut socket.io).poll_shutdown(cx)
+        lock(&self.0).poll_flush(cx)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::client_cert::Shown;
 use super::records::Records;
 use crate::front::transport::{Carrier, Incoming, Outgoing};
+use crate::front::unsent;
 
 /// What is taken at once to be encrypted...
 const MOST: usize = 64 << 10;
@@ -300,6 +301,10 @@ impl AsyncWrite for TlsStream {
 impl Carrier for Box<TlsStream> {
     fn taken(&self) -> u64 {
         self.session.lock().taken
+    }
+
+    fn unsent(&self) -> u32 {
+        unsent::amount(&self.tcp)
     }
 }
 

@@ -48,6 +48,10 @@ impl Carrier for Narrow {
     fn taken(&self) -> u64 {
         self.1.taken
     }
+
+    fn unsent(&self) -> u32 {
+        0
+    }
 }
 
 fn socket(takes: usize) -> Shared<Narrow> {
