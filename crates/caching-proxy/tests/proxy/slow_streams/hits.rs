@@ -15,7 +15,7 @@ const SEGMENT: u32 = 1400;
 /// What each takes at a time...
 const SIP: usize = 16 << 10;
 /// ...and how often, after the first time.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 1;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
