@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::error::FetchError;
 use crate::settings::Limits;
 
-/// Once so many requests have failed, one after the other and without any that was answered, their
-/// failure is that of all who wait. So fewer than this can fail nobody but themselves, whatever is in
-/// them, and an origin that fails all gets no more than this.
+/// Once so many requests have failed, without any that was answered and with no more that are still
+/// under way, their failure is that of all who wait. So fewer than this can fail nobody but themselves,
+/// whatever is in them, and an origin that fails all gets no more than this.
 pub(super) const MOST_FAILED: usize = 8;
 
 /// By this part of the patience with a fetch those who wait look again whether they may ask.
@@ -68,33 +68,39 @@ impl Attempts {
         Self { begun: 1, failed: 0, fault: None }
     }
 
+    const fn under_way(&self) -> usize {
+        self.begun - self.failed
+    }
+
     /// Whether nobody asks the origin at the moment.
     pub(super) const fn is_vacant(&self) -> bool {
-        self.begun == self.failed
+        self.under_way() == 0
     }
 
     pub(super) const fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
 
-    /// One more begins, if it may: as many may have begun as failures permit, or at least `permits`.
+    /// One more begins, if it may: as many may be under way as have failed, or at least `permits`.
     pub(super) fn begin(&mut self, permits: usize) -> bool {
         let is_final = self.fault.as_ref().is_some_and(Fault::is_final);
-        let after_failures = (2 * self.failed).min(MOST_FAILED);
-        let may_begin = !is_final && self.begun < after_failures.max(permits);
+        let may_retry = !is_final && self.begun < MOST_FAILED && self.under_way() < self.failed;
+        let may_begin = may_retry || self.under_way() < permits;
         self.begun += usize::from(may_begin);
         may_begin
     }
 
-    /// One of them has ended. The fault that is now that of all who wait, if none is to begin any more.
+    /// One of them has ended. The fault that is now that of all who wait, if there is no hope any more:
+    /// not even if a few are still under way, or one that the origin never answers would hold up all
+    /// who come until it is given up.
     pub(super) fn fail(&mut self, fault: Fault) -> Option<Fault> {
         self.failed += 1;
         if self.fault.as_ref().is_none_or(|known| known.rank() <= fault.rank()) {
             self.fault = Some(fault);
         }
         let fault = self.fault.as_ref()?;
-        let is_over = self.is_vacant() && (fault.is_final() || self.failed >= MOST_FAILED);
-        is_over.then(|| fault.clone())
+        let is_certain = fault.is_final() || self.failed >= MOST_FAILED;
+        (is_certain && self.failed >= self.under_way()).then(|| fault.clone())
     }
 }
 
@@ -180,17 +186,27 @@ mod tests {
                 assert_eq!(over.is_some(), round == 3 && number == expected, "in round {round}");
             }
         }
-        assert_eq!(begin(&mut attempts, 0), 0);
     }
 
     #[test]
-    fn what_is_not_about_one_request_is_the_failure_of_all_once_none_is_under_way() {
+    fn what_is_not_about_one_request_is_the_failure_of_all_unless_more_are_under_way() {
         let mut attempts = Attempts::first();
-        assert_eq!(begin(&mut attempts, 1), 1);
+        assert_eq!(begin(&mut attempts, 2), 3);
         assert!(attempts.fail(error(FetchError::Busy { limit: 1 })).is_none());
-        assert_eq!(begin(&mut attempts, 5), 0);
+        assert_eq!(begin(&mut attempts, 0), 0);
         let over = attempts.fail(error(FetchError::Internal));
         assert!(matches!(over, Some(Fault::Error(error)) if !error.may_be_about_request()));
+    }
+
+    #[test]
+    fn one_that_is_never_answered_holds_up_neither_failures_nor_others_that_ask() {
+        let mut attempts = Attempts::first();
+        let permits = waited(9, 8).permits();
+        for number in 1..=MOST_FAILED {
+            assert!(attempts.begin(permits), "{number}");
+            let over = attempts.fail(error(FetchError::Internal));
+            assert_eq!(over.is_some(), number == MOST_FAILED, "{number}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the origin is asked, how often, and who waits for it.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 
 use super::*;
@@ -196,6 +197,43 @@ fn an_origin_that_is_slow_for_all_gets_more_requests_for_one_resource_but_not_al
         assert_eq!(client.response().text(), "x");
     }
     assert_eq!(origin.count(), 4);
+}
+
+#[test]
+fn one_that_is_never_answered_holds_up_nobody_who_comes_when_the_origin_is_well_again() {
+    let (go, wait) = channel();
+    let (wait, is_well) = (Mutex::new(wait), Arc::new(AtomicBool::new(false)));
+    let well = Arc::clone(&is_well);
+    let origin = Origin::start(move |request, conn| {
+        if request.field("X-Stuck").is_some() {
+            let _ = wait.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        } else if !well.load(Ordering::SeqCst) {
+            return conn.close();
+        }
+        conn.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\nx");
+    });
+    let limits = Limits {
+        collapse_wait: Duration::from_millis(200),
+        origin_connections: 8,
+        ..Limits::default()
+    };
+    let site = Site::with(&origin, |settings| settings.limits = limits);
+    let mut stuck = site.client();
+    stuck.send("GET / HTTP/1.1\r\nHost: a\r\nX-Stuck: 1\r\n\r\n");
+    assert!(testkit::eventually(|| origin.count() == 1));
+    let mut waiting: Vec<_> = (0..20).map(|_| site.client()).collect();
+    for client in &mut waiting {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for client in &mut waiting {
+        assert_eq!(client.response().status, 502);
+    }
+    // Eight that failed, some of them by a repeated request.
+    assert!(origin.count() < 20, "{}", origin.count());
+    is_well.store(true, Ordering::SeqCst);
+    assert_eq!(site.ask("GET", &[]).text(), "x");
+    go.send(()).unwrap();
+    assert_eq!(stuck.response().text(), "x");
 }
 
 #[test]
