@@ -17,8 +17,36 @@ pub(crate) use self::walk::Walk;
 
 use crate::http2_frames::{CONTINUATION, END_HEADERS, END_STREAM, Frames, HEAD, HEADERS, Step};
 
-/// The most that a frame may carry, in either direction: what the codec is told, and tells the peer.
-pub(crate) const FRAME: usize = 16 << 10;
+/// What a frame may carry at least (RFC 9113 §4.2), and at most.
+const LEAST_FRAME: usize = 16 << 10;
+const MOST_FRAME: usize = (1 << 24) - 1;
+
+/// What is borne of the blocks on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// What a frame may carry: what the codec is told, and tells the peer.
+    pub(crate) frame: usize,
+    /// CONTINUATION frames of one block.
+    pub(crate) continuations: u32,
+}
+
+impl Bounds {
+    /// For header lists of this size. A peer need not make its frames larger than the least that may be
+    /// the most, nor fill them.
+    ///
+    /// The codec bears five CONTINUATION frames in front of the last one, or a quarter more than the
+    /// list has frames. Cut between fields, any two frames that follow each other have more than one
+    /// could carry: eight frames, one more than it bears, are a block that is larger than four. So it
+    /// bears all blocks of up to four, and the list has no more.
+    pub(crate) fn new(header_list: usize, least_continuations: u32) -> Self {
+        let full = header_list / LEAST_FRAME;
+        let continuations = u32::try_from(full + full / 4).unwrap_or(u32::MAX);
+        Self {
+            frame: header_list.div_ceil(4).clamp(LEAST_FRAME, MOST_FRAME),
+            continuations: continuations.max(least_continuations),
+        }
+    }
+}
 
 /// What cannot be followed.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +63,7 @@ pub(crate) enum Fault {
 
 /// The blocks that come on one connection.
 pub(crate) struct Joiner {
-    most_continuations: u32,
+    bounds: Bounds,
     block: Option<Block>,
     /// From where on the bytes at hand do not go to the codec as they are.
     from: Option<usize>,
@@ -44,8 +72,8 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    pub(crate) fn new(most_continuations: u32) -> Self {
-        Self { most_continuations, block: None, from: None, ready: BytesMut::new() }
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, block: None, from: None, ready: BytesMut::new() }
     }
 
     /// Bytes have come, behind those that `frames` has seen.
@@ -68,7 +96,7 @@ impl Joiner {
             return Ok(());
         }
         match &mut self.block {
-            Some(block) => block.take(step.payload, &mut self.ready)?,
+            Some(block) => block.take(step.payload, self.bounds.frame, &mut self.ready)?,
             None => self.ready.put_slice(step.payload),
         }
         if step.ends
@@ -103,9 +131,9 @@ impl Joiner {
     fn frame(&mut self, end: usize, frames: &Frames) -> Result<(), Fault> {
         let (kind, flags, length) = frames.head();
         if let Some(block) = &mut self.block {
-            return block.go_on(frames, self.most_continuations);
+            return block.go_on(frames, self.bounds);
         }
-        if kind == HEADERS && flags & END_HEADERS == 0 && length as usize <= FRAME {
+        if kind == HEADERS && flags & END_HEADERS == 0 && length as usize <= self.bounds.frame {
             self.block = Some(Block::new(frames)?);
             self.from.get_or_insert(end.saturating_sub(HEAD));
         } else if self.from.is_some() {
@@ -146,7 +174,7 @@ impl Block {
     }
 
     /// The next frame begins.
-    fn go_on(&mut self, frames: &Frames, most: u32) -> Result<(), Fault> {
+    fn go_on(&mut self, frames: &Frames, bounds: Bounds) -> Result<(), Fault> {
         let (kind, _, length) = frames.head();
         //= https://www.rfc-editor.org/rfc/rfc9113#section-6.10
         //# A receiver MUST treat the receipt of any other type of frame or a frame on a different stream
@@ -154,19 +182,19 @@ impl Block {
         if kind != CONTINUATION || frames.stream() != self.stream {
             return Err(Fault::Frame(Reason::PROTOCOL_ERROR));
         }
-        if length as usize > FRAME {
+        if length as usize > bounds.frame {
             return Err(Fault::Frame(Reason::FRAME_SIZE_ERROR));
         }
         self.continuations += 1;
         self.fragment = Fragment::all(length);
-        if self.continuations > most { Err(Fault::Continuations) } else { Ok(()) }
+        if self.continuations > bounds.continuations { Err(Fault::Continuations) } else { Ok(()) }
     }
 
-    /// Some of the payload of a frame.
-    fn take(&mut self, payload: &[u8], ready: &mut BytesMut) -> Result<(), Fault> {
+    /// Some of the payload of a frame. What is held is no more than fits into one.
+    fn take(&mut self, payload: &[u8], most: usize, ready: &mut BytesMut) -> Result<(), Fault> {
         let mut own = self.fragment.cut(payload)?;
-        while self.held.len() + own.len() > FRAME {
-            let (fits, rest) = own.split_at(FRAME - self.held.len());
+        while self.held.len() + own.len() > most {
+            let (fits, rest) = own.split_at(most - self.held.len());
             self.held.extend_from_slice(fits);
             self.make_room(ready)?;
             own = rest;

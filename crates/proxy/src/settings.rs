@@ -226,7 +226,7 @@ pub struct Http2Limits {
     pub fields: usize,
     /// Lines into which a client may split its cookie beside them.
     pub cookie_crumbs: usize,
-    /// CONTINUATION frames of one header block.
+    /// CONTINUATION frames of one header block, unless the header list needs more.
     pub continuations: u32,
     /// Streams reset by either side in [`Http2Limits::resets_per`].
     pub resets: usize,

@@ -2,6 +2,8 @@ use super::*;
 use crate::http2_frames::{DATA, HAS_PRIORITY, PADDED, PING};
 
 const MOST: u32 = 200;
+const FRAME: usize = LEAST_FRAME;
+const BOUNDS: Bounds = Bounds { frame: FRAME, continuations: MOST };
 /// `:method: GET`, `:path: /a`, `connection: close`, `te: trailers` in Huffman's code, and one of the
 /// dynamic table.
 const BLOCK: &[u8] =
@@ -28,8 +30,8 @@ fn pieces(stream: u32, pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 /// What the codec gets of bytes that come in parts of this size, and how much of it as it came.
-fn through(bytes: &[u8], size: usize) -> Result<(Vec<u8>, usize), Fault> {
-    let (mut frames, mut joiner) = (Frames::default(), Joiner::new(MOST));
+fn through(bounds: Bounds, bytes: &[u8], size: usize) -> Result<(Vec<u8>, usize), Fault> {
+    let (mut frames, mut joiner) = (Frames::default(), Joiner::new(bounds));
     let (mut out, mut untouched) = (Vec::new(), 0);
     for part in bytes.chunks(size) {
         joiner.begin(&frames);
@@ -54,7 +56,7 @@ fn through(bytes: &[u8], size: usize) -> Result<(Vec<u8>, usize), Fault> {
 }
 
 fn joined(bytes: &[u8], size: usize) -> Result<Vec<u8>, Fault> {
-    through(bytes, size).map(|(out, _)| out)
+    through(BOUNDS, bytes, size).map(|(out, _)| out)
 }
 
 #[test]
@@ -73,10 +75,10 @@ fn what_is_not_cut_is_left_as_it_is() {
     for size in 1..=bytes.len() {
         assert_eq!(joined(&bytes, size).as_deref(), Ok(&bytes[..]), "{size}");
     }
-    assert_eq!(through(&bytes, bytes.len()), Ok((bytes.clone(), bytes.len())));
+    assert_eq!(through(BOUNDS, &bytes, bytes.len()), Ok((bytes.clone(), bytes.len())));
     // No more than the head of one frame waits for the rest of it.
     let (begun, rest) = bytes.split_at(9 + BLOCK.len() + 4);
-    let mut joiner = Joiner::new(MOST);
+    let mut joiner = Joiner::new(BOUNDS);
     let mut frames = Frames::default();
     let mut at = 0;
     while at < begun.len() {
@@ -244,6 +246,43 @@ fn a_block_that_is_too_large_for_a_frame_is_cut_between_fields() {
     let block = [b"\x00\x00".to_vec(), vec![0; 2 * FRAME]].concat();
     let parts: Vec<&[u8]> = block.chunks(FRAME).collect();
     assert_eq!(joined(&pieces(1, &parts), 5000), Err(Fault::Frame(Reason::PROTOCOL_ERROR)));
+}
+
+/// So many CONTINUATION frames in front of the last one the codec bears.
+fn borne(list: usize, bounds: Bounds) -> usize {
+    let frames = (list + 1) / bounds.frame;
+    (frames + frames / 4).max(5)
+}
+
+#[test]
+fn what_a_header_list_needs_is_borne() {
+    let kib = |count: usize| count << 10;
+    for (list, frame, continuations) in [
+        (kib(4), kib(16), 5),
+        (kib(32), kib(16), 5),
+        (kib(64), kib(16), 5),
+        (kib(80), kib(20), 6),
+        (kib(256), kib(64), 20),
+        (usize::MAX, (1 << 24) - 1, u32::MAX),
+    ] {
+        assert_eq!(Bounds::new(list, 5), Bounds { frame, continuations });
+    }
+    for list in (kib(16)..=kib(256)).step_by(kib(16)) {
+        let bounds = Bounds::new(list, 5);
+        for length in (200..kib(17)).step_by(331).chain([bounds.frame / 2, bounds.frame]) {
+            // Alike, and with small ones between them.
+            for between in [length, 200] {
+                let pair = length + between + 2 * 35;
+                let mut lengths = [length, between].repeat(list / pair);
+                lengths.extend((list % pair).checked_sub(200 + 35).map(|left| left + 200));
+                let (block, _) = fields(&lengths);
+                let parts: Vec<_> = block.chunks(LEAST_FRAME).collect();
+                let (out, _) = through(bounds, &pieces(1, &parts), 4096).unwrap();
+                let count = payloads(&out).len();
+                assert!(count <= borne(list, bounds) + 2, "{list} {length} {between}: {count}");
+            }
+        }
+    }
 }
 
 proptest::proptest! {

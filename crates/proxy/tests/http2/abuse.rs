@@ -133,6 +133,21 @@ fn a_header_block_comes_in_a_few_frames_at_most() {
     }
 }
 
+/// Asks with a block in as few frames as every server takes: the kind of the answer and how it begins.
+fn ask(site: &Site, block: &[u8]) -> Option<(u8, u8)> {
+    let mut frames = site.frames();
+    let mut parts = block.chunks(16 << 10).peekable();
+    let mut kind = kind::HEADERS;
+    while let Some(part) = parts.next() {
+        let end = if parts.peek().is_none() { flag::END_HEADERS } else { 0 };
+        let end = end | if kind == kind::HEADERS { flag::END_STREAM } else { 0 };
+        frames.send(&Frame::new(kind, end, 1).with(part));
+        kind = kind::CONTINUATION;
+    }
+    let answer = |frame: &Frame| frame.stream == 1 || frame.kind == kind::GOAWAY;
+    frames.until(answer).map(|frame| (frame.kind, frame.payload[0]))
+}
+
 #[test]
 fn a_header_list_beyond_the_limit_is_refused_and_one_far_beyond_it_closes() {
     let (origin, site) = site(|limits| limits.http1.field = 1 << 20);
@@ -141,19 +156,7 @@ fn a_header_list_beyond_the_limit_is_refused_and_one_far_beyond_it_closes() {
         let value = "v".repeat(length - rest - 32 - 1);
         testkit::frames::block(&[&GET[..], &[("x", &value)]].concat())
     };
-    let ask = |block: &[u8]| {
-        let mut frames = site.frames();
-        let mut parts = block.chunks(16 << 10).peekable();
-        let mut kind = kind::HEADERS;
-        while let Some(part) = parts.next() {
-            let end = if parts.peek().is_none() { flag::END_HEADERS } else { 0 };
-            let end = end | if kind == kind::HEADERS { flag::END_STREAM } else { 0 };
-            frames.send(&Frame::new(kind, end, 1).with(part));
-            kind = kind::CONTINUATION;
-        }
-        let answer = |frame: &Frame| frame.stream == 1 || frame.kind == kind::GOAWAY;
-        frames.until(answer).map(|frame| (frame.kind, frame.payload[0]))
-    };
+    let ask = |block: &[u8]| ask(&site, block);
     assert_eq!(ask(&of(32 << 10)), Some((kind::HEADERS, 0x88)));
     assert_eq!(origin.count(), 1);
     // A 431 in a literal.
@@ -167,6 +170,29 @@ fn a_header_list_beyond_the_limit_is_refused_and_one_far_beyond_it_closes() {
     bomb.extend([0xbe; 4000]);
     assert!(matches!(ask(&bomb), Some((kind::GOAWAY, _))));
     assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_header_list_is_taken_up_to_its_limit_however_large_its_fields_are() {
+    for limit in [16 << 10, 48 << 10, 64 << 10, 80 << 10, 96 << 10, 256 << 10] {
+        let (_origin, site) = site(|limits| limits.http2.header_list = limit as u32);
+        // Of those of more than half a frame, each needs one of its own.
+        for length in [4000, 8300, 12_000, 16_300] {
+            let of = |limit: usize| {
+                let rest: usize =
+                    GET.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+                let room = limit - rest - 33;
+                let (value, last) = ("v".repeat(length), "v".repeat(room % (length + 33)));
+                let mut fields = GET.to_vec();
+                fields.extend(std::iter::repeat_n(("x", &*value), room / (length + 33)));
+                fields.push(("y", &last));
+                testkit::frames::block(&fields)
+            };
+            let what = format!("{limit} {length}");
+            assert_eq!(ask(&site, &of(limit)), Some((kind::HEADERS, 0x88)), "{what}");
+            assert_eq!(ask(&site, &of(limit + 1)), Some((kind::HEADERS, 0x48)), "{what}");
+        }
+    }
 }
 
 #[test]

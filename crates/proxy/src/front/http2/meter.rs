@@ -16,7 +16,7 @@ use super::outline::Outline;
 use super::priority::Priority;
 use super::turns::Turns;
 use crate::clock::in_ticks;
-use crate::http2_blocks::{Fault, Joiner};
+use crate::http2_blocks::{Bounds, Fault, Joiner};
 use crate::http2_frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
     PRIORITY_UPDATE, RST_STREAM, SETTINGS, Step, WINDOW_UPDATE, number,
@@ -36,6 +36,11 @@ const NO_ERROR: u32 = 0;
 
 /// The number of a setting.
 const INITIAL_WINDOW_SIZE: u8 = 4;
+
+/// What is borne of the header blocks of a client.
+pub(super) fn bounds(limits: &Http2Limits) -> Bounds {
+    Bounds::new(limits.header_list as usize, limits.continuations)
+}
 
 /// What a client does that ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +120,7 @@ impl Meter {
             preface: PREFACE.len(),
             is_first: true,
             inbound: Frames::default(),
-            joiner: Joiner::new(limits.continuations),
+            joiner: Joiner::new(bounds(limits)),
             outbound: Frames::default(),
             worth: 0,
             head_since: None,

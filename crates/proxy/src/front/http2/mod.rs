@@ -52,7 +52,6 @@ use super::{LINGER, Peer};
 use crate::clock::{self, since, ticks};
 use crate::error::Refusal;
 use crate::head::{RequestHead, Scheme};
-use crate::http2_blocks;
 use crate::http2_fields::{PRIORITY, X_REQUEST_ID};
 use crate::request::{self, Request, Started};
 use crate::settings::Limits;
@@ -128,7 +127,7 @@ fn builder(limits: &Limits, is_crowded: bool) -> server::Builder {
         .max_concurrent_streams(streams)
         // The codec refuses a list of the size that it is given.
         .max_header_list_size(http2.header_list.saturating_add(1))
-        .max_frame_size(http2_blocks::FRAME as u32)
+        .max_frame_size(meter::bounds(http2).frame as u32)
         .initial_window_size(http2.stream_window)
         .initial_connection_window_size(room::first_window(http2))
         .max_concurrent_reset_streams(http2.pending_resets)

@@ -9,13 +9,18 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http2_blocks::{FRAME, Fault, Joiner};
+use crate::http2_blocks::{Bounds, Fault, Joiner};
 use crate::http2_frames::Frames;
 use crate::settings::Limits;
 
 /// CONTINUATION frames of one head that are borne, however little is in them. A head of the usual limit
 /// needs one.
-const CONTINUATIONS: usize = 6;
+const CONTINUATIONS: u32 = 8;
+
+/// What is borne of the blocks of an origin.
+pub(super) fn bounds(limits: &Limits) -> Bounds {
+    Bounds::new(limits.http1.head, CONTINUATIONS)
+}
 
 /// A socket that the codec has.
 pub(super) struct Heard<S> {
@@ -28,9 +33,7 @@ pub(super) struct Heard<S> {
 impl<S> Heard<S> {
     /// With where the bytes that have come are counted.
     pub(super) fn new(io: S, count: Arc<AtomicU64>, limits: &Limits) -> Self {
-        let continuations = limits.http1.head / FRAME + CONTINUATIONS;
-        let joiner = Joiner::new(u32::try_from(continuations).unwrap_or(u32::MAX));
-        Self { io, count, frames: Frames::default(), joiner }
+        Self { io, count, frames: Frames::default(), joiner: Joiner::new(bounds(limits)) }
     }
 
     /// Notes what has come, before the codec sees it; says how much of it that may see as it is.

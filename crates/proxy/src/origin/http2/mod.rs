@@ -26,7 +26,6 @@ use self::width::Width;
 
 use crate::clock::ticks;
 use crate::error::FetchError;
-use crate::http2_blocks;
 use crate::settings::Limits;
 
 /// Connections of one worker, when each has as many requests as the origin takes at once. Requests may
@@ -202,7 +201,7 @@ fn builder(limits: &Limits) -> client::Builder {
         .enable_push(false)
         .max_concurrent_streams(0)
         .max_header_list_size(u32::try_from(limits.http1.head).unwrap_or(u32::MAX))
-        .max_frame_size(http2_blocks::FRAME as u32)
+        .max_frame_size(heard::bounds(limits).frame as u32)
         .initial_window_size(width::WIDE)
         .initial_connection_window_size(width::of_connection(limits.origin_connections))
         .initial_max_send_streams(UNTOLD)
