@@ -33,6 +33,7 @@ mod priorities;
 mod rig;
 mod sharing;
 mod silence;
+mod stuck;
 mod trailers;
 mod windows;
 mod wrong_origin;
