@@ -33,6 +33,7 @@ mod priorities;
 mod rig;
 mod sharing;
 mod silence;
+#[cfg(target_os = "linux")]
 mod stuck;
 mod trailers;
 mod windows;

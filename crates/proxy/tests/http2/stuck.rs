@@ -61,7 +61,6 @@ impl Deaf {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn a_client_that_takes_nothing_of_the_last_that_was_gathered_is_given_up() {
     let origin = Origin::start(|request, conn| {
         conn.send(ok(&"x".repeat(request.target[1..].parse().unwrap())));
