@@ -170,3 +170,42 @@ fn all_who_wait_get_what_is_stale_as_soon_as_the_first_has_failed() {
         assert_eq!(origin.count(), 2);
     }
 }
+
+#[test]
+fn those_who_wait_for_another_variant_than_the_first_ask_once_for_each() {
+    let vary = "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n";
+    let (origin, go) = origin(1, move |_, request, conn| {
+        conn.send(ok(vary, request.field("Accept-Language").unwrap_or("none")));
+    });
+    let proxy = one_thread(&origin);
+    let get = |language: &str| {
+        GET.replace("\r\n\r\n", &format!("\r\nAccept-Language: {language}\r\n\r\n"))
+    };
+    let languages = ["de", "en", "fr"];
+    let requests: Vec<_> = (0..MANY).map(|number| get(languages[number % 3])).collect();
+    let requests: Vec<_> = requests.iter().map(String::as_str).collect();
+    let clients = gathered(&proxy, &origin, 1, &requests);
+    go.send(()).unwrap();
+    for (number, answer) in responses(clients).into_iter().enumerate() {
+        assert_eq!(answer.text(), languages[number % 3]);
+    }
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn those_who_wait_for_what_is_invalidated_meanwhile_ask_once_more_for_all() {
+    let (origin, go) = origin(1, |number, request, conn| {
+        let is_get = request.method == "GET";
+        let fields = if is_get { "Cache-Control: max-age=60\r\n" } else { "" };
+        conn.send(ok(fields, &number.to_string()));
+    });
+    let proxy = one_thread(&origin);
+    let clients = gathered(&proxy, &origin, 1, &[GET; MANY]);
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(responses(vec![sent(&proxy, post)])[0].text(), "2");
+    go.send(()).unwrap();
+    let mut answers = responses(clients);
+    assert_eq!(answers.remove(0).text(), "1");
+    assert!(answers.iter().all(|answer| answer.text() == "3"));
+    assert_eq!(origin.count(), 3);
+}

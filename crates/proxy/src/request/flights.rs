@@ -49,6 +49,8 @@ pub(super) enum State {
     Private(Option<u16>),
     /// No response.
     Failed(Arc<FetchError>),
+    /// A response from before its target was invalidated, which is not for those who come after that.
+    Outdated,
 }
 
 /// The duty to fetch for all who wait. Dropping it leaves that to others of them.
@@ -228,6 +230,12 @@ impl Permit {
         self.seat.flight.tell(|_| Some(State::Private(Some(status))));
     }
 
+    /// The response was invalidated on its way: those who wait ask anew.
+    pub(crate) fn outdated(&self) {
+        let _ = self.told.set(Told::Nothing);
+        self.seat.flight.tell(|_| Some(State::Outdated));
+    }
+
     /// The origin has answered the one who asked with an error.
     pub(crate) fn refused(&self, status: u16) {
         self.in_vain(Fault::Status(status));
@@ -262,7 +270,7 @@ impl Drop for Permit {
                 attempts.is_vacant() && flight.waiting.load(Ordering::Acquire) == 0
             }
             State::Shared(_) => has_shared,
-            State::Private(_) | State::Failed(_) => true,
+            State::Private(_) | State::Failed(_) | State::Outdated => true,
         });
     }
 }
@@ -274,7 +282,7 @@ impl Place {
         let mut watched = self.0.flight.state.subscribe();
         let is_news = |state: &State| match state {
             State::Fetching(attempts) => waited.is_news(attempts),
-            State::Shared(_) | State::Private(_) | State::Failed(_) => true,
+            State::Shared(_) | State::Private(_) | State::Failed(_) | State::Outdated => true,
         };
         let news = timeout_at(waited.until(), watched.wait_for(is_news)).await;
         let state = if let Ok(Ok(state)) = news {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use policy::reason::{Hit, Refetch};
-use policy::{Asked, Collapsed, Method, OriginFailure, Reason};
+use policy::{Asked, Collapsed, Method, OriginFailure, Reason, Vary};
 use store::Key;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,11 +24,39 @@ use crate::head::RequestHead;
 use crate::proxy_status::ProxyError;
 use crate::worker::{Shared, Worker};
 
+/// Whether one that has waited for a fetch that brought something else may wait for another one. Each
+/// does so once: what it waits for may be invalidated again and again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    Last,
+}
+
+/// What one that has waited for a fetch does then.
+enum Then {
+    /// It has a response.
+    Answer(Answer),
+    /// It asks the origin, for all who wait too if it has a permit.
+    Lead(Option<Permit>),
+    /// It joins those who have the same need, which are found by this key.
+    Join(Key),
+}
+
 /// A response for `wanted`, fetched by this request or by another.
 pub(crate) async fn obtain(
     worker: &Arc<Worker>,
     request: &Request,
+    wanted: Wanted,
+    informational: mpsc::Sender<Informational>,
+) -> Result<Answer, Refusal> {
+    join(worker, request, wanted, Round::First, informational).await
+}
+
+async fn join(
+    worker: &Arc<Worker>,
+    request: &Request,
     mut wanted: Wanted,
+    round: Round,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
@@ -45,7 +73,7 @@ pub(crate) async fn obtain(
         }
         Joined::Alone => Ok(lead(worker, request, wanted, None, informational).await),
         Joined::Follow(place) => {
-            Box::pin(follow(worker, request, wanted, place, informational)).await
+            Box::pin(follow(worker, request, wanted, place, round, informational)).await
         }
         Joined::Lead(permit) => {
             // Whoever led before may have ended between our look-up and here: look once more, or
@@ -258,50 +286,92 @@ pub(super) fn from_fetched(
 }
 
 /// Waits for another request's fetch, and asks the origin if that does not help: for all who wait too
-/// if the fetch failed or takes long, alone if its response is not for others.
+/// if the fetch failed or takes long, or if it brought something else; alone if its response is not
+/// for others.
 async fn follow(
     worker: &Arc<Worker>,
     request: &Request,
     mut wanted: Wanted,
     place: Place,
+    round: Round,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    let mut patience = Waited::from_now(&worker.shared.limits);
-    // Ends, since each fetch does, and so many begin in one flight.
-    let permit = loop {
-        let answer = match place.news(&mut patience).await {
-            State::Fetching(attempts) => {
-                if let Some(answer) = instead(worker, request, &mut wanted, &attempts).await? {
-                    return Ok(answer);
-                }
-                match place.lead(request, &patience) {
-                    Some(permit) => break Some(permit),
-                    None => continue,
-                }
-            }
-            // Those who come later wait for one another again.
-            State::Shared(entry) if is_outdated(worker, &wanted, &entry) => {
-                place.detach();
-                drop(place);
-                return Box::pin(obtain(worker, request, wanted, informational)).await;
-            }
-            State::Shared(entry) => share(worker, request, &wanted, &entry),
-            State::Failed(error) => Some(failed(worker, request, &wanted, &error, true)),
-            State::Private(status) => {
-                status.and_then(|status| stand_in(worker, request, &wanted, &Fault::Status(status)))
-            }
-        };
-        if let Some(answer) = answer
-            && let Some(answer) = readable(answer).await
-        {
-            return Ok(answer);
+    let permit = match wait(worker, request, &mut wanted, &place).await? {
+        Then::Answer(answer) => return Ok(answer),
+        Then::Join(flight) if round == Round::First => {
+            drop(place);
+            let wanted = Wanted { flight: Some(flight), ..wanted };
+            return Box::pin(join(worker, request, wanted, Round::Last, informational)).await;
         }
-        break None;
+        Then::Join(_) => None,
+        Then::Lead(permit) => permit,
     };
     drop(place);
     let mut answer = lead(worker, request, wanted, permit, informational).await;
     answer.report.waited_in_vain();
     Ok(answer)
+}
+
+/// Waits until there is a response, or something better to do.
+async fn wait(
+    worker: &Arc<Worker>,
+    request: &Request,
+    wanted: &mut Wanted,
+    place: &Place,
+) -> Result<Then, Refusal> {
+    let mut patience = Waited::from_now(&worker.shared.limits);
+    // Ends, since each fetch does, and so many begin in one flight.
+    loop {
+        let answer = match place.news(&mut patience).await {
+            State::Fetching(attempts) => {
+                if let Some(answer) = instead(worker, request, wanted, &attempts).await? {
+                    return Ok(Then::Answer(answer));
+                }
+                match place.lead(request, &patience) {
+                    Some(permit) => return Ok(Then::Lead(Some(permit))),
+                    None => continue,
+                }
+            }
+            State::Outdated => return Ok(Then::Join(wanted.flight().clone())),
+            // Those who come later wait for one another again.
+            State::Shared(entry) if is_outdated(worker, wanted, &entry) => {
+                place.detach();
+                return Ok(Then::Join(wanted.flight().clone()));
+            }
+            State::Shared(entry) => match other_variant(worker, request, wanted, &entry) {
+                Some(flight) => return Ok(Then::Join(flight)),
+                None => share(worker, request, wanted, &entry),
+            },
+            State::Failed(error) => Some(failed(worker, request, wanted, &error, true)),
+            State::Private(status) => {
+                status.and_then(|status| stand_in(worker, request, wanted, &Fault::Status(status)))
+            }
+        };
+        let readable = match answer {
+            Some(answer) => readable(answer).await,
+            None => None,
+        };
+        return Ok(readable.map_or(Then::Lead(None), Then::Answer));
+    }
+}
+
+/// If a request selects another variant than a fetch brings: the key by which those find one another
+/// that select the same. It has in it how often the target was invalidated: who comes after that never
+/// waits for a fetch from before.
+fn other_variant(
+    worker: &Worker,
+    request: &Request,
+    wanted: &Wanted,
+    entry: &Entry,
+) -> Option<Key> {
+    let (terms, fields) = (&entry.meta().terms, &request.head.fields);
+    if !reuse::is_about(worker, request, entry) || terms.vary().matches(fields) {
+        return None;
+    }
+    let selecting = Vary::of(&entry.meta().fields(), fields).ok()?;
+    let generation = worker.shared.invalidations.last(&wanted.key).to_le_bytes();
+    let flight = wanted.flight().as_bytes();
+    Some(Key::new(&[flight, b" variant ", &generation, selecting.as_bytes()].concat()))
 }
 
 /// An answer for one whose fetch has failed by another's hand, without the origin: what others have

@@ -68,6 +68,23 @@ pub(crate) struct FromOrigin {
 
 pub(super) type ToLeader = Option<oneshot::Sender<Led>>;
 
+/// What a response that is not stored says about the next one for the same resource.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// It will not be for others either.
+    Alike,
+    /// Nothing.
+    Open,
+    /// It is another one: what was asked for is invalidated since.
+    Renewed,
+}
+
+impl Outlook {
+    pub(super) const fn lasting(lasting: bool) -> Self {
+        if lasting { Self::Alike } else { Self::Open }
+    }
+}
+
 impl Lead {
     /// Runs to the end, whoever leaves.
     pub(crate) async fn run(self, leader: ToLeader) {
@@ -92,7 +109,7 @@ impl Lead {
                 if lasting {
                     self.drop_outdated(response.head.status);
                 }
-                self.pass_on(leader, response, why.code(), lasting);
+                self.pass_on(leader, response, why.code(), Outlook::lasting(lasting));
             }
             Ok(Reconciled::Freshened(confirmed)) => {
                 self.share_confirmed(&confirmed);
@@ -105,7 +122,7 @@ impl Lead {
     /// once is for this request alone.
     pub(super) fn share_confirmed(&self, Freshened { entry, kept, .. }: &Freshened) {
         if !kept {
-            return self.release(304, false);
+            return self.release(304, Outlook::Open);
         }
         self.note_shareable(entry);
         if entry.meta().part().is_none() {
@@ -194,12 +211,12 @@ impl Lead {
         let length = response.content.length();
         let mut fill = match store.begin(self.wanted.key.clone(), head, length) {
             Ok(fill) => fill,
-            Err(refused) => return self.pass_on(leader, response, refused.code(), true),
+            Err(refused) => return self.pass_on(leader, response, refused.code(), Outlook::Alike),
         };
         let shared = &self.worker.shared;
         let key = &self.wanted.key;
         if let Some(why) = shared.outdated(key, &fill.entry(), began) {
-            return self.pass_on(leader, response, why.code(), false);
+            return self.pass_on(leader, response, why.code(), Outlook::Renewed);
         }
         self.note_shareable(&fill.entry());
         shared.aliases.learn(key, &fill.entry().meta().fields());
@@ -267,9 +284,9 @@ impl Lead {
         leader: ToLeader,
         response: Response,
         why: &'static str,
-        lasting: bool,
+        outlook: Outlook,
     ) {
-        self.release(response.head.status, lasting);
+        self.release(response.head.status, outlook);
         if leader.is_none() {
             // Nothing was renewed, and the next request would have it tried again at once.
             self.worker.shared.unrefreshable.remember(self.wanted.flight());
@@ -300,17 +317,18 @@ impl Lead {
         }
     }
 
-    /// Lets those who wait go, and remembers that waiting does not help for this key if that is
-    /// `lasting`. An origin's error says nothing about the next response, so others of them try first.
-    pub(super) fn release(&self, status: u16, lasting: bool) {
+    /// Lets those who wait go, and remembers it if waiting does not help for this key. An origin's
+    /// error says nothing about the next response, so others of them try first.
+    pub(super) fn release(&self, status: u16, outlook: Outlook) {
         let (shared, flight) = (&self.worker.shared, self.wanted.flight());
         let is_error = status >= 500;
         if is_error {
             shared.unrefreshable.remember(flight);
-        } else if lasting {
+        } else if outlook == Outlook::Alike {
             shared.uncacheable.remember(flight);
         }
         match &self.permit {
+            Some(permit) if outlook == Outlook::Renewed => permit.outdated(),
             Some(permit) if is_error => permit.refused(status),
             Some(permit) => permit.release(status),
             None => {}

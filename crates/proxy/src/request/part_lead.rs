@@ -9,7 +9,7 @@ use policy::{Admit, Reason};
 use super::assembly::Assembly;
 use super::errand::{Errand, Missing};
 use super::invalidations::Began;
-use super::lead::{Lead, Led, ToLeader, tell};
+use super::lead::{Lead, Led, Outlook, ToLeader, tell};
 use super::part_fill::{Completion, Follow, begin, begin_part, complete, fill_part};
 use super::part_set::{self, Needed, PartSet};
 use super::part_store::keep_part;
@@ -142,7 +142,7 @@ pub(super) fn pass_on(lead: Lead, leader: ToLeader, response: Response, why: Not
     // That a part was of no use says nothing about the whole, only about requests for the same range.
     let is_about_part = matches!(why, NotStored::PartialContent | NotStored::ConditionalStatus);
     let lasting = !why.is_about_request() && (!is_about_part || lead.wanted.asked.range);
-    lead.pass_on(leader, response, why.code(), lasting);
+    lead.pass_on(leader, response, why.code(), Outlook::lasting(lasting));
 }
 
 impl Missing {
@@ -192,7 +192,7 @@ async fn combine(lead: Lead, leader: ToLeader, missing: Missing, arrived: Arrive
     };
     match (begun, needed) {
         (Err(why), _) => {
-            lead.release(head.status, false);
+            lead.release(head.status, Outlook::Open);
             let (follow, became) = (Follow::Origin(Box::new(content)), Became::NotStored(why));
             tell(leader, Led::Ranged(Box::new(missing.answered(request, &first, follow, became))));
         }

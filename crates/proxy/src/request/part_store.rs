@@ -5,7 +5,7 @@ use policy::reason::NotStored;
 use policy::{Admit, Part, Terms};
 
 use super::assembly::Assembly;
-use super::lead::{Lead, ToLeader};
+use super::lead::{Lead, Outlook, ToLeader};
 use super::part_fill::{Follow, begin_part, fill_part};
 use super::part_lead::{Arrived, forget, pass_on};
 use super::part_set::{self, PartSet};
@@ -27,7 +27,7 @@ pub(super) async fn keep_part(lead: Lead, leader: ToLeader, arrived: Arrived) {
     let span = part.span();
     let (fill, _under_way) = match begin_part(&lead, &head, terms.clone(), part, began).await {
         Ok(begun) => begun,
-        Err(code) => return lead.pass_on(leader, response, code, false),
+        Err(code) => return lead.pass_on(leader, response, code, Outlook::Open),
     };
     drop_outdated(&lead, &head, part);
     let ttl = Some(terms.ttl(lead.worker.shared.clock.now()));
