@@ -3,7 +3,8 @@
 //! The codec decodes a block frame by frame. Where a frame ends within a field, it forgets that a field
 //! in front of that was malformed: the field is dropped, and the message goes on without it. So it gets
 //! no such frame: a block that fits into one comes in one, and a larger one is cut between its fields,
-//! but for a field that is too large itself. Nothing else is touched.
+//! but for a field that is too large itself. Beside that it is spared what it bears little of and nobody
+//! needs. Nothing else is touched.
 
 mod fragment;
 mod walk;
@@ -15,11 +16,17 @@ use tokio::io::ReadBuf;
 pub(crate) use self::fragment::Fragment;
 pub(crate) use self::walk::Walk;
 
-use crate::http2_frames::{CONTINUATION, END_HEADERS, END_STREAM, Frames, HEAD, HEADERS, Step};
+use crate::http2_frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEAD, HEADERS, PADDED, PUSH_PROMISE, Step,
+};
 
 /// What a frame may carry at least (RFC 9113 §4.2), and at most.
 const LEAST_FRAME: usize = 16 << 10;
 const MOST_FRAME: usize = (1 << 24) - 1;
+
+/// DATA frames without anything, not even the end, that the codec gets. It closes a connection after a
+/// hundred, however long that has been there.
+const EMPTY: u32 = 50;
 
 /// What is borne of the blocks on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +72,8 @@ pub(crate) enum Fault {
 pub(crate) struct Joiner {
     bounds: Bounds,
     block: Option<Block>,
+    /// Empty frames, up to [`EMPTY`].
+    empty: u32,
     /// From where on the bytes at hand do not go to the codec as they are.
     from: Option<usize>,
     /// What it gets in their place.
@@ -73,7 +82,7 @@ pub(crate) struct Joiner {
 
 impl Joiner {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, block: None, from: None, ready: BytesMut::new() }
+        Self { bounds, block: None, empty: 0, from: None, ready: BytesMut::new() }
     }
 
     /// Bytes have come, behind those that `frames` has seen.
@@ -127,13 +136,39 @@ impl Joiner {
         true
     }
 
+    /// Whether it is one empty frame too many for the codec.
+    fn is_left_out(&mut self, kind: u8, flags: u8, length: u32) -> bool {
+        if kind != DATA || length > 0 || flags & (END_STREAM | PADDED) != 0 {
+            return false;
+        }
+        let is_too_many = self.empty == EMPTY;
+        self.empty += u32::from(!is_too_many);
+        is_too_many
+    }
+
     /// The head of a frame is whole, and ends there.
     fn frame(&mut self, end: usize, frames: &Frames) -> Result<(), Fault> {
         let (kind, flags, length) = frames.head();
         if let Some(block) = &mut self.block {
             return block.go_on(frames, self.bounds);
         }
-        if kind == HEADERS && flags & END_HEADERS == 0 && length as usize <= self.bounds.frame {
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-8.4
+        //# A client cannot push. Thus, servers MUST treat the receipt of a PUSH_PROMISE frame as a
+        //# connection error (Section 5.4.1) of type PROTOCOL_ERROR.
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-6.6
+        //# PUSH_PROMISE MUST NOT be sent if the SETTINGS_ENABLE_PUSH setting of the peer endpoint is set
+        //# to 0. An endpoint that has set this setting and has received acknowledgment MUST treat the
+        //# receipt of a PUSH_PROMISE frame as a connection error (Section 5.4.1) of type PROTOCOL_ERROR.
+        // The codec takes one whose fields are malformed for a fault of its stream.
+        if kind == PUSH_PROMISE {
+            return Err(Fault::Frame(Reason::PROTOCOL_ERROR));
+        }
+        if self.is_left_out(kind, flags, length) {
+            self.from.get_or_insert(end.saturating_sub(HEAD));
+        } else if kind == HEADERS
+            && flags & END_HEADERS == 0
+            && length as usize <= self.bounds.frame
+        {
             self.block = Some(Block::new(frames)?);
             self.from.get_or_insert(end.saturating_sub(HEAD));
         } else if self.from.is_some() {

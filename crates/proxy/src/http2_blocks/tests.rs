@@ -1,5 +1,5 @@
 use super::*;
-use crate::http2_frames::{DATA, HAS_PRIORITY, PADDED, PING};
+use crate::http2_frames::{HAS_PRIORITY, PADDED, PING};
 
 const MOST: u32 = 200;
 const FRAME: usize = LEAST_FRAME;
@@ -67,8 +67,6 @@ fn what_is_not_cut_is_left_as_it_is() {
         frame(DATA, 0, 1, &[7; 300]),
         frame(PING, 0, 0, &[0; 8]),
         // What belongs to nothing is the codec's to refuse.
-        frame(CONTINUATION, END_HEADERS, 1, BLOCK),
-        frame(5, 0, 1, b"\0\0\0\x02\x82"),
         frame(CONTINUATION, END_HEADERS, 1, BLOCK),
     ]
     .concat();
@@ -152,6 +150,7 @@ fn what_is_wrong_with_frames_ends_the_connection() {
         (vec![begun.clone(), next(HEADERS, 1)], wrong.clone()),
         (vec![begun.clone(), next(HEADERS, 3)], wrong.clone()),
         (vec![begun.clone(), next(CONTINUATION, 3)], wrong.clone()),
+        (vec![next(PUSH_PROMISE, 1)], wrong.clone()),
         (vec![begun.clone(), next(CONTINUATION, 0)], wrong.clone()),
         (vec![begun.clone(), frame(DATA, 0, 1, b"")], wrong.clone()),
         (vec![begun.clone(), frame(PING, 0, 0, &[0; 8])], wrong.clone()),
@@ -173,6 +172,28 @@ fn what_is_wrong_with_frames_ends_the_connection() {
     // A first frame that is too large the codec refuses by its head.
     let bytes = frame(HEADERS, 0, 1, &large);
     assert_eq!(joined(&bytes, 1000), Ok(bytes));
+}
+
+#[test]
+fn of_empty_frames_the_codec_gets_some() {
+    let empty = frame(DATA, 0, 1, b"");
+    let rest = [
+        frame(DATA, END_STREAM, 1, b""),
+        frame(DATA, PADDED, 3, b"\x00"),
+        frame(DATA, 0, 5, b"x"),
+        pieces(7, &[&BLOCK[..5], &BLOCK[5..]]),
+    ]
+    .concat();
+    for count in [0, 1, EMPTY as usize, EMPTY as usize + 1, 200] {
+        let bytes = [&*empty.repeat(count), &rest, &empty, &rest].concat();
+        let most = count.min(EMPTY as usize);
+        let whole = [&rest[..rest.len() - BLOCK.len() - 18], &pieces(7, &[BLOCK])].concat();
+        let last = if most < EMPTY as usize { &empty[..] } else { b"" };
+        let expected = [&*empty.repeat(most), &whole, last, &whole].concat();
+        for size in [1, 2, 7, 100, bytes.len()] {
+            assert_eq!(joined(&bytes, size).as_deref(), Ok(&expected[..]), "{count} {size}");
+        }
+    }
 }
 
 /// Fields with values of these lengths, and where they end.

@@ -60,6 +60,17 @@ pub(super) fn about_streams() -> Vec<Case> {
             )],
             broken,
         ),
+        Case(
+            "§6.6 PUSH_PROMISE of a malformed request",
+            Open,
+            vec![frame(
+                PUSH_PROMISE,
+                flag::END_HEADERS,
+                1,
+                [&[0, 0, 0, 2], &testkit::frames::block(&[("connection", "close")])[..]].concat(),
+            )],
+            broken,
+        ),
     ]
 }
 

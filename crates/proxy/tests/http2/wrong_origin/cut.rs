@@ -103,6 +103,21 @@ fn so_is_one_whose_head_is_larger_than_a_frame() {
 }
 
 #[test]
+fn empty_frames_between_others_are_no_answer_and_no_fault() {
+    let empty = || std::iter::repeat_with(|| data(false, "")).take(300);
+    let mut frames = vec![head(false, &[])];
+    frames.extend(empty());
+    frames.push(data(false, "hel"));
+    frames.extend(empty());
+    frames.push(data(true, "lo"));
+    let site = Site::at(super::origin(frames), |_| {});
+    let mut client = testkit::Client::connect(site.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let got = client.response();
+    assert_eq!((got.status, &got.body[..]), (200, &b"hello"[..]));
+}
+
+#[test]
 fn a_head_comes_in_so_many_frames() {
     let block = testkit::frames::block(&[(":status", "200"), ("a", "b")]);
     // 32 KiB are two frames, and there are six more.
