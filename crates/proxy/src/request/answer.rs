@@ -153,9 +153,12 @@ impl Report {
         }
     }
 
-    /// Says that it waited in vain for another request's fetch before it went forward itself.
+    /// Says that it waited in vain for another request's fetch before it went forward itself, if no
+    /// other fetch answered it in the end.
     pub(crate) fn waited_in_vain(&mut self) {
-        if let Source::Origin(forwarded) = &mut self.source {
+        if let Source::Origin(forwarded) = &mut self.source
+            && matches!(forwarded.collapsed, Collapsed::No)
+        {
             forwarded.collapsed = Collapsed::InVain;
         }
     }

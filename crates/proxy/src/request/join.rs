@@ -296,18 +296,17 @@ async fn follow(
     round: Round,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    let permit = match wait(worker, request, &mut wanted, &place).await? {
+    let then = wait(worker, request, &mut wanted, &place).await?;
+    drop(place);
+    let mut answer = match then {
         Then::Answer(answer) => return Ok(answer),
         Then::Join(flight) if round == Round::First => {
-            drop(place);
             let wanted = Wanted { flight: Some(flight), ..wanted };
-            return Box::pin(join(worker, request, wanted, Round::Last, informational)).await;
+            Box::pin(join(worker, request, wanted, Round::Last, informational)).await?
         }
-        Then::Join(_) => None,
-        Then::Lead(permit) => permit,
+        Then::Join(_) => lead(worker, request, wanted, None, informational).await,
+        Then::Lead(permit) => lead(worker, request, wanted, permit, informational).await,
     };
-    drop(place);
-    let mut answer = lead(worker, request, wanted, permit, informational).await;
     answer.report.waited_in_vain();
     Ok(answer)
 }
