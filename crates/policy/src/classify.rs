@@ -108,6 +108,18 @@ fn digest(head: bool, fields: &Fields, rules: &Rules) -> Asked {
 }
 
 impl Asked {
+    /// Whether another request's fetch cannot answer this one, or its own nobody else.
+    pub const fn is_for_itself(&self) -> bool {
+        self.no_cache || self.no_store
+    }
+
+    /// Whether its client shows who it is: the response is for others only if it says so.
+    pub const fn has_credentials(&self) -> bool {
+        self.authorization || self.certificate
+    }
+}
+
+impl Asked {
     fn add(&mut self, directive: directives::Directive<'_>) {
         let seconds = directive.seconds();
         if directive.is("no-cache") {

@@ -59,6 +59,15 @@ fn responses(clients: Vec<Client>) -> Vec<Response> {
     clients.into_iter().map(|mut client| client.response()).collect()
 }
 
+fn waited_in_vain(answer: &Response) -> bool {
+    cache_status(answer).contains("collapsed=?0")
+}
+
+/// A request with one more field.
+fn get(field: &str) -> String {
+    GET.replace("\r\n\r\n", &format!("\r\n{field}\r\n\r\n"))
+}
+
 fn good(conn: &mut Conn) {
     conn.send(ok("Cache-Control: max-age=60\r\n", "good"));
 }
@@ -178,17 +187,18 @@ fn those_who_wait_for_another_variant_than_the_first_ask_once_for_each() {
         conn.send(ok(vary, request.field("Accept-Language").unwrap_or("none")));
     });
     let proxy = one_thread(&origin);
-    let get = |language: &str| {
-        GET.replace("\r\n\r\n", &format!("\r\nAccept-Language: {language}\r\n\r\n"))
-    };
     let languages = ["de", "en", "fr"];
-    let requests: Vec<_> = (0..MANY).map(|number| get(languages[number % 3])).collect();
+    let requests: Vec<_> = (0..MANY)
+        .map(|number| get(&format!("Accept-Language: {}", languages[number % 3])))
+        .collect();
     let requests: Vec<_> = requests.iter().map(String::as_str).collect();
     let clients = gathered(&proxy, &origin, 1, &requests);
     go.send(()).unwrap();
-    for (number, answer) in responses(clients).into_iter().enumerate() {
+    let answers = responses(clients);
+    for (number, answer) in answers.iter().enumerate() {
         assert_eq!(answer.text(), languages[number % 3]);
     }
+    assert_eq!(answers.iter().filter(|answer| waited_in_vain(answer)).count(), 2);
     assert_eq!(origin.count(), 3);
 }
 
@@ -208,4 +218,76 @@ fn those_who_wait_for_what_is_invalidated_meanwhile_ask_once_more_for_all() {
     assert_eq!(answers.remove(0).text(), "1");
     assert!(answers.iter().all(|answer| answer.text() == "3"));
     assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn a_limit_that_the_origin_tells_one_client_is_not_that_of_those_who_wait() {
+    for status in ["429 Slow", "431 Large", "428 If-Match"] {
+        let (origin, go) = origin(1, move |_, request, conn| match request.field("X-Bad") {
+            Some(_) => drop(conn.send(response(status, "Cache-Control: max-age=60\r\n", ""))),
+            None => good(conn),
+        });
+        let proxy = one_thread(&origin);
+        let bad = get("X-Bad: 1");
+        let clients = gathered(&proxy, &origin, 1, &[&[&*bad], &[GET; MANY][..]].concat());
+        go.send(()).unwrap();
+        let mut answers = responses(clients);
+        assert_eq!(answers.remove(0).status.to_string(), status[..3]);
+        assert!(answers.iter().all(|answer| answer.text() == "good"));
+        assert_eq!(origin.count(), 2);
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_request_that_is_for_itself_or_has_credentials() {
+    for field in ["Cache-Control: no-store", "Cache-Control: no-cache", "Authorization: Basic eA=="]
+    {
+        let (origin, go) = origin(1, |_, _, conn| good(conn));
+        let proxy = one_thread(&origin);
+        let mut first = sent(&proxy, &get(field));
+        assert!(eventually(|| origin.count() == 1));
+        let others = responses((0..MANY).map(|_| sent(&proxy, GET)).collect());
+        assert!(others.iter().all(|answer| answer.text() == "good"), "{field}");
+        assert!(!others.iter().any(waited_in_vain), "{field}");
+        assert_eq!(origin.count(), 2, "{field}");
+        go.send(()).unwrap();
+        assert_eq!(first.response().text(), "good");
+    }
+}
+
+#[test]
+fn what_another_fetch_cannot_answer_does_not_wait_for_one() {
+    for field in ["Cache-Control: no-store", "Cache-Control: no-cache", "Authorization: Basic eA=="]
+    {
+        let (origin, go) = origin(1, |_, _, conn| good(conn));
+        let proxy = one_thread(&origin);
+        let mut first = sent(&proxy, GET);
+        assert!(eventually(|| origin.count() == 1));
+        let other = sent(&proxy, &get(field)).response();
+        assert_eq!((other.text(), waited_in_vain(&other)), ("good".to_owned(), false), "{field}");
+        go.send(()).unwrap();
+        assert_eq!(first.response().text(), "good");
+    }
+}
+
+#[test]
+fn those_with_credentials_wait_for_one_another_only_where_it_helps() {
+    let private = get("Authorization: Basic eA==");
+    let (origin, go) = origin(2, |_, _, conn| good(conn));
+    let proxy = one_thread(&origin);
+    assert_eq!(sent(&proxy, &private).response().text(), "good");
+    let mut second = sent(&proxy, &private);
+    assert!(eventually(|| origin.count() == 2));
+    let third = sent(&proxy, &private).response();
+    assert_eq!((third.text(), waited_in_vain(&third)), ("good".to_owned(), false));
+    go.send(()).unwrap();
+    assert_eq!(second.response().text(), "good");
+    let (origin, go) = self::origin(1, |_, _, conn| {
+        conn.send(ok("Cache-Control: public, max-age=60\r\n", "public"));
+    });
+    let proxy = one_thread(&origin);
+    let clients = gathered(&proxy, &origin, 1, &[&*private; MANY]);
+    go.send(()).unwrap();
+    assert!(responses(clients).iter().all(|answer| answer.text() == "public"));
+    assert_eq!(origin.count(), 1);
 }

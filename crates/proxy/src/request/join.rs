@@ -46,9 +46,10 @@ enum Then {
 pub(crate) async fn obtain(
     worker: &Arc<Worker>,
     request: &Request,
-    wanted: Wanted,
+    mut wanted: Wanted,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
+    wanted.flight = flight(worker, &wanted.asked, &wanted.key, wanted.flight.as_ref());
     join(worker, request, wanted, Round::First, informational).await
 }
 
@@ -60,9 +61,10 @@ async fn join(
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
     let shared = &worker.shared;
-    // A key whose responses could not be shared lately would make requests wait for nothing, and a
-    // stream of events is shared with nobody.
-    let is_for_one = policy::live::asks_for_events(&request.head.fields);
+    // A key whose responses could not be shared lately would make requests wait for nothing, as would
+    // what only a fetch of its own can answer; and a stream of events is shared with nobody.
+    let is_for_one =
+        wanted.asked.is_for_itself() || policy::live::asks_for_events(&request.head.fields);
     if is_for_one || shared.uncacheable.contains(wanted.flight()) {
         return Ok(lead(worker, request, wanted, None, informational).await);
     }
@@ -108,6 +110,8 @@ async fn look_again(
 /// the client's was a HEAD), and it has no preconditions.
 pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, entry: &Arc<Entry>) {
     let (key, flight) = query::keys(worker, &request.head);
+    let method = if flight.is_some() { Method::Query } else { Method::Get };
+    let flight = self::flight(worker, asked, &key, flight.as_ref());
     let by = flight.as_ref().unwrap_or(&key);
     if worker.shared.unrefreshable.contains(by) {
         return;
@@ -117,7 +121,6 @@ pub(crate) fn refresh(worker: &Arc<Worker>, request: &Request, asked: &Asked, en
     if is_renewed(worker, request, asked, &key) {
         return;
     }
-    let method = if flight.is_some() { Method::Query } else { Method::Get };
     let mut head = RequestHead { method, ..(*request.head).clone() };
     head.fields.remove("If-Match");
     head.fields.remove("If-Unmodified-Since");
@@ -354,9 +357,22 @@ async fn wait(
     }
 }
 
+/// The key by which a fetch under way is found, if not the primary key. Those whose clients show who
+/// they are wait for one another alone: what is then not for others makes nobody else wait in vain.
+pub(super) fn flight(
+    worker: &Worker,
+    asked: &Asked,
+    key: &Key,
+    flight: Option<&Key>,
+) -> Option<Key> {
+    if !asked.has_credentials() {
+        return flight.cloned();
+    }
+    Some(narrower(worker, key, flight.unwrap_or(key), b" credentials ", b""))
+}
+
 /// If a request selects another variant than a fetch brings: the key by which those find one another
-/// that select the same. It has in it how often the target was invalidated: who comes after that never
-/// waits for a fetch from before.
+/// that select the same.
 fn other_variant(
     worker: &Worker,
     request: &Request,
@@ -368,9 +384,15 @@ fn other_variant(
         return None;
     }
     let selecting = Vary::of(&entry.meta().fields(), fields).ok()?;
-    let generation = worker.shared.invalidations.last(&wanted.key).to_le_bytes();
-    let flight = wanted.flight().as_bytes();
-    Some(Key::new(&[flight, b" variant ", &generation, selecting.as_bytes()].concat()))
+    let selecting = selecting.as_bytes();
+    Some(narrower(worker, &wanted.key, wanted.flight(), b" variant ", selecting))
+}
+
+/// A key for some of those who wait for a flight. It has in it how often the primary key was
+/// invalidated: who comes after that never waits for a fetch from before.
+fn narrower(worker: &Worker, key: &Key, flight: &Key, which: &[u8], by: &[u8]) -> Key {
+    let generation = worker.shared.invalidations.last(key).to_le_bytes();
+    Key::new(&[flight.as_bytes(), which, &generation, by].concat())
 }
 
 /// An answer for one whose fetch has failed by another's hand, without the origin: what others have

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy::reason::NotStored;
 use policy::{Reason, Terms};
 use store::{Fill, Reader};
 use tokio::sync::{mpsc, oneshot};
@@ -80,8 +81,13 @@ pub(super) enum Outlook {
 }
 
 impl Outlook {
-    pub(super) const fn lasting(lasting: bool) -> Self {
-        if lasting { Self::Alike } else { Self::Open }
+    pub(super) const fn of(why: NotStored) -> Self {
+        match why {
+            // Those who wait for such a request show who they are too.
+            NotStored::Authorization | NotStored::ClientCertificate => Self::Alike,
+            why if why.is_about_request() => Self::Open,
+            _ => Self::Alike,
+        }
     }
 }
 
@@ -105,11 +111,10 @@ impl Lead {
             }
             Ok(Reconciled::DoNotStore(why, response)) => {
                 // What lies in this request says nothing about the next one.
-                let lasting = !why.is_about_request();
-                if lasting {
+                if !why.is_about_request() {
                     self.drop_outdated(response.head.status);
                 }
-                self.pass_on(leader, response, why.code(), Outlook::lasting(lasting));
+                self.pass_on(leader, response, why.code(), Outlook::of(why));
             }
             Ok(Reconciled::Freshened(confirmed)) => {
                 self.share_confirmed(&confirmed);
@@ -318,7 +323,8 @@ impl Lead {
     }
 
     /// Lets those who wait go, and remembers it if waiting does not help for this key. An origin's
-    /// error says nothing about the next response, so others of them try first.
+    /// error, or what it tells one client of a limit, says nothing about the next response, so others
+    /// of them try first.
     pub(super) fn release(&self, status: u16, outlook: Outlook) {
         let (shared, flight) = (&self.worker.shared, self.wanted.flight());
         let is_error = status >= 500;
@@ -329,7 +335,7 @@ impl Lead {
         }
         match &self.permit {
             Some(permit) if outlook == Outlook::Renewed => permit.outdated(),
-            Some(permit) if is_error => permit.refused(status),
+            Some(permit) if is_error || matches!(status, 428 | 429 | 431) => permit.refused(status),
             Some(permit) => permit.release(status),
             None => {}
         }

@@ -141,8 +141,9 @@ pub(super) fn forget(lead: &Lead, entry: &Arc<Entry>) {
 pub(super) fn pass_on(lead: Lead, leader: ToLeader, response: Response, why: NotStored) {
     // That a part was of no use says nothing about the whole, only about requests for the same range.
     let is_about_part = matches!(why, NotStored::PartialContent | NotStored::ConditionalStatus);
-    let lasting = !why.is_about_request() && (!is_about_part || lead.wanted.asked.range);
-    lead.pass_on(leader, response, why.code(), Outlook::lasting(lasting));
+    let is_telling = !is_about_part || lead.wanted.asked.range;
+    let outlook = if is_telling { Outlook::of(why) } else { Outlook::Open };
+    lead.pass_on(leader, response, why.code(), outlook);
 }
 
 impl Missing {

@@ -164,7 +164,8 @@ pub(crate) async fn obtain(
     wanted: Wanted,
     informational: mpsc::Sender<Informational>,
 ) -> Result<Answer, Refusal> {
-    if let Some(entry) = worker.shared.flights.under_way(&wanted.key)
+    let whole = join::flight(worker, &wanted.asked, &wanted.key, None);
+    if let Some(entry) = worker.shared.flights.under_way(whole.as_ref().unwrap_or(&wanted.key))
         && let Some(answer) = join::share(worker, request, &wanted, &entry)
         && let Some(answer) = join::readable(answer).await
     {
