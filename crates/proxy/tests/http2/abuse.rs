@@ -104,37 +104,6 @@ fn empty_data_may_come_as_long_as_the_connection_lasts() {
 }
 
 #[test]
-fn small_pieces_that_nobody_takes_yet_do_not_end_the_connection() {
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Mutex::new(wait);
-    let origin = Origin::at_heads(move |_, conn| {
-        if let Some(content) = conn.read_body().filter(|content| !content.is_empty()) {
-            assert!(content.len() == 40_000 && content.iter().all(|byte| *byte == b'd'));
-        } else {
-            let _ = wait.lock().unwrap().recv();
-        }
-        conn.send(ok("x"));
-    });
-    // The only connection to the origin is in use.
-    let site = Site::with(&origin, |limits| limits.origin_connections = 1);
-    let post = [&[(":method", "POST")], &GET[1..]].concat();
-    let mut frames = site.frames();
-    frames.send(&Frame::headers(3, true, &GET));
-    assert!(testkit::eventually(|| origin.count() == 1));
-    frames.send(&Frame::headers(5, false, &post));
-    for _ in 0..40 {
-        for _ in 0..20 {
-            frames.send(&Frame::new(kind::DATA, 0, 5).with([b'd'; 50]));
-        }
-        assert!(frames.ping());
-    }
-    go.send(()).unwrap();
-    frames.send(&Frame::new(kind::DATA, flag::END_STREAM, 5));
-    let end = |frame: &Frame| frame.stream == 5 && frame.kind == kind::DATA;
-    assert!(frames.until(end).is_some());
-}
-
-#[test]
 fn resets_by_the_client_are_counted() {
     let (_origin, site) = site(|limits| limits.http2.resets = 10);
     let reset = |number| {

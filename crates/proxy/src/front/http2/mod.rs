@@ -4,7 +4,6 @@
 //! to wait, or whose response does, has a task of its own on the same thread. What is written is
 //! gathered ([`wire`]), counted ([`meter`]), and put in order ([`turns`]).
 
-mod ahead;
 mod deliver;
 mod exchange;
 mod faults;
