@@ -1,11 +1,15 @@
 //! More connections than there may be, or than there are file descriptors.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Instant;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use testkit::frames::{Frame, Frames, kind};
 use testkit::{Client, Launch, Origin, Response};
 
 use crate::{Proxy, cache, count, millis, ok, retry_after, seconds};
@@ -319,4 +323,57 @@ fn where_the_origin_takes_the_last_descriptors_accepting_waits_and_recovers() {
     let served = waiting.iter_mut().filter_map(|c| is_served(&c.response()).then_some(())).count();
     assert!(served >= 15, "{served}");
     assert!(left.elapsed() < seconds(5), "{:?}", left.elapsed());
+}
+
+#[test]
+fn whoever_makes_way_is_not_waited_for_whatever_it_has_not_taken() {
+    let origin = Origin::answering(ok("Cache-Control: max-age=60\r\n", &"x".repeat(256 << 10)));
+    let mut proxy = Proxy::with(&origin, &["--max-connections", "1", "--write-timeout", "1h"]);
+    let sockets = |proxy: &mut Proxy| {
+        let files = proxy.binary().open_files();
+        files.iter().filter(|file| file.starts_with("socket:")).count()
+    };
+    let before = sockets(&mut proxy);
+    let mut slow = Vec::new();
+    for number in 1..=3 {
+        let mut client = TcpStream::connect(proxy.address()).unwrap();
+        set_socket_recv_buffer_size(&client, 16 << 10).unwrap();
+        client.write_all(GET.as_bytes()).unwrap();
+        assert!(testkit::eventually(|| count(&proxy, "requests") == number));
+        slow.push(client);
+        sleep(millis(1200));
+    }
+    // The last one, and a connection to the origin that is kept.
+    assert!(testkit::eventually(|| sockets(&mut proxy) <= before + 2));
+    drop(slow);
+}
+
+#[test]
+fn a_client_that_has_said_goodbye_and_stays_makes_way() {
+    let origin = page();
+    let proxy = Proxy::with(&origin, &["--max-connections", "1", "--write-timeout", "1h"]);
+    let mut frames = Frames::connect(proxy.address(), &[]);
+    let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    frames.send(&Frame::headers(1, true, &get));
+    frames.send(&Frame::new(kind::GOAWAY, 0, 0).with([0; 8]));
+    while frames.frame().is_some() {}
+    assert_eq!(open(&proxy), 1);
+    assert!(testkit::eventually(|| gets_in(&proxy)));
+    drop(frames);
+}
+
+#[test]
+fn who_is_one_too_many_does_not_take_the_place_of_the_next_by_staying() {
+    let origin = page();
+    let proxy = Proxy::with(&origin, &["--max-connections", "1"]);
+    let _there = busy(&proxy, 1);
+    assert!(testkit::eventually(|| open(&proxy) == 1));
+    let mut told = Vec::new();
+    for _ in 0..50 {
+        let mut client = proxy.client();
+        client.send(GET);
+        assert_eq!(client.response().status, 503);
+        told.push(client);
+    }
+    assert_eq!(count(&proxy, "client_connections.dropped"), 0);
 }

@@ -239,3 +239,54 @@ fn a_client_of_http_1_1_that_sends_ahead_gets_all_of_its_last_response() {
         ends(site.proxy.binary());
     }
 }
+
+/// A client by TLS that takes no more than fits into a small socket, and has sent this.
+fn saying(site: &Site, protocol: &[u8], bytes: &[u8]) -> StreamOwned<ClientConnection, TcpStream> {
+    let tcp = narrow(port_of(&site.proxy.binary.as_ref().unwrap().ready("tls_url").unwrap()));
+    let mut config = ClientConfig::clone(&site.config);
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let session = ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
+    let mut tls = StreamOwned::new(session, tcp);
+    tls.write_all(bytes).unwrap();
+    tls.flush().unwrap();
+    tls
+}
+
+#[test]
+fn who_has_ended_its_own_side_sees_by_tls_that_nothing_is_missing() {
+    let mut site = Site::with(&[]);
+    let get = b"GET /late HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut tls = saying(&site, b"http/1.1", get);
+    assert!(eventually(|| site.origin.count() == 1));
+    tls.conn.send_close_notify();
+    tls.flush().unwrap();
+    site.stop();
+    assert!(site.proxy.binary().says(r#""event":"draining""#));
+    site.go_on.send(()).unwrap();
+    ends(site.proxy.binary());
+    let mut answer = Vec::new();
+    tls.read_to_end(&mut answer).expect("the end is not told");
+    assert!(answer.ends_with(&vec![b'x'; LENGTH]));
+}
+
+#[test]
+fn so_it_does_by_http2() {
+    const WIDE: u32 = 8 << 20;
+    let site = Site::with(&[]);
+    let get = [(":method", "GET"), (":scheme", "https"), (":authority", NAME), (":path", "/")];
+    let settings = [&[0, 4][..], &WIDE.to_be_bytes()].concat();
+    let begin = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        Frame::new(kind::SETTINGS, 0, 0).with(settings).bytes(),
+        Frame::new(kind::WINDOW_UPDATE, 0, 0).with(WIDE.to_be_bytes()).bytes(),
+        Frame::headers(1, true, &get).bytes(),
+    ];
+    let mut tls = saying(&site, b"h2", &begin.concat());
+    site.finish();
+    tls.conn.send_close_notify();
+    tls.flush().unwrap();
+    assert!(eventually(|| count(&site.proxy, "client_connections.open") == 0));
+    let mut answer = Vec::new();
+    tls.read_to_end(&mut answer).expect("the end is not told");
+    assert!(answer.len() > LENGTH);
+}

@@ -244,15 +244,15 @@ impl<W: Outgoing> Outbound<W> {
     }
 
     /// What the system has not sent yet; see [`unsent::amount`].
-    pub(crate) fn unsent(&self) -> u32 {
-        unsent::amount(self.io.tcp())
+    pub(crate) fn unsent(&self, known: u32) -> u32 {
+        unsent::amount(self.io.tcp(), known)
     }
 
-    /// Says that nothing more will come.
-    pub(crate) async fn shut_down(&mut self) {
+    /// Says that nothing more will come, if there is room for that within `limit`.
+    pub(crate) async fn shut_down(&mut self, limit: Duration) {
         let io = &mut self.io;
         // A peer that is gone does not need to be told.
-        let _ = self.waits.within(self.limit, |cx| io.poll_shut_down(cx)).await;
+        let _ = self.waits.within(limit, |cx| io.poll_shut_down(cx)).await;
     }
 
     /// Says that all has been said, before the connection is closed.

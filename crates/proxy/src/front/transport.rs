@@ -57,7 +57,7 @@ pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {
     fn taken(&self) -> u64;
 
     /// What the system has not sent yet of what it has taken; see [`unsent::amount`].
-    fn unsent(&self) -> u32;
+    fn unsent(&self, known: u32) -> u32;
 }
 
 impl Carrier for TcpStream {
@@ -66,8 +66,8 @@ impl Carrier for TcpStream {
         0
     }
 
-    fn unsent(&self) -> u32 {
-        unsent::amount(self)
+    fn unsent(&self, known: u32) -> u32 {
+        unsent::amount(self, known)
     }
 }
 

@@ -25,6 +25,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// How long nobody looks at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// More than a socket's buffer has as a rule; of what is beyond it, it is not seen that it gets less.
+const MOST: u32 = 64 << 20;
+
 /// How much there was when it was looked at, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
@@ -34,8 +37,16 @@ pub(crate) struct Unsent {
 }
 
 impl Unsent {
-    /// There is so much now: it is waited for as long as it gets less.
-    pub(crate) fn look(&mut self, amount: u32, now: u64, limit: Duration) -> Left {
+    /// Looks how much there is now, which is not more than before: it is waited for as long as it gets
+    /// less.
+    pub(crate) fn look(
+        &mut self,
+        amount: impl FnOnce(u32) -> u32,
+        now: u64,
+        limit: Duration,
+    ) -> Left {
+        let known = if self.looks == 0 { MOST } else { self.amount };
+        let amount = amount(known);
         if amount != self.amount {
             *self = Self { amount, since: now, ..*self };
         }
@@ -57,14 +68,33 @@ impl Unsent {
 /// does not say.
 ///
 /// It says so only by whether a socket can be written to, which it cannot as long as more is unsent than
-/// the socket allows: so that is moved until both meet.
+/// the socket allows: so that is moved until both meet. It is `known` not to be more.
 #[cfg(target_os = "linux")]
-pub(crate) fn amount(tcp: &TcpStream) -> u32 {
-    /// More than a socket's buffer has as a rule; of what is beyond it, it is not seen that it gets less.
-    const MOST: u32 = 64 << 20;
+pub(crate) fn amount(tcp: &TcpStream, known: u32) -> u32 {
     let socket = socket2::SockRef::from(tcp);
     let is_below = |limit| socket.set_tcp_notsent_lowat(limit).is_err() || is_writable(tcp);
-    let (mut least, mut most) = (0, if is_below(1) { 0 } else { MOST });
+    let amount = search(known, is_below);
+    // As it was: the system's own limit.
+    let _ = socket.set_tcp_notsent_lowat(0);
+    amount
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn amount(_: &TcpStream, _: u32) -> u32 {
+    0
+}
+
+/// An amount up to `known` that is below a limit as asked. Most of those who wait have taken all or
+/// nothing, and there may be many: that is asked first.
+#[cfg(target_os = "linux")]
+fn search(known: u32, mut is_below: impl FnMut(u32) -> bool) -> u32 {
+    if is_below(1) {
+        return 0;
+    }
+    if !is_below(known) {
+        return known;
+    }
+    let (mut least, mut most) = (1, known.saturating_sub(1));
     while least < most {
         let middle = least.midpoint(most);
         if is_below(middle + 1) {
@@ -73,14 +103,7 @@ pub(crate) fn amount(tcp: &TcpStream) -> u32 {
             least = middle + 1;
         }
     }
-    // As it was: the system's own limit.
-    let _ = socket.set_tcp_notsent_lowat(0);
     least
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn amount(_: &TcpStream) -> u32 {
-    0
 }
 
 #[cfg(target_os = "linux")]
@@ -115,7 +138,42 @@ mod tests {
             (99_001, 7, Left::Moving),
         ];
         for (now, amount, expected) in looks {
-            assert_eq!(unsent.look(amount, now, limit), expected, "{now}");
+            assert_eq!(unsent.look(|_| amount, now, limit), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_not_searched_again() {
+        let (mut unsent, limit) = (Unsent::default(), Duration::from_secs(3));
+        for (amount, expected) in [(9, MOST), (9, 9), (7, 9), (0, 7)] {
+            let _ = unsent.look(
+                |known| {
+                    assert_eq!(known, expected);
+                    amount
+                },
+                1,
+                limit,
+            );
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_client_that_takes_nothing_costs_two_questions() {
+        for (amount, known, questions) in
+            [(0, MOST, 1), (0, 9, 1), (1, 1, 2), (9, 9, 2), (MOST, MOST, 2), (MOST + 1, MOST, 2)]
+        {
+            let mut asked = 0;
+            let found = search(known, |limit| {
+                asked += 1;
+                amount < limit
+            });
+            assert_eq!((found, asked), (amount.min(known), questions));
+        }
+        for (amount, known) in
+            [(1, 2), (1, 9), (8, 9), (1, MOST), (123_456, MOST), (MOST - 1, MOST)]
+        {
+            assert_eq!(search(known, |limit| amount < limit), amount);
         }
     }
 
@@ -131,19 +189,19 @@ mod tests {
             client.set_recv_buffer_size(16 << 10).unwrap();
             client.connect(&listener.local_addr().unwrap().into()).unwrap();
             let stream = listener.accept().await.unwrap().0;
-            assert_eq!(amount(&stream), 0);
+            assert_eq!(amount(&stream, MOST), 0);
             stream.writable().await.unwrap();
             let given = stream.try_write(&vec![0; LENGTH]).unwrap();
             let mut client = std::net::TcpStream::from(client);
-            let (before, began) = (amount(&stream), ticks());
+            let (before, began) = (amount(&stream, MOST), ticks());
             assert!(before > 0, "all of {given} bytes are sent");
             client.read_exact(&mut vec![0; given / 2]).unwrap();
-            let fewer = || (1..before).contains(&amount(&stream));
+            let fewer = || (1..before).contains(&amount(&stream, MOST));
             while !fewer() && ticks() - began < 10_000 {}
             assert!(fewer());
             client.read_exact(&mut vec![0; given - given / 2]).unwrap();
-            while amount(&stream) > 0 && ticks() - began < 20_000 {}
-            assert_eq!(amount(&stream), 0);
+            while amount(&stream, MOST) > 0 && ticks() - began < 20_000 {}
+            assert_eq!(amount(&stream, MOST), 0);
             // As before, it takes what there is room for.
             assert!(stream.try_write(&vec![0; LENGTH]).unwrap() > 100_000);
         });

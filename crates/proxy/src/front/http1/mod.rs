@@ -124,7 +124,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
             Turn::Close => self.outbound.finish().await,
             Turn::Rest => {
                 self.outbound.finish().await;
-                if self.outbound.unsent() > 0 {
+                if !self.peer.guest.is_sent_away() && self.outbound.unsent(1) > 0 {
                     self.linger().await;
                 }
             }
@@ -139,7 +139,8 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
         let received = match self.receive().await {
             Ok(Receipt::Head(received)) => received,
             Ok(Receipt::Http2) => return Turn::Http2,
-            Ok(Receipt::End) => return Turn::Rest,
+            Ok(Receipt::End) => return Turn::Close,
+            Ok(Receipt::Rest) => return Turn::Rest,
             Err(refusal) => return self.refuse(&refusal).await,
         };
         self.served += 1;
@@ -216,7 +217,11 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
 
     async fn deliver(&mut self, request: &Request, answer: Answer, received: &Received) -> Turn {
         let terms = self.terms(received);
-        send(self.worker, &mut self.outbound, request, answer, terms, received.began).await
+        match send(self.worker, &mut self.outbound, request, answer, terms, received.began).await {
+            // There are few places to be told that there is none.
+            Turn::Linger if self.peer.refused.is_some() => Turn::Close,
+            turn => turn,
+        }
     }
 
     /// Delivers a response after which the connection is closed.
@@ -243,24 +248,38 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     }
 
     /// Takes what is still coming for a while, first until the client has taken what the system has for
-    /// it, and then behind the word that nothing more will be sent.
+    /// it, and then behind the word that nothing more will be sent. Meanwhile it makes way for others.
     async fn linger(&mut self) {
         //= https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         //# To avoid the TCP reset problem, servers typically close a connection in stages.
-        let (mut unsent, limit) = (Unsent::default(), self.worker.shared.limits.write_timeout);
+        self.peer.guest.rest();
         let mut taken = 0;
+        let left = self.wait_for_unsent(&mut taken).await;
+        let limit = self.worker.shared.limits.write_timeout;
+        // Of one that takes nothing it is not known when it would take that.
+        let limit = if left == Left::Stuck { Duration::ZERO } else { limit };
+        self.outbound.shut_down(limit).await;
+        if left == Left::Nothing {
+            let _ = self.discard(LINGER, &mut taken).await;
+        }
+    }
+
+    /// Lets the client take what the system has for it, unless it ends its side before.
+    async fn wait_for_unsent(&mut self, taken: &mut usize) -> Left {
+        let (mut unsent, limit) = (Unsent::default(), self.worker.shared.limits.write_timeout);
         loop {
-            match unsent.look(self.outbound.unsent(), ticks(), limit) {
-                Left::Moving => {}
-                Left::Nothing => break,
-                Left::Stuck => return,
+            let left = unsent.look(|known| self.outbound.unsent(known), ticks(), limit);
+            if left != Left::Moving {
+                return left;
             }
-            if self.discard(unsent.pause(), &mut taken).await.is_break() {
-                return;
+            // Others need its place, and the system goes on by itself.
+            if self.peer.guest.is_sent_away() {
+                return Left::Stuck;
+            }
+            if self.discard(unsent.pause(), taken).await.is_break() {
+                return left;
             }
         }
-        self.outbound.shut_down().await;
-        let _ = self.discard(LINGER, &mut taken).await;
     }
 
     /// Takes what comes for so long. Breaks off when the client has ended its side.

@@ -21,8 +21,10 @@ pub(super) enum Receipt {
     Head(Received),
     /// The preface of HTTP/2, and maybe more.
     Http2,
-    /// Nothing more: the orderly end.
+    /// Nothing more, as the client has ended its side.
     End,
+    /// Nothing more, though the client may not know yet.
+    Rest,
 }
 
 /// A head, and what the codec said of it.
@@ -91,8 +93,9 @@ impl<R: Incoming, W: Outgoing> Client<'_, R, W> {
                 Ok(Ok(count)) if count > 0 => guest.work(),
                 Ok(Err(error)) if is_interrupted(&error) && !lets_go() => {}
                 Err(_) if idle && worker.is_draining() && !lets_go() => {}
-                Ok(_) => return Ok(Receipt::End),
-                Err(_) if idle => return Ok(Receipt::End),
+                Ok(Ok(_)) => return Ok(Receipt::End),
+                Ok(Err(_)) => return Ok(Receipt::Rest),
+                Err(_) if idle => return Ok(Receipt::Rest),
                 Err(_) => return Err(Refusal::HeadTimeout { limit: head_timeout }),
             }
         }

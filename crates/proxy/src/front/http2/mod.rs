@@ -200,22 +200,32 @@ impl<S: Carrier> Connection<'_, S> {
     /// Takes what the client still sends until it has ended its side, or been silent for long: whoever
     /// closes a socket in which something arrives resets the connection, and what the client has not
     /// taken yet is lost. One that is alive ends its side as soon as it has seen the end of this one.
+    /// Meanwhile it makes way for others.
     async fn linger(&mut self, waits: &mut Waits) {
+        self.peer.guest.rest();
         if self.farewell == Farewell::Response && self.wait_for_unsent(waits).await.is_break() {
-            return;
+            self.farewell = Farewell::None;
         }
-        let patience = match self.farewell {
-            Farewell::None => Duration::ZERO,
-            Farewell::Word => LINGER,
-            Farewell::Response => self.worker.shared.limits.write_timeout,
-        };
         let began = ticks();
-        while since(began) <= patience.saturating_mul(PATIENCES) {
+        loop {
+            let patience = self.last_patience();
             let left = patience.saturating_sub(since(began.max(lock(&self.socket).heard())));
-            let ended = waits.within(left, |cx| lock(&self.socket).poll_end(cx)).await;
-            if ended.is_ok() || left.is_zero() {
+            let ended = waits.within(left.min(LOOK), |cx| lock(&self.socket).poll_end(cx)).await;
+            let is_over = since(began) > patience.saturating_mul(PATIENCES);
+            if ended.is_ok() || left.is_zero() || is_over {
                 return;
             }
+        }
+    }
+
+    /// How long its client may be silent once everything is sent.
+    fn last_patience(&self) -> Duration {
+        match self.farewell {
+            Farewell::None => Duration::ZERO,
+            Farewell::Response if !self.peer.guest.is_sent_away() => {
+                self.worker.shared.limits.write_timeout
+            }
+            Farewell::Response | Farewell::Word => LINGER,
         }
     }
 
@@ -232,8 +242,12 @@ impl<S: Carrier> Connection<'_, S> {
 
     /// Nothing is under way, but the client may not have taken all of what came before.
     fn look_at_unsent(&mut self) -> Left {
-        let amount = lock(&self.socket).unsent();
-        let left = self.unsent.look(amount, ticks(), self.worker.shared.limits.write_timeout);
+        // Others need its place, and the system goes on by itself.
+        if self.peer.guest.is_sent_away() {
+            return Left::Nothing;
+        }
+        let limit = self.worker.shared.limits.write_timeout;
+        let left = self.unsent.look(|known| lock(&self.socket).unsent(known), ticks(), limit);
         if left == Left::Stuck {
             self.farewell = Farewell::None;
         }
@@ -384,6 +398,7 @@ impl<S: Carrier> Connection<'_, S> {
         self.served += 1;
         if self.farewell != Farewell::None {
             self.farewell = Farewell::Response;
+            self.unsent = Unsent::default();
         }
         let began = self.worker.shared.recorder.wants_requests().then(clock::stopwatch);
         let id = parts.headers.get(X_REQUEST_ID).map(http::HeaderValue::as_bytes);

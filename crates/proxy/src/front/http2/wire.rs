@@ -163,9 +163,9 @@ impl<S: Carrier> Socket<S> {
         self.is_behind
     }
 
-    /// What the system has not sent yet.
-    pub(super) fn unsent(&self) -> u32 {
-        self.io.unsent()
+    /// What the system has not sent yet, which is no more than `known`.
+    pub(super) fn unsent(&self, known: u32) -> u32 {
+        self.io.unsent(known)
     }
 
     /// When the client said something after the end, in ticks.

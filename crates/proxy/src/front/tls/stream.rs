@@ -303,8 +303,8 @@ impl Carrier for Box<TlsStream> {
         self.session.lock().taken
     }
 
-    fn unsent(&self) -> u32 {
-        unsent::amount(&self.tcp)
+    fn unsent(&self, known: u32) -> u32 {
+        unsent::amount(&self.tcp, known)
     }
 }
 

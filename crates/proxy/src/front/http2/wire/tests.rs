@@ -49,7 +49,7 @@ impl Carrier for Narrow {
         self.1.taken
     }
 
-    fn unsent(&self) -> u32 {
+    fn unsent(&self, _: u32) -> u32 {
         0
     }
 }
