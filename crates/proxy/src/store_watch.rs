@@ -39,7 +39,8 @@ const KINDS: [Kind; 8] = [
     },
     Kind {
         code: "store-queue-full",
-        what: "the disk is slower than responses arrive; some are kept in memory only",
+        what: "the disk is slower than what is asked of it; some responses are kept in memory only, or \
+               fetched although they are on disk",
         count: |stats| stats.queue_full_skips,
     },
     Kind {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::files::{Files, Handle};
 use super::format::BLOCK;
@@ -20,7 +20,7 @@ use crate::stats::Counters;
 
 /// Threads for reads and for bodies that are written while they arrive.
 const THREADS: usize = 3;
-/// Reads queued or under way; a look-up beyond them is a miss, a reader waits.
+/// Reads queued or under way; those beyond them wait for their turn.
 const READS: usize = 64;
 /// Writes of bodies under way, queued or being done.
 const WRITES: usize = 64;
@@ -28,6 +28,8 @@ const WRITES: usize = 64;
 const DISCARDS: usize = 4096;
 /// A reader in the middle of a body waits longer than a look-up, which has the origin to ask.
 const MIDDLE: u32 = 10;
+/// Of its patience a look-up waits one part in so many for its turn.
+const TURN: u32 = 2;
 
 /// Names a file: what it holds and which time it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub(crate) struct Io {
     root: PathBuf,
     pool: Arc<Lane>,
     reads: Arc<Semaphore>,
+    /// Somebody waited in vain for a turn to read, and nothing has been done since.
+    stuck: Arc<AtomicBool>,
     writes: Arc<Semaphore>,
     temporary: AtomicU64,
     /// Nothing is written any more, see [`Disk::freeze`](super::Disk::freeze).
@@ -91,6 +95,7 @@ impl Io {
             root: root.to_owned(),
             pool: Lane::start("store-pool", THREADS, held)?,
             reads: Arc::new(Semaphore::new(READS)),
+            stuck: Arc::default(),
             writes: Arc::new(Semaphore::new(WRITES)),
             temporary: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
@@ -141,13 +146,30 @@ impl Io {
         }
     }
 
-    /// Does short work for a look-up: refused at once if the queue is full.
+    /// Does short work for a look-up.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
-        let permit = Arc::clone(&self.reads).try_acquire_owned().map_err(|_| Unanswered::Full)?;
+        let permit = self.turn().await.ok_or(Unanswered::Full)?;
         self.answer(self.submit(permit, work)?, self.patience).await
+    }
+
+    /// A look-up's turn to read. Many may come at once although the disk is quick, so it waits a
+    /// little; but not for a disk that hangs.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let reads = || Arc::clone(&self.reads);
+        if let Ok(permit) = reads().try_acquire_owned() {
+            return Some(permit);
+        }
+        if self.stuck.load(Ordering::Relaxed) {
+            return None;
+        }
+        let turn = tokio::time::timeout(self.patience / TURN, reads().acquire_owned()).await;
+        if turn.is_err() {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        turn.ok()?.ok()
     }
 
     /// Does work for a reader in the middle of a body: waits for its turn.
@@ -218,8 +240,10 @@ impl Io {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Unanswered> {
         let (done, answer) = oneshot::channel();
+        let stuck = Arc::clone(&self.stuck);
         let queued = self.pool.submit(move || {
             let result = work();
+            stuck.store(false, Ordering::Relaxed);
             drop(done.send(result));
             drop(permit);
         });

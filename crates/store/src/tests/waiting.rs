@@ -152,3 +152,64 @@ async fn what_was_evicted_and_then_removed_stays_away_although_its_file_is_still
     store.flush().await;
     assert_eq!(setup.objects().len(), 3);
 }
+
+/// A store that has so many large bodies, none of which is in memory, and a gate before its reads.
+async fn with_many(number: u64, patience: Duration) -> (Setup, Store<Label>, Arc<Gate>) {
+    let mut setup = Setup::quick(MIB, 64 * MIB);
+    let store = setup.open();
+    for number in 0..number {
+        stored(&store, &key(&number.to_string()), label("v", ""), &body(number, 270_000)).await;
+    }
+    drop(store);
+    let gate = Arc::new(Gate::default());
+    setup.options.disk_patience = patience;
+    setup.files = waiting_at([(&gate, "store-pool", &[Op::Open])]);
+    let store = setup.open();
+    gate.set(true);
+    (setup, store, gate)
+}
+
+/// Looks for so many of them at once.
+fn look_for(store: &Store<Label>, number: u64) -> Vec<tokio::task::JoinHandle<bool>> {
+    let look = |number: u64| {
+        let store = store.clone();
+        tokio::spawn(async move { find(&store, &key(&number.to_string()), "v").await.is_some() })
+    };
+    (0..number).map(look).collect()
+}
+
+#[tokio::test]
+async fn of_many_look_ups_at_once_each_finds_what_is_there() {
+    let (_setup, store, gate) = with_many(100, Duration::from_mins(10)).await;
+    let looks = look_for(&store, 100);
+    gate.reached().await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    gate.set(false);
+    for look in looks {
+        assert!(look.await.unwrap());
+    }
+    assert_eq!(store.stats().queue_full_skips, 0);
+}
+
+#[tokio::test]
+async fn of_a_disk_that_hangs_nobody_waits_for_a_turn_again_and_again() {
+    const PATIENCE: Duration = Duration::from_secs(4);
+    let (_setup, store, gate) = with_many(70, PATIENCE).await;
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    for look in look_for(&store, 66) {
+        assert!(!look.await.unwrap());
+    }
+    assert!(begun.elapsed() < PATIENCE + Duration::from_millis(100));
+    assert_eq!(store.stats().queue_full_skips, 2);
+    let begun = tokio::time::Instant::now();
+    assert!(find(&store, &key("69"), "v").await.is_none(), "the origin is asked");
+    assert_eq!((begun.elapsed(), store.stats().queue_full_skips), (Duration::ZERO, 3));
+    tokio::time::resume();
+    gate.set(false);
+    while find(&store, &key("69"), "v").await.is_none() {
+        tokio::task::yield_now().await;
+    }
+}
