@@ -104,6 +104,62 @@ fn empty_data_may_come_as_long_as_the_connection_lasts() {
 }
 
 #[test]
+fn small_pieces_that_nobody_takes_yet_do_not_end_the_connection() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let origin = Origin::at_heads(move |_, conn| {
+        if let Some(content) = conn.read_body().filter(|content| !content.is_empty()) {
+            assert!(content.len() == 40_000 && content.iter().all(|byte| *byte == b'd'));
+        } else {
+            let _ = wait.lock().unwrap().recv();
+        }
+        conn.send(ok("x"));
+    });
+    // The only connection to the origin is in use.
+    let site = Site::with(&origin, |limits| limits.origin_connections = 1);
+    let post = [&[(":method", "POST")], &GET[1..]].concat();
+    let mut frames = site.frames();
+    frames.send(&Frame::headers(3, true, &GET));
+    assert!(testkit::eventually(|| origin.count() == 1));
+    frames.send(&Frame::headers(5, false, &post));
+    for _ in 0..40 {
+        for _ in 0..20 {
+            frames.send(&Frame::new(kind::DATA, 0, 5).with([b'd'; 50]));
+        }
+        assert!(frames.ping());
+    }
+    go.send(()).unwrap();
+    frames.send(&Frame::new(kind::DATA, flag::END_STREAM, 5));
+    let end = |frame: &Frame| frame.stream == 5 && frame.kind == kind::DATA;
+    assert!(frames.until(end).is_some());
+}
+
+#[test]
+fn many_small_pieces_at_once_are_taken_as_fast_as_they_come() {
+    let (sent, wait) = std::sync::mpsc::channel();
+    let origin = Origin::at_heads(move |_, conn| {
+        sent.send(conn.read_body()).unwrap();
+        conn.send(ok("x"));
+    });
+    let site = Site::with(&origin, |_| {});
+    let post = [&[(":method", "POST")], &GET[1..]].concat();
+    for length in [1, 7, 50, 255] {
+        let mut frames = site.frames();
+        let mut content = Vec::new();
+        frames.send(&Frame::headers(1, false, &post));
+        for number in 0..60_000 / (length + 10) {
+            let piece = vec![number as u8; length];
+            frames.send(&Frame::new(kind::DATA, 0, 1).with(&piece[..]));
+            content.extend(piece);
+        }
+        frames.send(&Frame::new(kind::DATA, flag::END_STREAM, 1));
+        let end = |frame: &Frame| matches!(frame.kind, kind::DATA | kind::GOAWAY);
+        assert_eq!(frames.until(end).map(|frame| frame.kind), Some(kind::DATA), "{length}");
+        assert!(wait.recv().unwrap().unwrap() == content, "{length}");
+    }
+}
+
+#[test]
 fn resets_by_the_client_are_counted() {
     let (_origin, site) = site(|limits| limits.http2.resets = 10);
     let reset = |number| {

@@ -1,5 +1,6 @@
 //! Reads a request's content from an HTTP/2 stream and hands it on.
 
+use std::convert::Infallible;
 use std::future::pending;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use policy::Fields;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::ahead::Ahead;
 use super::faults::Faults;
 use super::malformed::Malformed;
 use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
@@ -22,6 +24,8 @@ use crate::untrusted;
 /// Reads the content of one request.
 pub(super) struct Intake<'l> {
     body: &'l mut RecvStream,
+    /// What has come before it is wanted.
+    ahead: Ahead,
     /// Bytes that were announced and have not come yet.
     left: Option<u64>,
     allowance: Allowance,
@@ -39,11 +43,11 @@ impl<'l> Intake<'l> {
     ) -> Self {
         let allowance = Allowance::new(limits.request_content);
         let pace = Pace::new(limits, length);
-        Self { body, left: length, allowance, pace, limits, faults }
+        Self { body, ahead: Ahead::default(), left: length, allowance, pace, limits, faults }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
-    /// for one. Content that nobody wants is left where it is. This comes to an end if the request
+    /// for one. Content that nobody wants goes no further. This comes to an end if the request
     /// turns out to be none, and not otherwise.
     pub(super) async fn run(
         self,
@@ -61,7 +65,7 @@ impl<'l> Intake<'l> {
         sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
     ) -> Result<(), Malformed> {
-        if sender.wanted().await.is_err() {
+        if self.wanted(&sender).await.is_err() {
             return Ok(());
         }
         if let Some(interim) = interim {
@@ -104,7 +108,8 @@ impl<'l> Intake<'l> {
             return Ok(());
         }
         if let Some(trailers) = trailers
-            && (sender.send(Piece::Trailers(trailers)).is_err() || sender.wanted().await.is_err())
+            && (sender.send(Piece::Trailers(trailers)).is_err()
+                || self.wanted(sender).await.is_err())
         {
             return Ok(());
         }
@@ -116,17 +121,40 @@ impl<'l> Intake<'l> {
     async fn hand_over(&mut self, sender: &ContentSender, data: Bytes) -> Result<(), Unwanted> {
         let length = data.len();
         sender.send(Piece::Data(data))?;
-        sender.wanted().await?;
+        self.wanted(sender).await?;
         // It has been taken: the client may send as much again.
         let _ = self.body.flow_control().release_capacity(length);
         Ok(())
     }
 
+    /// Waits until something is wanted, and takes what comes before that. The codec closes the
+    /// connection when too many small frames are left with it.
+    async fn wanted(&mut self, sender: &ContentSender) -> Result<(), Unwanted> {
+        let (body, ahead) = (&mut *self.body, &mut self.ahead);
+        let take = async {
+            while let Some(Ok(data)) = body.data().await {
+                ahead.put(data);
+            }
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            wanted = sender.wanted() => wanted,
+            never = take => match never {},
+        }
+    }
+
     /// The next piece; `None` before the trailers or the end.
     async fn data(&mut self) -> Result<Option<Bytes>, ContentError> {
         let limit = self.limits.body_timeout;
-        let data = timeout(self.pace.wait(), self.body.data()).await;
-        let data = data.map_err(|_| ContentError::Stalled { limit })?;
+        // Whatever comes is waited for, be it there already.
+        let wait = self.pace.wait();
+        let data = if let Some(data) = self.ahead.take() {
+            Some(Ok(data))
+        } else {
+            let data = timeout(wait, self.body.data()).await;
+            data.map_err(|_| ContentError::Stalled { limit })?
+        };
         let Some(data) = data.transpose().map_err(|_| self.broken())? else { return Ok(None) };
         self.pace.came(data.len());
         if let Some(left) = &mut self.left {

@@ -31,6 +31,12 @@ const WINDOW_UPDATE_WORTH: u64 = 256;
 /// The most content for which they may do so later.
 const WORTH_KEPT: u64 = 1 << 20;
 
+/// The codec has a budget for DATA frames of less than 256 bytes, padding apart, as long as
+/// nobody has taken them...
+const SMALL: u32 = 512;
+/// ...which is not used up by so many.
+const SMALL_AT_ONCE: usize = 64;
+
 /// The code of a reset that is no fault.
 const NO_ERROR: u32 = 0;
 
@@ -101,6 +107,10 @@ pub(super) struct Meter {
     is_first: bool,
     inbound: Frames,
     joiner: Joiner,
+    /// Small frames of content since others had their turn.
+    small: usize,
+    /// Bytes at the end of what came that have not been looked at.
+    unread: usize,
     outbound: Frames,
     /// Content that was sent and for which the client has not opened its windows yet.
     worth: u64,
@@ -121,6 +131,8 @@ impl Meter {
             is_first: true,
             inbound: Frames::default(),
             joiner: Joiner::new(bounds(limits)),
+            small: 0,
+            unread: 0,
             outbound: Frames::default(),
             worth: 0,
             head_since: None,
@@ -145,6 +157,21 @@ impl Meter {
         self.head_since
     }
 
+    /// Whether those who take content need a turn before the codec gets more of it.
+    pub(super) const fn is_full(&self) -> bool {
+        self.small >= SMALL_AT_ONCE
+    }
+
+    /// They have had it.
+    pub(super) const fn go_on(&mut self) {
+        self.small = 0;
+    }
+
+    /// Bytes at the end of what came last that are to come once more, when it goes on.
+    pub(super) const fn unread(&self) -> usize {
+        self.unread
+    }
+
     /// Gives the codec what does not go to it as it came; whether there was anything.
     pub(super) fn hand_over(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         self.joiner.hand_over(buf)
@@ -153,13 +180,14 @@ impl Meter {
     /// Looks at what the client sent; says how much of it the codec may see as it is. What comes behind
     /// a frame that is too much, it does not see at all; a header block that is cut, when it is whole.
     pub(super) fn received(&mut self, bytes: &[u8], now: u64, turns: &Turns) -> usize {
+        self.unread = 0;
         if self.abuse.is_some() {
             return 0;
         }
         self.joiner.begin(&self.inbound);
         let mut at = self.preface.min(bytes.len());
         self.preface -= at;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty() && !self.is_full()) {
             let step = self.inbound.step(rest);
             if let Err(abuse) = self.look(at, &step, now, turns) {
                 self.abuse = Some(abuse);
@@ -167,6 +195,7 @@ impl Meter {
             }
             at += step.taken;
         }
+        self.unread = if self.is_full() { bytes.len() - at } else { 0 };
         self.joiner.untouched(at, &self.inbound)
     }
 
@@ -244,9 +273,10 @@ impl Meter {
 
     /// A frame of the client's is whole.
     fn end(&mut self, turns: &Turns) -> Option<Abuse> {
-        let (kind, flags, _) = self.inbound.head();
+        let (kind, flags, length) = self.inbound.head();
         let payload = &self.inbound.payload[..];
         match kind {
+            DATA if (1..SMALL).contains(&length) => self.small += 1,
             //= https://www.rfc-editor.org/rfc/rfc9113#section-4.3
             //# A receiver MUST terminate the connection with a connection error (Section 5.4.1) of type
             //# COMPRESSION_ERROR if it does not decompress a field block.

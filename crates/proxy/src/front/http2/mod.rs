@@ -4,6 +4,7 @@
 //! to wait, or whose response does, has a task of its own on the same thread. What is written is
 //! gathered ([`wire`]), counted ([`meter`]), and put in order ([`turns`]).
 
+mod ahead;
 mod deliver;
 mod exchange;
 mod faults;
@@ -276,6 +277,7 @@ impl<S: Carrier> Connection<'_, S> {
     /// Does all that there is to do; ready when the mode changes.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Mode> {
         let before = self.mode;
+        lock(&self.socket).meter.go_on();
         loop {
             match self.codec.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {

@@ -32,7 +32,7 @@ pub(super) type Shared<S> = Arc<Mutex<Socket<S>>>;
 /// The socket and its buffer.
 pub(super) struct Socket<S> {
     io: S,
-    /// What was read before HTTP/2 was chosen.
+    /// What was read before HTTP/2 was chosen, or before others had to have their turn.
     ahead: Bytes,
     out: Vec<u8>,
     /// Bytes of `out` that the system has taken.
@@ -206,6 +206,10 @@ impl<S: Carrier> Socket<S> {
             if self.meter.abuse().is_some() {
                 return Poll::Pending;
             }
+            if self.meter.is_full() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let before = buf.filled().len();
             ready!(self.poll_socket(cx, buf))?;
             let fresh = buf.filled().get(before..).unwrap_or_default();
@@ -213,6 +217,10 @@ impl<S: Carrier> Socket<S> {
                 return Poll::Ready(Ok(()));
             }
             let seen = self.meter.received(fresh, ticks(), &self.turns);
+            let unread = fresh.len().saturating_sub(self.meter.unread());
+            if let Some(unread) = fresh.get(unread..).filter(|unread| !unread.is_empty()) {
+                self.ahead = [unread, &self.ahead].concat().into();
+            }
             buf.set_filled(before + seen);
             // Nothing at all would be the end of the stream.
             if seen > 0 {
