@@ -3,8 +3,8 @@
 //! A fetch may fail for what lies in its own request, such as a field that has the origin close the
 //! connection, or because the origin is in trouble. To ask once more tells which; but if all who wait
 //! did so at once, an origin that has just been started anew would get thousands of requests for one
-//! resource. So as many ask as have asked in vain before: one, two, four. The first response that can
-//! be shared is for all of them.
+//! resource. So as many ask as have asked in vain before: one, two, four; or seven at once where the
+//! origin has answered with an error. The first response that can be shared is for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,17 @@ impl Fault {
     /// Whether another request may be answered all the same.
     fn is_final(&self) -> bool {
         matches!(self, Self::Error(error) if !error.may_be_about_request())
+    }
+
+    /// How many may ask at once when so many have failed.
+    fn retries(&self, failed: usize) -> usize {
+        match self {
+            _ if self.is_final() => 0,
+            // An origin that answers is not one that has just been started, and those who wait would
+            // have had its answer by now: they are not held up by more than one round.
+            Self::Status(_) => MOST_FAILED,
+            Self::Dropped | Self::Error(_) => failed,
+        }
     }
 
     /// Of several, the one that tells most is told to all.
@@ -81,10 +92,10 @@ impl Attempts {
         self.fault.as_ref()
     }
 
-    /// One more begins, if it may: as many may be under way as have failed, or at least `permits`.
+    /// One more begins, if it may: as the fault has it, or if fewer than `permits` are under way.
     pub(super) fn begin(&mut self, permits: usize) -> bool {
-        let is_final = self.fault.as_ref().is_some_and(Fault::is_final);
-        let may_retry = !is_final && self.begun < MOST_FAILED && self.under_way() < self.failed;
+        let retries = self.fault.as_ref().map_or(0, |fault| fault.retries(self.failed));
+        let may_retry = self.begun < MOST_FAILED && self.under_way() < retries;
         let may_begin = may_retry || self.under_way() < permits;
         self.begun += usize::from(may_begin);
         may_begin
@@ -167,6 +178,16 @@ mod tests {
 
     fn error(error: FetchError) -> Fault {
         Fault::Error(Arc::new(error))
+    }
+
+    #[test]
+    fn of_those_whom_the_origin_refuses_all_that_may_ask_at_once() {
+        let mut attempts = Attempts::first();
+        assert!(attempts.fail(Fault::Status(503)).is_none());
+        assert_eq!(begin(&mut attempts, 0), MOST_FAILED - 1);
+        for number in 2..=MOST_FAILED {
+            assert_eq!(attempts.fail(Fault::Status(503)).is_some(), number == MOST_FAILED);
+        }
     }
 
     /// Lets as many begin as may.
