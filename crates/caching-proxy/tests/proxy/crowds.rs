@@ -349,6 +349,31 @@ fn whoever_makes_way_is_not_waited_for_whatever_it_has_not_taken() {
 }
 
 #[test]
+fn who_was_told_to_go_by_http2_makes_way_though_it_has_not_taken_all() {
+    let origin = Origin::start(|request, conn| {
+        let length = if request.target == "/large" { 256 << 10 } else { 1 };
+        conn.send(ok("Cache-Control: max-age=60\r\n", &"x".repeat(length)));
+    });
+    let args = ["--max-connections", "1", "--write-timeout", "1h", "--idle-timeout", "300ms"];
+    let proxy = Proxy::with(&origin, &args);
+    let client = TcpStream::connect(proxy.address()).unwrap();
+    set_socket_recv_buffer_size(&client, 16 << 10).unwrap();
+    let mut frames = Frames::over(client);
+    let wide = 1_u32 << 20;
+    // SETTINGS_INITIAL_WINDOW_SIZE
+    frames.greet(&[(4, wide)]);
+    frames.send(&Frame::new(kind::WINDOW_UPDATE, 0, 0).with(wide.to_be_bytes()));
+    let get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/large")];
+    frames.send(&Frame::headers(1, true, &get));
+    assert!(testkit::eventually(|| count(&proxy, "requests") == 1));
+    // It is told now, and what the system has for it is waited for.
+    sleep(millis(1500));
+    assert_eq!(open(&proxy), 1);
+    assert!(testkit::eventually(|| gets_in(&proxy)));
+    drop(frames);
+}
+
+#[test]
 fn a_client_that_has_said_goodbye_and_stays_makes_way() {
     let origin = page();
     let proxy = Proxy::with(&origin, &["--max-connections", "1", "--write-timeout", "1h"]);

@@ -436,6 +436,23 @@ fn an_idle_connection_is_told_to_go() {
 }
 
 #[test]
+fn a_connection_that_is_used_is_not_idle_though_each_answer_is_there_at_once() {
+    let origin = Origin::answering(ok("x"));
+    let site = Site::with(&origin, |limits| limits.idle_timeout = Duration::from_secs(1));
+    let mut frames = site.frames();
+    for stream in (1..60).step_by(2) {
+        frames.send(&Frame::headers(stream, true, &GET));
+        let end = |frame: &Frame| {
+            frame.kind == kind::GOAWAY
+                || frame.flags & flag::END_STREAM != 0 && frame.stream == stream
+        };
+        assert_ne!(frames.until(end).map(|frame| frame.kind), Some(kind::GOAWAY), "{stream}");
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn a_connection_begins_with_settings() {
     let (_origin, site) = site(|_| {});
     for first in [Frame::headers(1, true, &GET), Frame::new(kind::SETTINGS, flag::ACK, 0)] {

@@ -186,8 +186,13 @@ struct Connection<'a, S> {
 
 impl<S: Carrier> Connection<'_, S> {
     async fn run(&mut self, waits: &mut Waits) {
+        let mut told = (Mode::Over, 0);
         while self.mode != Mode::Over {
-            self.tell_guest();
+            // Once each time, or it would not be seen how long it has been idle.
+            let now = (self.mode, self.served);
+            if std::mem::replace(&mut told, now) != now {
+                self.tell_guest();
+            }
             let limit = self.patience();
             match waits.within(limit, |cx| self.poll(cx)).await {
                 Ok(mode) => self.mode = mode,
@@ -258,7 +263,7 @@ impl<S: Carrier> Connection<'_, S> {
     /// Whether it could make way for others.
     fn tell_guest(&self) {
         match self.mode {
-            Mode::Idle => self.peer.guest.rest(),
+            Mode::Idle | Mode::Leaving { busy: false } => self.peer.guest.rest(),
             _ => self.peer.guest.work(),
         }
     }
@@ -274,9 +279,10 @@ impl<S: Carrier> Connection<'_, S> {
         }
     }
 
-    /// Does all that there is to do; ready when the mode changes.
+    /// Does all that there is to do; ready when the mode changes, and when it has been idle no longer
+    /// than until now.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Mode> {
-        let before = self.mode;
+        let (before, served) = (self.mode, self.served);
         lock(&self.socket).meter.go_on();
         loop {
             match self.codec.poll_accept(cx) {
@@ -308,7 +314,9 @@ impl<S: Carrier> Connection<'_, S> {
             }
         }
         let mode = self.mode_now();
-        if mode == before { Poll::Pending } else { Poll::Ready(mode) }
+        // Whoever asks is not idle, be it answered at once.
+        let has_asked = mode == Mode::Idle && self.served > served;
+        if mode == before && !has_asked { Poll::Pending } else { Poll::Ready(mode) }
     }
 
     fn is_busy(&self) -> bool {
