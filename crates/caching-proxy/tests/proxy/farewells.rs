@@ -197,6 +197,7 @@ fn a_client_that_had_a_response_then_is_listened_to_until_it_closes() {
     let mut site = Site::with(&["--write-timeout", "1h", "--drain", "1h"]);
     let mut frames = site.asking(false);
     site.stop();
+    frames.next_of(kind::GOAWAY).unwrap();
     site.go_on.send(()).unwrap();
     while frames.frame().is_some() {}
     thread::sleep(PAUSE);
