@@ -86,9 +86,9 @@ impl From<TooMuch> for FetchError {
     }
 }
 
-/// The receiving end of a request's content. Nothing is read from the client before a piece is asked
-/// for: an `Expect: 100-continue` is answered only if the origin is reached, and where the origin is
-/// slower than the client, one piece is all that is held.
+/// The receiving end of a request's content. Nothing is handed over before a piece is asked for: an
+/// `Expect: 100-continue` is answered only if the origin is reached, and where the origin is slower than
+/// the client, one piece is all that is held by HTTP/1.1, and by HTTP/2 what the client's window lets come.
 #[derive(Debug)]
 pub(crate) struct RequestContent {
     /// The announced length; unknown for chunked content.

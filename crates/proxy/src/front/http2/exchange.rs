@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 
 use super::deliver::{Delivery, Stream};
 use super::faults::Faults;
+use super::head;
 use super::intake::Intake;
+use super::leftover::Leftover;
 use super::malformed::Malformed;
 use super::receive::Announced;
 use super::room::Upload;
-use super::{head, leftover};
 use crate::content::{Informational, RequestContent};
 use crate::error::Refusal;
 use crate::request::{self, Answer, Next};
@@ -43,24 +44,33 @@ pub(super) async fn exchange(
     faults: Arc<Faults>,
     _upload: Upload,
 ) {
-    answer_while_it_comes(stream, next, &mut body, announced, &faults).await;
-    finish(None, Some(body)).await;
+    let mut leftover = Leftover::default();
+    answer_while_it_comes(stream, next, (&mut body, &mut leftover), announced, &faults).await;
+    leftover.take_behind(body).await;
 }
 
-/// Sends what is left of a response, and then takes what is left of its request.
+/// Sends what is left of a response whose request goes no further, and takes what comes of that.
 pub(super) async fn finish(delivery: Option<Delivery>, body: Option<RecvStream>) {
-    if let Some(mut delivery) = delivery {
-        delivery.run().await;
-    }
-    if let Some(body) = body.filter(|body| !body.is_end_stream()) {
-        leftover::discard(body).await;
+    let mut leftover = Leftover::default();
+    match (delivery, body) {
+        (Some(mut delivery), Some(mut body)) => {
+            tokio::select! {
+                biased;
+                () = delivery.run() => {}
+                never = leftover.take_beside(&mut body) => match never {},
+            }
+            leftover.take_behind(body).await;
+        }
+        (Some(mut delivery), None) => delivery.run().await,
+        (None, Some(body)) => leftover.take_behind(body).await,
+        (None, None) => {}
     }
 }
 
 async fn answer_while_it_comes(
     mut stream: Stream,
     next: Next,
-    body: &mut RecvStream,
+    (body, leftover): (&mut RecvStream, &mut Leftover),
     announced: Announced,
     faults: &Faults,
 ) {
@@ -68,7 +78,7 @@ async fn answer_while_it_comes(
     let (sender, content) = RequestContent::channel(announced.length);
     let (interim, hints) = mpsc::channel(limits.informational);
     let to_continue = announced.expects_continue.then(|| interim.clone());
-    let intake = Intake::new(body, announced.length, &limits, faults);
+    let intake = Intake::new(body, leftover, announced.length, &limits, faults);
     let mut malformed = pin!(intake.run(sender, to_continue));
     let answer = {
         let (worker, request) = (stream.worker.clone(), stream.request.clone());

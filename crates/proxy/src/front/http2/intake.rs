@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::ahead::Ahead;
 use super::faults::Faults;
+use super::leftover::Leftover;
 use super::malformed::Malformed;
 use crate::content::{Allowance, ContentSender, Informational, Piece, Unwanted};
 use crate::error::ContentError;
@@ -26,6 +27,10 @@ pub(super) struct Intake<'l> {
     body: &'l mut RecvStream,
     /// What has come before it is wanted.
     ahead: Ahead,
+    /// Bytes that the client may not send again yet.
+    taken: usize,
+    /// What goes no further.
+    leftover: &'l mut Leftover,
     /// Bytes that were announced and have not come yet.
     left: Option<u64>,
     allowance: Allowance,
@@ -37,31 +42,34 @@ pub(super) struct Intake<'l> {
 impl<'l> Intake<'l> {
     pub(super) fn new(
         body: &'l mut RecvStream,
+        leftover: &'l mut Leftover,
         length: Option<u64>,
         limits: &'l Limits,
         faults: &'l Faults,
     ) -> Self {
         let allowance = Allowance::new(limits.request_content);
         let pace = Pace::new(limits, length);
-        Self { body, ahead: Ahead::default(), left: length, allowance, pace, limits, faults }
+        let (ahead, taken) = (Ahead::default(), 0);
+        Self { body, ahead, taken, leftover, left: length, allowance, pace, limits, faults }
     }
 
     /// Hands the content on as it is asked for. `interim` gets a 100 once it is, if the client waits
     /// for one. Content that nobody wants goes no further. This comes to an end if the request
     /// turns out to be none, and not otherwise.
     pub(super) async fn run(
-        self,
+        mut self,
         sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
     ) -> Malformed {
-        match self.run_to_end(sender, interim).await {
-            Err(bad) => bad,
-            Ok(()) => pending().await,
+        if let Err(bad) = self.run_to_end(sender, interim).await {
+            return bad;
         }
+        self.give_back();
+        match self.leftover.take_beside(self.body).await {}
     }
 
     async fn run_to_end(
-        mut self,
+        &mut self,
         sender: ContentSender,
         interim: Option<mpsc::Sender<Informational>>,
     ) -> Result<(), Malformed> {
@@ -124,15 +132,23 @@ impl<'l> Intake<'l> {
         self.wanted(sender).await?;
         // It has been taken: the client may send as much again.
         let _ = self.body.flow_control().release_capacity(length);
+        self.taken -= length;
         Ok(())
+    }
+
+    /// Nobody wants what has been taken and not handed on.
+    fn give_back(&mut self) {
+        self.ahead = Ahead::default();
+        self.leftover.release(self.body, std::mem::take(&mut self.taken));
     }
 
     /// Waits until something is wanted, and takes what comes before that. The codec closes the
     /// connection when too many small frames are left with it.
     async fn wanted(&mut self, sender: &ContentSender) -> Result<(), Unwanted> {
-        let (body, ahead) = (&mut *self.body, &mut self.ahead);
+        let (body, ahead, taken) = (&mut *self.body, &mut self.ahead, &mut self.taken);
         let take = async {
             while let Some(Ok(data)) = body.data().await {
+                *taken += data.len();
                 ahead.put(data);
             }
             pending::<Infallible>().await
@@ -153,7 +169,9 @@ impl<'l> Intake<'l> {
             Some(Ok(data))
         } else {
             let data = timeout(wait, self.body.data()).await;
-            data.map_err(|_| ContentError::Stalled { limit })?
+            let data = data.map_err(|_| ContentError::Stalled { limit })?;
+            self.taken += data.as_ref().and_then(|data| data.as_ref().ok()).map_or(0, Bytes::len);
+            data
         };
         let Some(data) = data.transpose().map_err(|_| self.broken())? else { return Ok(None) };
         self.pace.came(data.len());
@@ -204,5 +222,12 @@ impl<'l> Intake<'l> {
             },
         };
         Err(ContentError::Malformed(BadBody::Trailers(bad)))
+    }
+}
+
+impl Drop for Intake<'_> {
+    /// Whoever is answered before everything has come may send on for a while.
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
