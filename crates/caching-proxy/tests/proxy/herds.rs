@@ -222,6 +222,28 @@ fn those_who_wait_for_what_is_invalidated_meanwhile_ask_once_more_for_all() {
 }
 
 #[test]
+fn those_on_other_threads_who_wait_for_what_is_invalidated_ask_once_more_for_all_too() {
+    let (origin, go) = origin(1, |number, request, conn| {
+        let is_get = request.method == "GET";
+        let fields = if is_get {
+            "Cache-Control: max-age=60\r\nCache-Groups: \"g\"\r\n"
+        } else {
+            "Cache-Group-Invalidation: \"g\"\r\n"
+        };
+        conn.send(ok(fields, &number.to_string()));
+    });
+    let proxy = Proxy::with(&origin, &["--workers", "4"]);
+    let clients = gathered(&proxy, &origin, 1, &[GET; MANY]);
+    let post = "POST /elsewhere HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(responses(vec![sent(&proxy, post)])[0].text(), "2");
+    go.send(()).unwrap();
+    let mut answers = responses(clients);
+    assert_eq!(answers.remove(0).text(), "1");
+    assert!(answers.iter().all(|answer| answer.text() == "3"));
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
 fn a_limit_that_the_origin_tells_one_client_is_not_that_of_those_who_wait() {
     for status in ["429 Slow", "431 Large", "428 If-Match"] {
         let (origin, go) = origin(1, move |_, request, conn| match request.field("X-Bad") {

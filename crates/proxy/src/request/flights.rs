@@ -128,14 +128,18 @@ impl Flight {
     }
 
     /// Tells those who wait what one of the fetches came to, unless another one has decided before.
-    fn tell(&self, change: impl FnOnce(&mut Attempts) -> Option<State>) {
+    /// Says whether this one decides.
+    fn tell(&self, change: impl FnOnce(&mut Attempts) -> Option<State>) -> bool {
+        let mut decides = false;
         self.state.send_if_modified(|state| {
             let State::Fetching(attempts) = state else { return false };
             if let Some(over) = change(attempts) {
                 *state = over;
+                decides = true;
             }
             true
         });
+        decides
     }
 }
 
@@ -220,8 +224,9 @@ impl Permit {
 
     /// There is a response to share.
     pub(crate) fn share(&self, entry: Arc<Entry>) {
-        let _ = self.told.set(Told::Shared);
-        self.seat.flight.tell(|_| Some(State::Shared(entry)));
+        let decides = self.seat.flight.tell(|_| Some(State::Shared(entry)));
+        // What another one shares stays there when this one ends.
+        let _ = self.told.set(if decides { Told::Shared } else { Told::Nothing });
     }
 
     /// The response is for the one who asked, and so will be those of others.
@@ -233,6 +238,9 @@ impl Permit {
     /// The response was invalidated on its way: those who wait ask anew.
     pub(crate) fn outdated(&self) {
         let _ = self.told.set(Told::Nothing);
+        // First, or one that asks anew at once would come to this flight again. What another one has
+        // shared is left there.
+        self.seat.detach_if(|flight| matches!(*flight.state.borrow(), State::Fetching(_)));
         self.seat.flight.tell(|_| Some(State::Outdated));
     }
 

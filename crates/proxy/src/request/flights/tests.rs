@@ -1,8 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use policy::forwarded::Way;
+use policy::{Admit, Asked, Exchanged, Fields, Method, Rules, Timestamp};
+use store::{Options, Store};
 
 use super::*;
+use crate::entry::StoredHead;
 use crate::head::RequestHead;
 use crate::ids::Ids;
 use crate::settings::Limits;
@@ -31,6 +34,33 @@ fn key() -> Key {
 
 fn closed() -> Arc<FetchError> {
     Arc::new(FetchError::Internal)
+}
+
+/// Leads beside another request that takes long.
+fn lead_too(waiting: &Place, id: &str) -> Permit {
+    let mut patience = Waited::from_now(&Limits::default());
+    patience.is_late();
+    waiting.lead(&request(id), &patience).unwrap()
+}
+
+fn entry() -> Arc<Entry> {
+    let mut response = Fields::new();
+    response.push(b"Cache-Control", b"max-age=60");
+    let exchanged = Exchanged {
+        method: &Method::Get,
+        asked: &Asked::default(),
+        request: &Fields::new(),
+        status: 200,
+        response: &response,
+        request_time: Timestamp::from_secs(1_000),
+        response_time: Timestamp::from_secs(1_000),
+    };
+    let Admit::Store(terms) = policy::admit(&exchanged, &Rules::default()) else {
+        panic!("it may be stored")
+    };
+    let head = StoredHead::new(200, b"Fine", &response, terms);
+    let store = Store::open(Options::default()).unwrap();
+    store.begin(key(), head, Some(0)).unwrap().entry()
 }
 
 fn is_known(flights: &Flights) -> bool {
@@ -84,12 +114,42 @@ fn a_late_fetch_changes_nothing_of_what_another_one_has_decided() {
     let flights = Flights::new();
     let slow = lead(&flights, "1");
     let waiting = follow(&flights, "2");
-    let mut patience = Waited::from_now(&Limits::default());
-    patience.is_late();
-    let second = waiting.lead(&request("2"), &patience).unwrap();
+    let second = lead_too(&waiting, "2");
     second.release(200);
     slow.fail(Arc::new(FetchError::Busy { limit: 1 }));
     assert!(matches!(*waiting.0.flight.state.borrow(), State::Private(Some(200))));
     drop(second);
     assert!(!is_known(&flights));
+}
+
+#[test]
+fn those_who_are_told_to_ask_anew_do_not_come_to_the_same_flight_again() {
+    let flights = Flights::new();
+    let permit = lead(&flights, "1");
+    let waiting = follow(&flights, "2");
+    permit.outdated();
+    assert!(matches!(*waiting.0.flight.state.borrow(), State::Outdated));
+    let next = lead(&flights, "2");
+    assert!(!Arc::ptr_eq(&waiting.0.flight, &next.seat.flight));
+    drop(permit);
+    assert!(is_known(&flights), "it is another one");
+}
+
+#[test]
+fn what_one_shares_stays_there_until_that_one_ends_whatever_others_bring() {
+    let late: [fn(&Permit); 3] =
+        [|permit| permit.share(entry()), Permit::outdated, |permit| permit.fail(closed())];
+    for end in late {
+        let flights = Flights::new();
+        let slow = lead(&flights, "1");
+        let second = lead_too(&follow(&flights, "2"), "2");
+        let shared = entry();
+        second.share(Arc::clone(&shared));
+        end(&slow);
+        drop(slow);
+        let under_way = flights.under_way(&key()).expect("it is there");
+        assert!(Arc::ptr_eq(&under_way, &shared));
+        drop(second);
+        assert!(!is_known(&flights));
+    }
 }
