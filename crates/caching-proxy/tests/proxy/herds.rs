@@ -1,8 +1,8 @@
 //! Many clients wait for one fetch, and it fails: the origin does not get all of them at once.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 
 use testkit::{Client, Conn, Origin, Received, Response, eventually};
@@ -241,6 +241,27 @@ fn those_on_other_threads_who_wait_for_what_is_invalidated_ask_once_more_for_all
     assert_eq!(answers.remove(0).text(), "1");
     assert!(answers.iter().all(|answer| answer.text() == "3"));
     assert_eq!(origin.count(), 3);
+}
+
+#[test]
+fn while_nobody_knows_what_a_request_has_changed_others_wait_in_vain_once_only() {
+    let open = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&open);
+    let (origin, go) = origin(1, move |number, request, conn| {
+        if request.method == "POST" {
+            return conn.close();
+        }
+        assert!(number < 3 || eventually(|| is_open.load(Ordering::SeqCst)));
+        good(conn);
+    });
+    let proxy = one_thread(&origin);
+    let clients = gathered(&proxy, &origin, 1, &[GET; MANY]);
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(responses(vec![sent(&proxy, post)])[0].status, 502);
+    go.send(()).unwrap();
+    assert!(eventually(|| origin.count() == MANY + 1), "{}", origin.count());
+    open.store(true, Ordering::SeqCst);
+    assert!(responses(clients).iter().all(|answer| answer.text() == "good"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use policy::reason::NotStored;
 use policy::{Reason, Terms};
-use store::{Fill, Reader};
+use store::{Fill, Key, Reader};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fetch::{self, Conditions};
@@ -20,7 +20,7 @@ use crate::error::FetchError;
 use crate::head::ResponseHead;
 use crate::origin::content::ResponseContent;
 use crate::origin::exchange::Response;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// A fetch on behalf of one request and of all who wait for the same key.
 pub(crate) struct Lead {
@@ -88,6 +88,12 @@ impl Outlook {
             why if why.is_about_request() => Self::Open,
             _ => Self::Alike,
         }
+    }
+
+    /// That of a response that is out of date when it comes. As long as it is in doubt what an unsafe
+    /// request does to the resource, the next one would be so too, and to wait for it would be in vain.
+    fn of_outdated(shared: &Shared, key: &Key) -> Self {
+        if shared.doubtful.contains(key) { Self::Open } else { Self::Renewed }
     }
 }
 
@@ -221,7 +227,8 @@ impl Lead {
         let shared = &self.worker.shared;
         let key = &self.wanted.key;
         if let Some(why) = shared.outdated(key, &fill.entry(), began) {
-            return self.pass_on(leader, response, why.code(), Outlook::Renewed);
+            let outlook = Outlook::of_outdated(shared, key);
+            return self.pass_on(leader, response, why.code(), outlook);
         }
         self.note_shareable(&fill.entry());
         shared.aliases.learn(key, &fill.entry().meta().fields());
