@@ -244,6 +244,33 @@ fn those_on_other_threads_who_wait_for_what_is_invalidated_ask_once_more_for_all
 }
 
 #[test]
+fn those_who_ask_once_more_and_those_who_come_then_share_one_fetch() {
+    let query = "QUERY / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n\
+                 Content-Length: 1\r\n\r\nq";
+    for request in [&*get("Authorization: Basic eA=="), &get("Range: bytes=0-0"), query] {
+        let open = Arc::new(AtomicBool::new(false));
+        let is_open = Arc::clone(&open);
+        let (origin, go) = origin(1, move |number, request, conn| {
+            assert!(number < 3 || eventually(|| is_open.load(Ordering::SeqCst)));
+            let is_post = request.method == "POST";
+            let fields = if is_post { "" } else { "Cache-Control: public, max-age=60\r\n" };
+            conn.send(ok(fields, &number.to_string()));
+        });
+        let proxy = one_thread(&origin);
+        let mut clients = gathered(&proxy, &origin, 1, &[request; 9]);
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(responses(vec![sent(&proxy, post)])[0].text(), "2");
+        go.send(()).unwrap();
+        assert_eq!(clients.remove(0).response().text(), "1", "{request}");
+        assert!(eventually(|| origin.count() == 3));
+        clients.extend(gathered(&proxy, &origin, 3, &[request; 9]));
+        open.store(true, Ordering::SeqCst);
+        assert!(responses(clients).iter().all(|answer| answer.text() == "3"), "{request}");
+        assert_eq!(origin.count(), 3, "{request}");
+    }
+}
+
+#[test]
 fn while_nobody_knows_what_a_request_has_changed_others_wait_in_vain_once_only() {
     let open = Arc::new(AtomicBool::new(false));
     let is_open = Arc::clone(&open);

@@ -334,11 +334,11 @@ async fn wait(
                     None => continue,
                 }
             }
-            State::Outdated => return Ok(Then::Join(wanted.flight().clone())),
+            State::Outdated => return Ok(Then::Join(flight_now(worker, request, wanted))),
             // Those who come later wait for one another again.
             State::Shared(entry) if is_outdated(worker, wanted, &entry) => {
                 place.detach();
-                return Ok(Then::Join(wanted.flight().clone()));
+                return Ok(Then::Join(flight_now(worker, request, wanted)));
             }
             State::Shared(entry) => match other_variant(worker, request, wanted, &entry) {
                 Some(flight) => return Ok(Then::Join(flight)),
@@ -369,6 +369,18 @@ pub(super) fn flight(
         return flight.cloned();
     }
     Some(narrower(worker, key, flight.unwrap_or(key), b" credentials ", b""))
+}
+
+/// The key by which those who ask for the same find one another now: after an invalidation it may be
+/// another one than before.
+fn flight_now(worker: &Worker, request: &Request, wanted: &Wanted) -> Key {
+    let own = if wanted.asked.range {
+        Some(parts::flight(worker, request, &wanted.key))
+    } else {
+        query::keys(worker, &request.head).1
+    };
+    let flight = flight(worker, &wanted.asked, &wanted.key, own.as_ref());
+    flight.unwrap_or_else(|| wanted.key.clone())
 }
 
 /// If a request selects another variant than a fetch brings: the key by which those find one another

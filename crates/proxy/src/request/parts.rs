@@ -177,7 +177,7 @@ pub(crate) async fn obtain(
 
 /// The key by which requests for the same range find the fetch under way. It has in it how often the
 /// key was invalidated: who comes after an invalidation never waits for a fetch from before.
-fn flight(worker: &Worker, request: &Request, key: &Key) -> Key {
+pub(super) fn flight(worker: &Worker, request: &Request, key: &Key) -> Key {
     let generation = worker.shared.invalidations.last(key);
     let mut flight = [key.as_bytes(), b" range ", &generation.to_le_bytes()].concat();
     for name in ["Range", "If-Range"] {
