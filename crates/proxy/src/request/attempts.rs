@@ -22,6 +22,9 @@ pub(super) const MOST_FAILED: usize = 8;
 /// By this part of the patience with a fetch those who wait look again whether they may ask.
 const STEPS: u32 = 10;
 
+/// They do not look more often than this, however short that patience is.
+const SHORTEST_STEP: Duration = Duration::from_millis(10);
+
 /// This part of all connections to the origin is for one resource, as long as no response tells
 /// whether it can be shared.
 const PART_OF_CONNECTIONS: usize = 4;
@@ -132,7 +135,7 @@ impl Waited {
             failures: 0,
             turns: 0,
             until: Instant::now() + limits.collapse_wait,
-            step: limits.collapse_wait / STEPS,
+            step: (limits.collapse_wait / STEPS).max(SHORTEST_STEP),
             most: limits.origin_connections / PART_OF_CONNECTIONS,
         }
     }
@@ -228,6 +231,15 @@ mod tests {
             let over = attempts.fail(error(FetchError::Internal));
             assert_eq!(over.is_some(), number == MOST_FAILED, "{number}");
         }
+    }
+
+    #[test]
+    fn without_patience_they_do_not_look_all_the_time() {
+        let limits = Limits { collapse_wait: Duration::ZERO, ..Limits::default() };
+        let mut waited = Waited::from_now(&limits);
+        let now = Instant::now();
+        waited.is_late();
+        assert!(waited.until() >= now + SHORTEST_STEP);
     }
 
     #[test]
