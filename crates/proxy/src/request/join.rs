@@ -345,8 +345,10 @@ async fn wait(
                 None => share(worker, request, wanted, &entry),
             },
             State::Failed(error) => Some(failed(worker, request, wanted, &error, true)),
-            State::Private(status) => {
-                status.and_then(|status| stand_in(worker, request, wanted, &Fault::Status(status)))
+            // Those who led may each have found in the store what others had put there meanwhile.
+            State::Private(None) => look_again(worker, request, wanted).await?,
+            State::Private(Some(status)) => {
+                stand_in(worker, request, wanted, &Fault::Status(status))
             }
         };
         let readable = match answer {
