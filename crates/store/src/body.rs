@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 
-use crate::disk::{FileBody, Handle, Io, PIECE, Piece, lock};
+use crate::counted::With;
+use crate::disk::{FileBody, Handle, Io, PIECE, Piece, RecordBody, lock};
+use crate::lent::{Holding, Lent};
 use crate::memory::{ARC, allocated};
 use crate::memory_file::{MemoryFile, MemoryFiles};
 use crate::stream::Stream;
@@ -23,7 +25,7 @@ pub(crate) struct Done {
     key: u32,
     /// Where the disk tier notes that the key was hit.
     pub(crate) mark: u32,
-    /// `None` for a body in memory of one piece, without trailers.
+    /// `None` for a little body in memory, without trailers.
     more: Option<Box<More>>,
 }
 
@@ -37,6 +39,8 @@ struct More {
     held: usize,
     /// The further pieces of a body in memory.
     rest: Box<[Bytes]>,
+    /// How a body in memory is counted.
+    holding: Holding,
 }
 
 /// Where a complete body is.
@@ -48,6 +52,8 @@ pub(crate) enum Place {
     File(Arc<FileBody>),
     /// The part from this byte on of what a file has.
     Part(Arc<FileBody>, u64),
+    /// A short body left in its record: readers hold too much already.
+    Record(Arc<RecordBody>),
     /// Only readers that came in time can have the rest of it.
     Nowhere,
 }
@@ -61,12 +67,17 @@ pub(crate) struct Name<'k> {
 
 impl Done {
     /// A body in memory: its first piece behind the key, and its further ones.
-    fn in_memory(name: Name<'_>, kept: Arc<[u8]>, rest: Box<[Bytes]>, tail: &[u8]) -> Self {
+    fn in_memory(
+        name: Name<'_>,
+        (kept, rest): (Arc<[u8]>, Box<[Bytes]>),
+        tail: &[u8],
+        holding: Holding,
+    ) -> Self {
         let first = kept.len() - name.key.len();
-        let length = rest.iter().map(Bytes::len).sum::<usize>() + first;
+        let length = (rest.iter().map(Bytes::len).sum::<usize>() + first) as u64;
         let (tail, place) = (tail.into(), Place::Memory);
-        let more = More { length: length as u64, tail, place, held: 0, rest };
-        let is_plain = more.rest.is_empty() && more.tail.is_empty();
+        let more = More { length, tail, place, held: 0, rest, holding };
+        let is_plain = more.rest.is_empty() && more.tail.is_empty() && more.holding.is_uncounted();
         Self { kept, more: (!is_plain).then(|| Box::new(more)), ..Self::unplaced(name) }
     }
 
@@ -76,19 +87,35 @@ impl Done {
         body: &[u8],
         tail: &[u8],
         files: &Arc<MemoryFiles>,
+        holding: Holding,
     ) -> Self {
         let length = body.len() as u64;
-        if let Some(file) = files.hold(length, std::iter::once(body)) {
-            return Self::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)));
+        match files.hold(length, std::iter::once(body)) {
+            Some(file) => Self::in_memory_file(name, file, tail, holding),
+            None => Self::in_memory(name, whole(name.key, body), tail, holding),
         }
-        let (kept, rest) = whole(name.key, body);
-        Self::in_memory(name, kept, rest, tail)
+    }
+
+    fn in_memory_file(name: Name<'_>, file: MemoryFile, tail: &[u8], holding: Holding) -> Self {
+        let length = file.length();
+        Self::off_the_heap(name, length, tail, Place::MemoryFile(Arc::new(file)), holding)
+    }
+
+    /// A body that is not in memory.
+    pub(crate) fn elsewhere(name: Name<'_>, length: u64, tail: &[u8], place: Place) -> Self {
+        Self::off_the_heap(name, length, tail, place, Holding::default())
     }
 
     /// A body that is not on the heap.
-    pub(crate) fn elsewhere(name: Name<'_>, length: u64, tail: &[u8], place: Place) -> Self {
+    fn off_the_heap(
+        name: Name<'_>,
+        length: u64,
+        tail: &[u8],
+        place: Place,
+        holding: Holding,
+    ) -> Self {
         let held = place.weight();
-        let more = More { length, tail: tail.into(), place, held, rest: Box::default() };
+        let more = More { length, tail: tail.into(), place, held, rest: Box::default(), holding };
         Self { kept: name.key.into(), more: Some(Box::new(more)), ..Self::unplaced(name) }
     }
 
@@ -116,6 +143,11 @@ impl Done {
         self.more.as_ref().map_or(&Place::Memory, |more| &more.place)
     }
 
+    /// How it is counted in memory; `None` if it is not.
+    pub(crate) fn holding(&self) -> Option<&Holding> {
+        self.more.as_ref().map(|more| &more.holding)
+    }
+
     /// The pieces of a body on the heap; none of one that is elsewhere.
     pub(crate) fn pieces(&self) -> Pieces<'_> {
         let rest = self.more.as_ref().map_or(&[][..], |more| &more.rest);
@@ -125,13 +157,14 @@ impl Done {
     /// The rest of the piece of a body in memory that has this byte.
     fn piece_from(&self, position: u64) -> Bytes {
         let (number, start) = ((position / PIECE) as usize, (position % PIECE) as usize);
+        let holding = self.holding().cloned().unwrap_or_default();
         let further = self.more.as_ref().zip(number.checked_sub(1));
-        match further {
-            Some((more, number)) => {
-                more.rest.get(number).map(|piece| piece.slice(start..)).unwrap_or_default()
-            }
-            None => Bytes::from_owner(Arc::clone(&self.kept)).slice(self.key as usize + start..),
-        }
+        let Some((more, number)) = further else {
+            let first = With::bytes(Arc::clone(&self.kept), holding);
+            return first.slice(self.key as usize + start..);
+        };
+        let piece = more.rest.get(number).map(|piece| piece.slice(start..));
+        piece.map(|piece| With::bytes(piece, holding)).unwrap_or_default()
     }
 
     /// These bytes of a body in memory, in as many pieces as they are in.
@@ -157,6 +190,7 @@ impl Done {
         let more = self.more.as_ref().map_or(0, |more| {
             let pieces = more.rest.iter().map(|piece| allocated(piece.len()) + allocated(PROMOTED));
             let lists = allocated(size_of_val(&*more.rest)) + allocated(more.tail.len());
+            let lists = lists + more.holding.weight();
             allocated(size_of::<More>()) + lists + more.held + pieces.sum::<usize>()
         });
         allocated(ARC + self.kept.len()) + more
@@ -169,6 +203,7 @@ impl Place {
         match self {
             Self::File(file) | Self::Part(file, _) => file.weight(),
             Self::MemoryFile(file) => allocated(ARC + size_of::<MemoryFile>()) + file.weight(),
+            Self::Record(record) => allocated(ARC + size_of::<RecordBody>()) + record.weight(),
             Self::Memory | Self::Nowhere => 0,
         }
     }
@@ -210,6 +245,8 @@ pub(crate) enum Step {
     Spilled(Arc<Io>, Piece, usize),
     /// Go on with these bytes of a file.
     File(Arc<FileBody>, Range<u64>),
+    /// Go on with what a record has from this byte on.
+    Record(Arc<RecordBody>, u64),
     Wait,
     End,
     Broken,
@@ -278,15 +315,20 @@ impl Body {
 impl Body {
     /// Ends a body that is wholly in memory: true copies of what arrived, in even pieces or in a
     /// file. From here on the memory tier accounts for the bytes.
-    pub(crate) fn finish_in_memory(&self, name: Name<'_>, tail: &[u8], files: &Arc<MemoryFiles>) {
+    pub(crate) fn finish_in_memory(
+        &self,
+        name: Name<'_>,
+        tail: &[u8],
+        files: &Arc<MemoryFiles>,
+        lent: &Lent,
+    ) {
         let finish = |stream: &Stream| {
             let mut state = stream.state();
             let (window, length) = (std::mem::take(&mut state.window), state.end);
-            let done = if let Some(file) = files.hold(length, window.iter().map(Chunk::bytes)) {
-                Done::elsewhere(name, length, tail, Place::MemoryFile(Arc::new(file)))
-            } else {
-                let (kept, rest) = pieces(name.key, &window, length);
-                Done::in_memory(name, kept, rest, tail)
+            let holding = lent.hold(length);
+            let done = match files.hold(length, window.iter().map(Chunk::bytes)) {
+                Some(file) => Done::in_memory_file(name, file, tail, holding),
+                None => Done::in_memory(name, pieces(name.key, &window, length), tail, holding),
             };
             let _ = self.done.set(done);
             // Whoever follows goes on in memory.
@@ -387,6 +429,7 @@ impl Body {
                 let bytes = start + position..start + done.length();
                 Some(Step::File(Arc::clone(file), bytes))
             }
+            Place::Record(record) => Some(Step::Record(Arc::clone(record), position)),
             Place::Nowhere => None,
         }
     }

@@ -18,11 +18,6 @@ impl Counted {
         let added = sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         added.ok().map(|_| Self { bytes, sum: Arc::clone(sum) })
     }
-
-    /// Bytes on the heap, counted until the last reader has done with them.
-    pub(crate) fn on_heap(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(OnHeap { bytes, _counted: self })
-    }
 }
 
 impl Drop for Counted {
@@ -31,13 +26,20 @@ impl Drop for Counted {
     }
 }
 
-struct OnHeap {
-    bytes: Bytes,
-    _counted: Counted,
+/// Bytes on the heap, and what goes with them when their last reader has done with them.
+pub(crate) struct With<B, C> {
+    bytes: B,
+    _counted: C,
 }
 
-impl AsRef<[u8]> for OnHeap {
+impl<B: AsRef<[u8]> + Send + 'static, C: Send + 'static> With<B, C> {
+    pub(crate) fn bytes(bytes: B, counted: C) -> Bytes {
+        Bytes::from_owner(Self { bytes, _counted: counted })
+    }
+}
+
+impl<B: AsRef<[u8]>, C> AsRef<[u8]> for With<B, C> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }

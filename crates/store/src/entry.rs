@@ -1,7 +1,7 @@
 //! What a look-up finds: the entries of one key, each metadata with a body.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +12,7 @@ use crate::body::{Body, Done, Place};
 use crate::events::{Epoch, Events};
 use crate::key::variant_id;
 use crate::labels::Moment;
+use crate::lent::Holding;
 use crate::matcher::Fate;
 use crate::memory::{ARC, allocated};
 use crate::memory_file::MemoryFile;
@@ -174,6 +175,11 @@ impl<M> Entry<M> {
         &self.body
     }
 
+    /// How its body is counted in memory; `None` if it is not.
+    pub(crate) fn holding(&self) -> Option<&Holding> {
+        self.body.done()?.holding()
+    }
+
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence.load(Ordering::Acquire)
     }
@@ -198,6 +204,36 @@ impl<M: fmt::Debug> fmt::Debug for Entry<M> {
             .field("length", &self.length())
             .field("complete", &self.is_complete())
             .finish_non_exhaustive()
+    }
+}
+
+/// An entry that the queue of the disk holds and counts, whoever else does.
+pub(crate) struct Queued<M>(Arc<Entry<M>>);
+
+impl<M> Queued<M> {
+    pub(crate) fn new(entry: Arc<Entry<M>>) -> Self {
+        entry.holding().into_iter().for_each(Holding::keep);
+        Self(entry)
+    }
+}
+
+impl<M> Clone for Queued<M> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
+    }
+}
+
+impl<M> Deref for Queued<M> {
+    type Target = Arc<Entry<M>>;
+
+    fn deref(&self) -> &Arc<Entry<M>> {
+        &self.0
+    }
+}
+
+impl<M> Drop for Queued<M> {
+    fn drop(&mut self) {
+        self.0.holding().into_iter().for_each(Holding::give_up);
     }
 }
 
@@ -233,6 +269,16 @@ impl<M: Meta> Variants<M> {
     pub(crate) fn are_alive(&self, key: &[u8], events: &Events) -> bool {
         let changes = events.changes();
         !self.iter().any(|entry| entry.is_ended_by(changes, key, events))
+    }
+
+    /// Memory keeps them.
+    pub(crate) fn keep(&self) {
+        self.iter().filter_map(|entry| entry.holding()).for_each(Holding::keep);
+    }
+
+    /// Memory does not keep them any more.
+    pub(crate) fn give_up(&self) {
+        self.iter().filter_map(|entry| entry.holding()).for_each(Holding::give_up);
     }
 
     /// Bytes of memory that they take.

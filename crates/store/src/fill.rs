@@ -93,7 +93,7 @@ impl<M: Meta> Fill<M> {
         let end = self.0.end + chunk.len() as u64;
         let fits = matches!(self.0.mode, Mode::Memory)
             && self.stream().may_reach(end)
-            && end <= self.0.store.largest_in_memory()
+            && self.0.store.may_be_in_memory(end)
             && self.stream().try_push(chunk);
         if fits {
             self.0.end = end;
@@ -170,13 +170,15 @@ impl<M: Meta> Fill<M> {
                 }
                 Committed::NotStored(*why)
             }
-            // What is short goes to disk from memory, also where there is hardly any.
+            // What is short goes to disk from memory, also where there is hardly any, unless readers have
+            // too much of it already: then it gets a file.
             Mode::Memory | Mode::Spill(_) => {
                 let id = self.0.store.id(&self.0.key);
                 entry.body().finish_in_memory(
                     name_of(&self.0.key, &id),
                     tail,
                     self.0.store.memory_files(),
+                    self.0.store.lent(),
                 );
                 self.0.store.publish(&self.0.key, id, &entry, self.stream())
             }
@@ -185,8 +187,12 @@ impl<M: Meta> Fill<M> {
         Ok((entry, committed))
     }
 
-    /// True if nothing has gone to the disk yet, and all of it fits a record.
+    /// True if nothing has gone to the disk yet, all of it fits a record, and it may be held as long as
+    /// its readers take.
     fn is_short(&self, spill: &Spill<M>, tail: &[u8]) -> bool {
+        if !self.0.store.lent().may_go_to_memory(self.0.end) {
+            return false;
+        }
         let mut meta = Vec::new();
         self.0.entry.meta().encode(&mut meta);
         let beside = self.0.key.as_bytes().len() + meta.len() + tail.len();

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::counted::Counted;
+use crate::counted::{Counted, With};
 use crate::disk::{Handle, PIECE, lock};
 use crate::memory::{ARC, allocated};
 use crate::memory_file::{self, MemoryFile, MemoryFiles};
@@ -177,7 +177,7 @@ impl Kept {
         let length = bytes.len() as u64;
         match self.files.hold(length, std::iter::once(&bytes[..])) {
             Some(file) => Part::InFile(Arc::new(file.counted(counted)), 0..length),
-            None => Part::Bytes(counted.on_heap(bytes)),
+            None => Part::Bytes(With::bytes(bytes, counted)),
         }
     }
 

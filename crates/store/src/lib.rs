@@ -20,6 +20,7 @@ mod followers;
 mod kept;
 mod key;
 mod labels;
+mod lent;
 mod matcher;
 mod memory;
 mod memory_file;

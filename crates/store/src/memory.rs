@@ -11,6 +11,7 @@ use crate::doorkeeper::GivenUp;
 use crate::entry::Variants;
 use crate::kept::{Kept, Wish};
 use crate::key::{Key, KeyRef, KnownHash};
+use crate::lent::Lent;
 use crate::meta::Meta;
 use crate::stats::Counters;
 
@@ -32,6 +33,11 @@ pub(crate) const EXPECTED: u64 = 6144;
 /// keys that it remembers.)
 const STEPS: u64 = 16;
 const LARGEST_STEP: u64 = 16 << 20;
+/// When what readers have of what was given up changed by more than one part in so many, that is looked
+/// at at once.
+const MUCH: u64 = 64;
+/// A change of its capacity is not worth making for less than one part in so many.
+const LITTLE_CHANGE: u64 = 256;
 /// Bytes that the smallest objects take: of what was given up, no more are remembered.
 const SMALL: u64 = 768;
 /// Fewer shards than this many of the largest body make eviction coarse.
@@ -61,7 +67,10 @@ pub(crate) struct Memory<M: Meta> {
     kept: Arc<Kept>,
     /// Bytes set aside for them.
     aside: Mutex<u64>,
-    given_up: Arc<GivenUp>,
+    evicted_keys: Arc<GivenUp>,
+    lent: Arc<Lent>,
+    /// Bytes that readers had of what was given up, when the cache was last fitted.
+    fitted_for: AtomicU64,
 }
 
 impl<M: Meta> Memory<M> {
@@ -70,9 +79,10 @@ impl<M: Meta> Memory<M> {
         largest_body: u64,
         counters: Arc<Counters>,
         kept: Arc<Kept>,
+        lent: Arc<Lent>,
     ) -> Self {
-        let given_up = Arc::new(GivenUp::new(bytes / EXPECTED / 2, bytes / SMALL));
-        let evicted = Evicted { counters, given_up: Arc::clone(&given_up) };
+        let evicted_keys = Arc::new(GivenUp::new(bytes / EXPECTED / 2, bytes / SMALL));
+        let evicted = Evicted { counters, evicted_keys: Arc::clone(&evicted_keys) };
         let shards = (bytes / (BODIES_PER_SHARD * largest_body.max(1))).clamp(1, 64);
         let options = OptionsBuilder::new()
             .shards(1 << shards.ilog2())
@@ -86,8 +96,8 @@ impl<M: Meta> Memory<M> {
         // The cache refuses what does not fit the hot part of a shard, 97 % of it; and the index may
         // have grown into a quarter.
         let largest = cache.as_ref().map_or(0, |cache| cache.shard_capacity() / 100 * 70);
-        let (insertions, aside) = (AtomicU64::new(0), Mutex::new(0));
-        Self { cache, bytes, largest, insertions, kept, aside, given_up }
+        let (insertions, fitted_for, aside) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
+        Self { cache, bytes, largest, insertions, kept, aside, evicted_keys, lent, fitted_for }
     }
 
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Variants<M>> {
@@ -113,23 +123,28 @@ impl<M: Meta> Memory<M> {
     /// Puts variants in, which fit [`Memory::room`] and are not empty.
     pub(crate) fn insert(&self, key: &Key, variants: Variants<M>) {
         let Some(cache) = &self.cache else { return };
-        let is_back = self.given_up.has(key.hash());
+        let is_back = self.evicted_keys.has(key.hash());
+        variants.keep();
         cache.insert(key.hash(), variants);
         if is_back {
             // As good as a hit: it stays.
             let _hit = cache.get(&key.hash());
         }
-        if self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
-            self.given_up.set_keys(cache.len() as u64);
-            self.fit(cache, *lock(&self.aside), self.bytes / 256);
+        let is_due = self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK);
+        let change = self.fitted_for.load(Ordering::Relaxed).abs_diff(self.lent.given_up());
+        if is_due || change > self.bytes / MUCH {
+            self.evicted_keys.set_keys(cache.len() as u64);
+            self.fit(cache, *lock(&self.aside), self.bytes / LITTLE_CHANGE);
         }
     }
 
     /// The index grows in steps, remembers evicted keys and never shrinks: what it takes beyond its
-    /// share of the weights is taken off what the weights may be, and so is what is set aside.
+    /// share of the weights is taken off what the weights may be, and so are what is set aside and what
+    /// readers have of what was given up.
     fn fit(&self, cache: &ByHash<M>, aside: u64, unless: u64) {
-        let beyond = beyond_weights(cache) + self.given_up.bytes();
-        let weights = self.bytes - aside - beyond.min(self.bytes / 4);
+        let beyond = beyond_weights(cache) + self.evicted_keys.bytes();
+        self.fitted_for.store(self.lent.given_up(), Ordering::Relaxed);
+        let weights = self.lent.leaves(self.bytes - aside - beyond.min(self.bytes / 4));
         if weights.abs_diff(cache.capacity()) > unless {
             cache.set_capacity(weights);
         }
@@ -158,13 +173,14 @@ impl<M: Meta> Memory<M> {
                 *aside = self.kept.set_room(*aside - (bytes - step));
                 self.fit(cache, *aside, 0);
             }
-            Wish::More(_) | Wish::Less(_) => (),
+            Wish::More(_) | Wish::Less(_) => self.fit(cache, *aside, self.bytes / LITTLE_CHANGE),
         }
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        if let Some(cache) = &self.cache {
-            cache.remove(&key.hash());
+        let removed = self.cache.as_ref().and_then(|cache| cache.remove(&key.hash()));
+        if let Some((_, variants)) = removed {
+            variants.give_up();
         }
     }
 
@@ -173,6 +189,7 @@ impl<M: Meta> Memory<M> {
         let Some(cache) = &self.cache else { return };
         cache.retain(|_, variants| {
             gone(variants);
+            variants.give_up();
             false
         });
     }
@@ -189,7 +206,7 @@ impl<M: Meta> Memory<M> {
     /// Bytes of the same, of the index, and of pieces of bodies on disk.
     pub(crate) fn bytes(&self) -> u64 {
         let entries = self.cache.as_ref().map_or(0, |cache| cache.weight() + beyond_weights(cache));
-        entries + self.given_up.bytes() + self.kept_bytes()
+        entries + self.evicted_keys.bytes() + self.kept_bytes()
     }
 
     pub(crate) fn kept_bytes(&self) -> u64 {
@@ -212,23 +229,39 @@ impl<M: Meta> Weighter<u64, Variants<M>> for Weight {
     }
 }
 
+/// What goes when the locks are free again.
+struct Freed<M: Meta>(Vec<Variants<M>>);
+
+impl<M: Meta> Default for Freed<M> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<M: Meta> Drop for Freed<M> {
+    fn drop(&mut self) {
+        // One after the other: hardly any of them has readers.
+        self.0.drain(..).for_each(|variants| variants.give_up());
+    }
+}
+
 /// Counts evictions; frees what goes after the shard's lock.
 #[derive(Clone)]
 struct Evicted {
     counters: Arc<Counters>,
-    given_up: Arc<GivenUp>,
+    evicted_keys: Arc<GivenUp>,
 }
 
 impl<M: Meta> Lifecycle<u64, Variants<M>> for Evicted {
-    type RequestState = Vec<Variants<M>>;
+    type RequestState = Freed<M>;
 
     fn on_evict(&self, freed: &mut Self::RequestState, _: u64, variants: Variants<M>) {
         self.counters.memory_evictions.add(variants.len() as u64);
-        freed.push(variants);
+        freed.0.push(variants);
     }
 
     fn on_evict_cold(&self, freed: &mut Self::RequestState, hash: u64, variants: Variants<M>) {
-        self.given_up.note(hash);
+        self.evicted_keys.note(hash);
         self.on_evict(freed, hash, variants);
     }
 }

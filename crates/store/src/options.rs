@@ -33,9 +33,11 @@ pub struct Options {
     /// to disk or is only passed along, and takes no more than what is between its origin and the disk
     /// or its readers: up to 256 KiB, less where many go to disk, which 128 bodies at most do then.
     /// Outside of it are the index of the disk tier, what waits to be written
-    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), what has been read for readers
-    /// of bodies on disk and not been taken by them (8 MiB, or a sixteenth of this if that is more, and
-    /// beyond that 16 KiB for each), and an evicted body as long as somebody reads it.
+    /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and what has been read for
+    /// readers of bodies on disk and not been taken by them (8 MiB, or a sixteenth of this if that is more,
+    /// and beyond that 16 KiB for each). For what memory gives up while it is read, memory keeps as much
+    /// less, down to a quarter; beyond three quarters no body longer than 16 KiB goes there. See
+    /// [`Stats::lent_bytes`](crate::Stats::lent_bytes).
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.
     pub disk: Option<DiskOptions>,

@@ -124,6 +124,7 @@ impl<M> Reader<M> {
                     let range = file.piece_from(self.position);
                     Ok(Some(Part::InFile(file, range)))
                 }
+                Step::Record(record, position) => record.part(position).await.map(Some),
                 Step::File(file, bytes) => self.read_file(joined, &file, bytes).await.map(Some),
                 Step::Spilled(io, piece, skip) => {
                     io.lend(piece, skip).await.map(Part::Bytes).map(Some)

@@ -292,7 +292,7 @@ impl State {
         let start = (first * BLOCK).max(*offset);
         let sums = &sums[(first - before) as usize..(last - before) as usize];
         let extents = extents(start, last * BLOCK, sums).collect();
-        let piece = Piece { handle: Arc::clone(handle), extents };
+        let piece = Piece { handle: Arc::clone(handle), base: 0, extents };
         Step::Spilled(Arc::clone(io), piece, (wanted - start) as usize)
     }
 }

@@ -174,6 +174,11 @@ fn stored(store: &Stats) -> Vec<Family> {
         )
         .is(store.kept_bytes),
         gauge(
+            "caching_proxy_store_lent_bytes",
+            "Bytes in memory, beside those above, that only readers hold: read from the disk for them, or given up.",
+        )
+        .is(store.lent_bytes),
+        gauge(
             "caching_proxy_store_in_flight_bytes",
             "Bytes in memory, beside those above, of bodies that are on their way.",
         )

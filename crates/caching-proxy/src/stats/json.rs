@@ -99,6 +99,7 @@ fn store(store: &Stats) -> Value {
         "memory_entries": store.memory_entries,
         "memory_bytes": store.memory_bytes,
         "kept_bytes": store.kept_bytes,
+        "lent_bytes": store.lent_bytes,
         "disk_entries": store.disk_entries,
         "disk_bytes": store.disk_bytes,
         "segment_bytes": store.segment_bytes,

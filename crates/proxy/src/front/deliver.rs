@@ -6,11 +6,12 @@ use std::os::fd::AsFd;
 use std::pin::pin;
 use std::task::Poll;
 
+use bytes::Bytes;
 use http1::{Version, encode};
 use policy::Fields;
 use policy::rules::CacheStatus;
 use smallvec::SmallVec;
-use store::{Part, Reader};
+use store::{Part, ReadError, Reader};
 
 use super::socket::Outbound;
 use super::transport::Outgoing;
@@ -22,6 +23,10 @@ use crate::origin::content::ResponseContent;
 use crate::request::answer::{Answer, AnswerContent, AnswerHead};
 use crate::request::assembly::Assembly;
 use crate::request::trailers;
+
+/// What is copied at once out of a file in memory where the system cannot send it from there: as much as
+/// a body without a file may have. A slow client holds that copy.
+const READ_AT_ONCE: u64 = 40 << 10;
 
 /// What the client's side of the connection asks for.
 #[derive(Clone, Copy, Debug)]
@@ -362,8 +367,24 @@ async fn write_part<W: Outgoing>(
     {
         return Ok(outbound.send_file(file.as_fd(), range).await?);
     }
-    let data = part.into_bytes().map_err(|error| cut(Broken::Store(error), framing))?;
-    Ok(write_data(outbound, &data, framing).await?)
+    let mut rest = part;
+    loop {
+        let data = take(&mut rest).map_err(|error| cut(Broken::Store(error), framing))?;
+        write_data(outbound, &data, framing).await?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// What is written next of a part: all that is at hand, or as much of a file as is read at once.
+fn take(part: &mut Part) -> Result<Bytes, ReadError> {
+    let mut taken = part.clone();
+    if let Part::InFile(..) = taken {
+        taken.truncate(READ_AT_ONCE);
+    }
+    part.skip(taken.len());
+    taken.into_bytes()
 }
 
 async fn write_data<W: Outgoing>(

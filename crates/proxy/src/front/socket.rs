@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
 /// encrypts in one go, and little enough to be still in the cache of the processor by then.
 const COPY_SIZE: usize = 64 << 10;
+/// How much once the client has been waited for: there may be many such.
+const SLOW_COPY_SIZE: usize = 16 << 10;
 
 /// What the client sends.
 pub(crate) struct Inbound<R> {
@@ -189,7 +191,6 @@ impl<W: Outgoing> Outbound<W> {
         let mut piece = Vec::with_capacity(COPY_SIZE);
         let mut at = range.start;
         while at < range.end {
-            piece.clear();
             let read = rustix::io::pread(file, spare_capacity(&mut piece), at)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -197,9 +198,23 @@ impl<W: Outgoing> Outbound<W> {
             let left = usize::try_from(range.end - at).unwrap_or(usize::MAX);
             piece.truncate(left);
             at += piece.len() as u64;
-            self.write(&[&piece]).await?;
+            let waited = self.write_waiting(&piece).await?;
+            piece.clear();
+            if waited {
+                piece.shrink_to(SLOW_COPY_SIZE);
+            }
         }
         self.write(&[]).await
+    }
+
+    /// Writes, and says whether the client had to be waited for.
+    async fn write_waiting(&mut self, data: &[u8]) -> io::Result<bool> {
+        let parts = [data];
+        let mut written = pin!(self.write(&parts));
+        match poll_fn(|cx| Poll::Ready(written.as_mut().poll(cx))).await {
+            Poll::Ready(written) => written.map(|()| false),
+            Poll::Pending => written.await.map(|()| true),
+        }
     }
 
     /// Ends when the client has reset the connection. A client that has only ended its own side

@@ -27,6 +27,19 @@ pub(crate) trait Owner: Send + Sync {
     fn measured(&self, id: &FileId, bytes: u64);
 }
 
+/// Tells the owner of what was read if it cannot be, or is not what was written.
+pub(crate) fn tell(owner: &Weak<dyn Owner>, id: &FileId, read: &Result<Bytes, ReadError>) {
+    let Err(error) = read else { return };
+    let Some(owner) = owner.upgrade() else { return };
+    match error {
+        ReadError::Damaged { why, .. } => owner.drop_damaged(id, *why),
+        ReadError::Read { source, .. } if source.raw_os_error() == Some(EIO) => {
+            owner.drop_unreadable(id, source);
+        }
+        _ => (),
+    }
+}
+
 /// A body in a file. As long as one reader has it open, all can read it, also after the
 /// file lost its name.
 pub(crate) struct FileBody {
@@ -161,17 +174,14 @@ impl FileBody {
     fn piece(&self, handle: &Arc<Handle>, offset: u64) -> Result<Piece, ReadError> {
         let extents = self.presence().piece(offset, self.length);
         let extents = extents.ok_or(ReadError::Absent { offset })?;
-        Ok(Piece { handle: Arc::clone(handle), extents })
+        Ok(Piece { handle: Arc::clone(handle), base: 0, extents })
     }
 
     /// What was read; tells the owner if it cannot be.
     fn sound(&self, read: Result<Bytes, ReadError>) -> Result<Bytes, ReadError> {
-        match &read {
-            Err(ReadError::Damaged { why, .. }) => self.damaged(*why),
-            Err(ReadError::Read { source, .. }) if source.raw_os_error() == Some(EIO) => {
-                self.unreadable(source);
-            }
-            _ => (),
+        // One that lost its slot is no news.
+        if !self.is_gone() {
+            tell(&self.owner, &self.id, &read);
         }
         read
     }
@@ -180,12 +190,6 @@ impl FileBody {
     pub(crate) fn measure(&self, handle: &Handle) {
         if let (Some(owner), Ok(bytes)) = (self.owner.upgrade(), handle.allocated()) {
             owner.measured(&self.id, bytes);
-        }
-    }
-
-    fn unreadable(&self, error: &io::Error) {
-        if let Some(owner) = self.owner.upgrade() {
-            owner.drop_unreadable(&self.id, error);
         }
     }
 

@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::files::{Files, Handle};
 use super::format::BLOCK;
 use super::lane::{Lane, lock};
-use super::lent::Lent;
 use super::presence::{Extent, Extents, first_wrong};
 use crate::kept::Kept;
+use crate::lent::Lent;
 use crate::reason::{Damage, ReadError};
 use crate::stats::Counters;
 
@@ -59,7 +59,8 @@ pub(crate) struct Io {
     pub(crate) patience: Duration,
     /// Pieces of bodies in files that memory keeps.
     pub(crate) kept: Arc<Kept>,
-    lent: Lent,
+    /// What readers have that memory does not keep.
+    pub(crate) lent: Arc<Lent>,
     /// In order, one at a time: small bodies, new tails, removals.
     pub(crate) writer: Arc<Lane>,
     root: PathBuf,
@@ -82,7 +83,7 @@ impl Io {
         root: &Path,
         patience: Duration,
         counters: Arc<Counters>,
-        (kept, lent): (Arc<Kept>, Lent),
+        (kept, lent): (Arc<Kept>, Arc<Lent>),
         held: &Arc<T>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -293,11 +294,13 @@ impl Io {
 /// A few extents of a file that follow each other without gaps.
 pub(crate) struct Piece {
     pub(crate) handle: Arc<Handle>,
+    /// Where in the file the body begins.
+    pub(crate) base: u64,
     pub(crate) extents: Extents,
 }
 
 impl Piece {
-    /// Offset in the file of its first byte.
+    /// Offset in the body of its first byte.
     pub(crate) fn start(&self) -> u64 {
         self.extents.first().map_or(0, |first| first.start)
     }
@@ -305,7 +308,7 @@ impl Piece {
     /// The same up to the end of its first block.
     pub(crate) fn block(&self) -> Self {
         let extents = self.extents.iter().take(1).copied().collect();
-        Self { handle: Arc::clone(&self.handle), extents }
+        Self { handle: Arc::clone(&self.handle), base: self.base, extents }
     }
 
     /// Bytes to read.
@@ -316,14 +319,14 @@ impl Piece {
     /// The bytes, if they can be had without waiting and are as they were written.
     fn read_now(&self) -> Option<Bytes> {
         let mut bytes = vec![0; self.length()];
-        let sound = self.handle.read_now(self.start(), &mut bytes)
+        let sound = self.handle.read_now(self.base + self.start(), &mut bytes)
             && first_wrong(&bytes, self.start(), &self.extents).is_none();
         sound.then(|| bytes.into())
     }
 
     /// The bytes, or which block is not as it was written and why.
     fn read(&self) -> io::Result<Result<Bytes, (u64, Damage)>> {
-        let bytes = match self.handle.read(self.start(), self.length()) {
+        let bytes = match self.handle.read(self.base + self.start(), self.length()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Ok(Err((self.cut_block()?, Damage::Size)));
@@ -338,7 +341,7 @@ impl Piece {
 
     /// The block in which the file ends.
     fn cut_block(&self) -> io::Result<u64> {
-        Ok((self.handle.len()?.max(self.start())) / BLOCK)
+        Ok(self.handle.len()?.saturating_sub(self.base).max(self.start()) / BLOCK)
     }
 }
 

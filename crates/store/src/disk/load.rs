@@ -10,8 +10,10 @@ use super::format::{FOOTER, Footer, Tail};
 use super::io::{FileId, Io};
 use super::place::Place;
 use super::presence::Presence;
-use super::segment::{Listed, Record, Segments, short, with_body};
+use super::record_body::InRecord;
+use super::segment::{Found, Segments, short, with_body};
 use crate::key::{Key, variant_id};
+use crate::lent::{Holding, Lent, Wanted};
 use crate::meta::Meta;
 use crate::reason::Damage;
 
@@ -29,9 +31,11 @@ pub(crate) struct Loaded<M> {
 }
 
 pub(crate) enum LoadedBody {
-    /// A slice of what was read from the file.
-    Memory(Bytes),
+    /// A slice of what was read.
+    Memory(Bytes, Holding),
+    /// It stays where it is: it is long, or too much is held already.
     File(Presence),
+    Record(InRecord),
 }
 
 /// Why a file gave nothing.
@@ -57,12 +61,12 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// Reads a file that should hold `key`; a body of up to `whole` bytes comes with it.
+/// Reads a file that should hold `key`; a body of up to `whole` bytes comes with it, if it may be held.
 pub(crate) fn load<M: Meta>(
     io: &Arc<Io>,
     id: &FileId,
     key: &[u8],
-    whole: u64,
+    (whole, wanted): (u64, Wanted),
 ) -> Result<Loaded<M>, Trouble> {
     let file = End::read(io.files.open(&io.path(id))?)?;
     let footer = Footer::decode(&file.bytes, file.length)?;
@@ -81,64 +85,83 @@ pub(crate) fn load<M: Meta>(
     if !meta.is_partial() && !tail.presence.is_whole(footer.body) {
         return Err(Damage::Identity.into());
     }
-    let body = if footer.body <= whole && !meta.is_partial() {
-        let bytes = file.range(0, footer.body)?;
-        if !tail.presence.verifies(&bytes) {
-            return Err(Damage::Checksum.into());
+    let is_short = footer.body <= whole && !meta.is_partial();
+    let holding = is_short.then(|| io.lent.whole(footer.body, wanted)).flatten();
+    let body = match holding {
+        Some(holding) => {
+            let bytes = file.range(0, footer.body)?;
+            if !tail.presence.verifies(&bytes) {
+                return Err(Damage::Checksum.into());
+            }
+            LoadedBody::Memory(bytes, holding)
         }
-        LoadedBody::Memory(bytes)
-    } else {
-        LoadedBody::File(tail.presence)
+        None => LoadedBody::File(tail.presence),
     };
     // A copy: a slice would keep the whole end of the file in memory.
     let trailers = Bytes::copy_from_slice(&tail.trailers);
     Ok(Loaded { meta, trailers, length: footer.body, body })
 }
 
-/// Reads the record that should hold `key`. `None` if it holds another one that looks alike in the
-/// index.
-pub(crate) fn load_record<M: Meta>(
-    segments: &Segments,
-    place: Place,
-    id: &FileId,
-    key: &[u8],
-) -> Result<Option<Loaded<M>>, Trouble> {
-    take_apart(segments.read(place)?, id, key, |body| segments.read(body))
+/// What it takes to read records.
+pub(crate) struct Records {
+    pub(crate) segments: Arc<Segments>,
+    pub(crate) lent: Arc<Lent>,
+    pub(crate) wanted: Wanted,
 }
 
-/// The same, if the system has the record in memory and there is no doubt about it: never waits.
-pub(crate) fn load_record_now<M: Meta>(
-    segments: &Segments,
-    place: Place,
-    id: &FileId,
-    key: &[u8],
-) -> Option<Loaded<M>> {
-    // What is not there now is for the read that may wait.
-    let body = |body| segments.read_now(body).ok_or(Damage::Missing.into());
-    take_apart(segments.read_now(place)?, id, key, body).ok().flatten()
-}
+impl Records {
+    /// Reads the record that should hold `key`. `None` if it holds another one that looks alike in the
+    /// index.
+    pub(crate) fn load<M: Meta>(
+        &self,
+        place: Place,
+        id: &FileId,
+        key: &[u8],
+    ) -> Result<Option<Loaded<M>>, Trouble> {
+        self.take_apart(self.segments.read(place)?, id, key, |body| self.segments.read(body))
+    }
 
-fn take_apart<M: Meta>(
-    (listed, record): (Listed, Record),
-    id: &FileId,
-    key: &[u8],
-    read: impl FnOnce(Place) -> Result<(Listed, Record), Trouble>,
-) -> Result<Option<Loaded<M>>, Trouble> {
-    if (listed.key, listed.variant, listed.sequence) != (short(&id.key), id.variant, id.sequence) {
-        return Err(Damage::Identity.into());
+    /// The same, if the system has the record in memory and there is no doubt about it: never waits.
+    pub(crate) fn load_now<M: Meta>(
+        &self,
+        place: Place,
+        id: &FileId,
+        key: &[u8],
+    ) -> Option<Loaded<M>> {
+        // What is not there now is for the read that may wait.
+        let body = |body| self.segments.read_now(body).ok_or(Damage::Missing.into());
+        self.take_apart(self.segments.read_now(place)?, id, key, body).ok().flatten()
     }
-    if *record.key != *key {
-        let alike = short(&Key::new(&record.key).id()) == listed.key;
-        return if alike { Ok(None) } else { Err(Damage::Identity.into()) };
+
+    fn take_apart<M: Meta>(
+        &self,
+        found: Found,
+        id: &FileId,
+        key: &[u8],
+        read: impl FnOnce(Place) -> Result<Found, Trouble>,
+    ) -> Result<Option<Loaded<M>>, Trouble> {
+        let Found { listed, record, .. } = &found;
+        let said = (listed.key, listed.variant, listed.sequence);
+        if said != (short(&id.key), id.variant, id.sequence) {
+            return Err(Damage::Identity.into());
+        }
+        if *record.key != *key {
+            let alike = short(&Key::new(&record.key).id()) == listed.key;
+            return if alike { Ok(None) } else { Err(Damage::Identity.into()) };
+        }
+        let Found { record, segment, .. } = with_body(found, read)?;
+        let meta = M::decode(&record.meta).ok_or(Damage::Meta)?;
+        if variant_id(meta.variant()) != id.variant {
+            return Err(Damage::Identity.into());
+        }
+        let trailers = Bytes::copy_from_slice(&record.trailers);
+        let length = record.body.len() as u64;
+        let body = match self.lent.whole(length, self.wanted) {
+            Some(holding) => LoadedBody::Memory(record.body, holding),
+            None => LoadedBody::Record(InRecord::new(segment, record.body_at, &record.body)),
+        };
+        Ok(Some(Loaded { meta, trailers, length, body }))
     }
-    let record = with_body(&listed, record, read)?;
-    let meta = M::decode(&record.meta).ok_or(Damage::Meta)?;
-    if variant_id(meta.variant()) != id.variant {
-        return Err(Damage::Identity.into());
-    }
-    let trailers = Bytes::copy_from_slice(&record.trailers);
-    let length = record.body.len() as u64;
-    Ok(Some(Loaded { meta, trailers, length, body: LoadedBody::Memory(record.body) }))
 }
 
 /// The end of an open file, and the rest on demand.

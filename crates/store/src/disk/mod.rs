@@ -14,7 +14,6 @@ mod index;
 mod io;
 mod journal;
 mod lane;
-mod lent;
 mod load;
 mod marker;
 mod open;
@@ -22,6 +21,7 @@ mod part_file;
 mod place;
 mod presence;
 mod reclaim;
+mod record_body;
 mod recover;
 mod segment;
 mod snapshot;
@@ -53,10 +53,11 @@ pub(crate) use io::{FileId, Io, Piece};
 use journal::Journal;
 pub(crate) use lane::lock;
 use lane::{Closing, Lane};
-use load::{Loaded, LoadedBody, Trouble};
+use load::{Loaded, LoadedBody, Records, Trouble};
 pub use open::is_in_use;
 pub(crate) use part_file::PartFile;
 pub(crate) use presence::{Presence, extents};
+pub(crate) use record_body::RecordBody;
 use segment::Segments;
 pub(crate) use spill::{Published, Spill, Written};
 use work::Writer;
@@ -65,6 +66,7 @@ use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
 use crate::events::{Event, Events};
 use crate::key::Key;
+use crate::lent::Wanted;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::Clock;
@@ -217,6 +219,7 @@ impl<M: Meta> Disk<M> {
         id: &[u8; 32],
         slots: &[Slot<M>],
         known: &[Arc<Entry<M>>],
+        wanted: Wanted,
     ) -> Read<M> {
         let mut entries = Vec::with_capacity(slots.len());
         // Newest first, as in every list of variants.
@@ -226,7 +229,7 @@ impl<M: Meta> Disk<M> {
                 entries.push(Arc::clone(entry));
                 continue;
             }
-            match self.read_slot(key, id, slot).await {
+            match self.read_slot(key, id, slot, wanted).await {
                 SlotRead::Entry(entry) => entries.push(entry),
                 SlotRead::Another => (),
                 SlotRead::Changed => return Read::Changed,
@@ -237,21 +240,26 @@ impl<M: Meta> Disk<M> {
         Read::Entries(entries)
     }
 
-    async fn read_slot(&self, key: &Key, key_id: &[u8; 32], slot: &Slot<M>) -> SlotRead<M> {
+    async fn read_slot(
+        &self,
+        key: &Key,
+        key_id: &[u8; 32],
+        slot: &Slot<M>,
+        wanted: Wanted,
+    ) -> SlotRead<M> {
         let id = FileId { key: *key_id, variant: slot.variant, sequence: slot.sequence };
         if self.is_left_alone() {
             self.io.counters.resting_skips.add(1);
             return SlotRead::Nothing;
         }
-        let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), self.whole);
+        let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), (self.whole, wanted));
         let read = if let Some(place) = slot.record {
-            if let Some(loaded) = load::load_record_now(&self.segments, place, &id, key.as_bytes())
-            {
+            let (segments, lent) = (Arc::clone(&self.segments), Arc::clone(&io.lent));
+            let records = Records { segments, lent, wanted };
+            if let Some(loaded) = records.load_now(place, &id, key.as_bytes()) {
                 return self.loaded(key, &id, loaded, slot);
             }
-            let segments = Arc::clone(&self.segments);
-            let load = move || load::load_record(&segments, place, &id, bytes.as_bytes());
-            self.io.look(load).await
+            self.io.look(move || records.load(place, &id, bytes.as_bytes())).await
         } else {
             self.io.look(move || load::load(&io, &id, bytes.as_bytes(), whole).map(Some)).await
         };
@@ -302,7 +310,14 @@ impl<M: Meta> Disk<M> {
         let Loaded { meta, trailers, length, body } = loaded;
         let name = Name { key: key.as_bytes(), mark: Hot::mark_of(&id.key) };
         let done = match body {
-            LoadedBody::Memory(bytes) => Done::copied(name, &bytes, &trailers, &self.memory_files),
+            LoadedBody::Memory(bytes, holding) => {
+                Done::copied(name, &bytes, &trailers, &self.memory_files, holding)
+            }
+            LoadedBody::Record(record) => {
+                let owner: Weak<dyn Owner> = self.me.clone();
+                let record = RecordBody::new(*id, length, record, Arc::clone(&self.io), owner);
+                Done::elsewhere(name, length, &trailers, Place::Record(Arc::new(record)))
+            }
             LoadedBody::File(presence) => {
                 let place = Place::File(self.shared_body(id, length, presence, seen)?);
                 Done::elsewhere(name, length, &trailers, place)

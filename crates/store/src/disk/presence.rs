@@ -90,6 +90,11 @@ impl Presence {
         Self::Some(Box::default())
     }
 
+    /// All of this body.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        Self::Whole(body.chunks(BLOCK as usize).map(xxh3_64).collect())
+    }
+
     /// The same and `more`, of a body of this length.
     pub(crate) fn with(&self, more: &[Extent], length: u64) -> Self {
         let Self::Some(ours) = self else { return self.clone() };
@@ -340,6 +345,7 @@ mod tests {
         assert!(!parts.is_whole(LENGTH));
         assert_eq!(parts.with(&part(&body, 0..BLOCK), LENGTH), whole);
         assert!(whole.verifies(&body) && !whole.verifies(&body[1..]));
+        assert_eq!(Presence::of(&body), whole);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::io;
 use super::Disk;
 use super::load::Trouble;
 use super::place::Place;
-use super::segment::{HEAD, Kind, Listed, Parts, Reference, with_body};
+use super::segment::{Found, HEAD, Kind, Listed, Parts, Reference, with_body};
 use super::work::Writer;
 use crate::meta::Meta;
 
@@ -122,8 +122,8 @@ impl<M: Meta> Disk<M> {
     /// that cannot be told.
     fn has_body(&self, place: Place, one: &Listed, body: &Place) -> bool {
         match self.segments.read(place) {
-            Ok((head, record)) if head.sequence == one.sequence => {
-                let reference = Reference::of(&head, &record);
+            Ok(Found { listed, record, .. }) if listed.sequence == one.sequence => {
+                let reference = Reference::of(&listed, &record);
                 !matches!(reference, Ok(Some(other)) if other.place != *body)
             }
             _ => true,
@@ -132,10 +132,8 @@ impl<M: Meta> Disk<M> {
 
     fn copy(&self, writer: &mut Writer<M>, one: &Listed, from: Place) -> bool {
         let read = |place| self.segments.read(place);
-        let found =
-            read(from).and_then(|(head, record)| Ok((head, with_body(&head, record, read)?)));
-        let record = match found {
-            Ok((head, record)) if head.sequence == one.sequence => record,
+        let record = match read(from).and_then(|found| with_body(found, read)) {
+            Ok(found) if found.listed.sequence == one.sequence => found.record,
             Ok(_) => return false,
             Err(Trouble::Damaged(why)) => {
                 self.io.counters.damaged(why);

@@ -11,7 +11,6 @@ use super::index::Index;
 use super::io::{FileId, Io};
 use super::journal::Journal;
 use super::lane::{Closing, Lane};
-use super::lent::Lent;
 use super::marker::{Found, Marker};
 use super::open::Taken;
 use super::recover::{Kills, ToFind};
@@ -20,6 +19,7 @@ use super::snapshot::{self, Snapshot};
 use super::work::{Item, Writer};
 use super::{Disk, Held, open};
 use crate::kept::Kept;
+use crate::lent::Lent;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::{DiskOptions, Options};
@@ -52,7 +52,7 @@ impl<M: Meta> Disk<M> {
         disk: &DiskOptions,
         files: Files,
         memory_files: &Arc<MemoryFiles>,
-        kept: &Arc<Kept>,
+        (kept, lent): (&Arc<Kept>, &Arc<Lent>),
         (counters, lock): (Arc<Counters>, Option<File>),
     ) -> Result<(Arc<Self>, Arc<Held>), OpenError> {
         let root = &disk.directory;
@@ -66,7 +66,7 @@ impl<M: Meta> Disk<M> {
             OpenError::Io { doing: "starting threads for", path, source }
         };
         let read = read(&files, root, &counters)?;
-        let pieces = (Arc::clone(kept), Lent::new(options.lent()));
+        let pieces = (Arc::clone(kept), Arc::clone(lent));
         let patience = options.disk_patience;
         let io = Io::start(files, root, patience, counters, pieces, &held).map_err(starting)?;
         let opened = Journal::open(io.files.clone(), root, &io.counters, read.next, &held);

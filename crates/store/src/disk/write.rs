@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use super::files::Handle;
 use super::format::{BLOCK, BlockSums, FOOTER, encode};
 use super::index::{New, Tail};
@@ -13,8 +15,8 @@ use super::place::LONGEST;
 use super::segment::HEAD;
 use super::work::{Item, Pending};
 use super::{Disk, FileBody, Presence};
-use crate::body::Place;
-use crate::entry::Entry;
+use crate::body::{Done, Place};
+use crate::entry::{Entry, Queued};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::NotStored;
@@ -27,7 +29,7 @@ const QUEUE_ENTRIES: u64 = 8192;
 const SHARED: u64 = 1 << 10;
 
 impl<M: Meta> Disk<M> {
-    /// Gives an entry whose body is in memory its place and queues its record or file. Until that is
+    /// Gives an entry whose body is in memory or in a record its place and queues its record or file. Until that is
     /// written the entry itself answers look-ups. Whatever comes of it, an older entry of the same
     /// variant is gone; `freshened` is its number if it has the same body.
     pub(crate) fn store(
@@ -46,7 +48,8 @@ impl<M: Meta> Disk<M> {
         entry.set_sequence(id.sequence);
         let placed = self.queue(size).and_then(|()| {
             let freshened = freshened.filter(|_| is_small && is_worth_it(entry, size));
-            let (held, key, entry) = (Arc::clone(entry), key.clone(), Arc::clone(entry));
+            let (held, key) = (Arc::clone(entry), key.clone());
+            let entry = Queued::new(Arc::clone(entry));
             let placed = self.with_index(|index, hot| {
                 let older = |sequence| Some((index.place_of(&id, sequence)?, sequence));
                 let older = freshened.and_then(older);
@@ -191,14 +194,14 @@ fn is_worth_it<M>(entry: &Entry<M>, size: u64) -> bool {
     body >= SHARED.max(rest) && rest + HEAD <= LONGEST.into()
 }
 
-/// Bytes of the record of an entry whose body is in memory.
+/// Bytes of the record of such an entry.
 fn record_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
     let trailers = entry.tail().map_or(0, <[u8]>::len);
     let beside = key.as_bytes().len() + meta.len() + trailers;
     HEAD + beside as u64 + entry.length().unwrap_or(0)
 }
 
-/// Bytes of the file of an entry whose body is in memory.
+/// Bytes of the file of such an entry.
 fn file_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
     let body = entry.length().unwrap_or(0);
     let trailers = entry.tail().map_or(0, <[u8]>::len);
@@ -206,31 +209,37 @@ fn file_size<M: Meta>(key: &Key, meta: &[u8], entry: &Entry<M>) -> u64 {
     body + 8 * body.div_ceil(BLOCK) + (tail + FOOTER) as u64
 }
 
+/// The pieces of a complete body that are not on the heap, each read when it is asked for. `None` if
+/// it has a file of its own on disk, or is nowhere.
+pub(crate) fn pieces_elsewhere(
+    done: &Done,
+) -> Option<Box<dyn Iterator<Item = io::Result<Bytes>> + '_>> {
+    match done.place() {
+        Place::Memory => Some(Box::new(std::iter::empty())),
+        Place::MemoryFile(file) => Some(Box::new(file.pieces())),
+        Place::Record(record) => Some(Box::new(std::iter::once_with(|| record.whole()))),
+        Place::File(_) | Place::Part(..) | Place::Nowhere => None,
+    }
+}
+
 fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>) -> io::Result<()> {
-    let Some(done) = entry.body().done() else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let file = match done.place() {
-        Place::Memory => None,
-        Place::MemoryFile(file) => Some(file),
-        Place::File(_) | Place::Part(..) | Place::Nowhere => {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-    };
+    let done = entry.body().done().ok_or(io::ErrorKind::InvalidInput)?;
+    let elsewhere = || pieces_elsewhere(done).ok_or(io::ErrorKind::InvalidInput);
     let (mut pieces, mut sums) = (done.pieces(), BlockSums::default());
     pieces.clone().for_each(|piece| sums.add(piece));
-    let of_file = || file.into_iter().flat_map(|file| file.pieces());
-    of_file().try_for_each(|piece| piece.map(|piece| sums.add(&piece)))?;
+    elsewhere()?.try_for_each(|piece| piece.map(|piece| sums.add(&piece)))?;
     sums.finish();
     let sums = Presence::Whole(sums.done.into());
     let end = encode(key.as_bytes(), meta, done.tail(), &sums, done.length(), id.sequence);
     let end = end.ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary = Temporary::create(io)?;
-    if done.length() < BLOCK && file.is_none() {
+    if done.length() < BLOCK && matches!(done.place(), Place::Memory) {
         // One write for the many small ones.
         let piece = pieces.next().unwrap_or_default();
         temporary.append(&[piece, end.as_slice()].concat())?;
     } else {
         pieces.try_for_each(|piece| temporary.append(piece))?;
-        of_file().try_for_each(|piece| temporary.append(&piece?))?;
+        elsewhere()?.try_for_each(|piece| temporary.append(&piece?))?;
         temporary.append(&end)?;
     }
     temporary.publish(id)

@@ -8,6 +8,7 @@ use super::Store;
 use crate::disk::{Disk, Read, Slots};
 use crate::entry::{Entries, Variants};
 use crate::key::{Key, KeyRef};
+use crate::lent::Wanted;
 use crate::meta::Meta;
 
 /// How often a look-up starts over because the disk changed under it.
@@ -71,18 +72,20 @@ impl<M: Meta> Store<M> {
     async fn read(&self, disk: &Disk<M>, key: &Key, id: [u8; 32]) -> Found<M> {
         let slots = disk.slots(&id);
         let known: Entries<M> = self.in_memory(key);
-        match disk.read(key, &id, &slots, &known).await {
-            Read::Entries(entries) => self.promote(disk, key, id, &slots, entries.into()),
+        // What has just been fetched goes to memory at once: it is wanted now, has to be held until it
+        // is on disk, and passes only through the small queue of the memory tier (3 % of it) unless it
+        // is hit again. What a scan reads from disk would do the same, but a scan of a large disk would
+        // push all else out of that queue and out of the memory of evicted keys.
+        let is_welcome = self.0.known.knows(key.hash()) || !known.is_empty();
+        let wanted = if is_welcome { Wanted::InMemory } else { Wanted::ByReaders };
+        match disk.read(key, &id, &slots, &known, wanted).await {
+            Read::Entries(entries) => self.promote(disk, key, id, &slots, entries.into(), wanted),
             Read::Changed => Found::Changed,
             Read::Nothing => Found::Nothing,
         }
     }
 
-    /// Puts what was read into memory if it is read for the second time within a while, unless the
-    /// key changed meanwhile. What has just been fetched goes there at once: it is wanted now, has
-    /// to be held until it is on disk, and passes only through the small queue of the memory tier
-    /// (3 % of it) unless it is hit again. What a scan reads from disk would do the same, but a scan
-    /// of a large disk would push all else out of that queue and out of the memory of evicted keys.
+    /// Puts what was read into memory if it is wanted there, unless the key changed meanwhile.
     fn promote(
         &self,
         disk: &Disk<M>,
@@ -90,14 +93,15 @@ impl<M: Meta> Store<M> {
         id: [u8; 32],
         slots: &Slots<M>,
         mut entries: Entries<M>,
+        wanted: Wanted,
     ) -> Found<M> {
         let _shard = self.shard(key);
         if !disk.are_as(&id, slots) {
             return Found::Changed;
         }
+        self.0.known.note(key.hash());
         // Some may be in memory alone.
         let here = self.in_memory(key);
-        let is_welcome = self.0.known.knows(key.hash()) || !here.is_empty();
         for entry in here {
             if !entry.is_gone() && entries.iter().all(|e| e.variant() != entry.variant()) {
                 entries.push(entry);
@@ -105,8 +109,9 @@ impl<M: Meta> Store<M> {
         }
         entries.retain(|entry| !self.forget_if_ended(id, key, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
-        if is_welcome {
-            self.install(key, id, entries.clone());
+        if wanted == Wanted::InMemory {
+            let welcome = entries.iter().filter(|entry| self.is_for_memory(entry));
+            self.install(key, id, welcome.cloned().collect());
         }
         Variants::new(entries, false).map_or(Found::Nothing, Found::Variants)
     }

@@ -27,6 +27,7 @@ use crate::events::{Events, Table};
 use crate::fill::{self, Fill};
 use crate::kept::Kept;
 use crate::key::{Key, KnownHash};
+use crate::lent::Lent;
 use crate::memory::{EXPECTED, Memory};
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
@@ -50,6 +51,7 @@ struct Inner<M: Meta> {
     flight: Arc<InFlight>,
     memory_files: Arc<MemoryFiles>,
     counters: Arc<Counters>,
+    lent: Arc<Lent>,
     largest_in_memory: u64,
     variants_per_key: usize,
     /// Held as long as the store is open.
@@ -87,11 +89,12 @@ impl<M: Meta> Store<M> {
         let flight = Arc::new(InFlight::new(options.in_flight()));
         let memory_files = MemoryFiles::new(files.clone());
         let kept = Arc::new(Kept::new(options.kept(), Arc::clone(&memory_files)));
+        let lent = Arc::new(Lent::new(options.lent(), options.memory_tier()));
         let opened = match &options.disk {
             Some(disk) => {
                 let counters = Arc::clone(&counters);
-                let with = (counters, lock);
-                Some(Disk::open(options, disk, files, &memory_files, &kept, with)?)
+                let (memory, with) = ((&kept, &lent), (counters, lock));
+                Some(Disk::open(options, disk, files, &memory_files, memory, with)?)
             }
             None => None,
         };
@@ -104,6 +107,7 @@ impl<M: Meta> Store<M> {
                 largest_in_memory,
                 Arc::clone(&counters),
                 kept,
+                Arc::clone(&lent),
             ),
             disk,
             known: Doorkeeper::new(options.memory_tier() / EXPECTED),
@@ -112,6 +116,7 @@ impl<M: Meta> Store<M> {
             flight,
             memory_files,
             counters,
+            lent,
             largest_in_memory,
             variants_per_key: options.variants_per_key.max(1),
             _lock: held,
@@ -125,8 +130,8 @@ impl<M: Meta> Store<M> {
     /// Starts to store a body of `length` bytes, if that is known. A refusal says why; the request
     /// goes on without the store, and what is stored already stays.
     pub fn begin(&self, key: Key, meta: M, length: Option<u64>) -> Result<Fill<M>, Refused> {
-        let fits = length.is_none_or(|length| length <= self.0.largest_in_memory);
-        let in_memory = fits && self.0.flight.has_room(length.unwrap_or(0));
+        let least = length.unwrap_or(0);
+        let in_memory = self.may_be_in_memory(least) && self.0.flight.has_room(least);
         let spill = if in_memory { None } else { Some(self.spill(length, 0)?) };
         let weight = fill::WEIGHT + (meta.weight() + 2 * key.as_bytes().len()) as u64;
         let stream = Arc::new(Stream::new(length, Arc::clone(&self.0.flight), weight));
@@ -153,14 +158,14 @@ impl<M: Meta> Store<M> {
             (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
                 disk.change_meta(key, &fresh, file)
             }
-            (Some(disk), Place::Memory | Place::MemoryFile(_)) => {
+            (Some(disk), Place::Memory | Place::MemoryFile(_) | Place::Record(_)) => {
                 let same = fresh.variant() == entry.variant();
                 if !same {
                     disk.remove_variant(&id, entry.variant());
                 }
                 disk.store(key, id, &fresh, same.then(|| entry.sequence())).is_ok()
             }
-            (None, Place::Memory | Place::MemoryFile(_)) => false,
+            (None, Place::Memory | Place::MemoryFile(_) | Place::Record(_)) => false,
             // The name of a file has the variant: this one keeps its old metadata.
             (_, Place::File(_) | Place::Part(..) | Place::Nowhere) => return None,
         };
@@ -250,6 +255,7 @@ impl<M: Meta> Store<M> {
         stats.memory_entries = self.0.memory.keys();
         stats.memory_bytes = self.0.memory.bytes();
         stats.kept_bytes = self.0.memory.kept_bytes();
+        stats.lent_bytes = self.0.lent.bytes();
         stats.in_flight_bytes = self.0.flight.bytes();
         stats.events = self.0.events.len();
         if let Some(disk) = &self.0.disk {
@@ -284,6 +290,15 @@ impl<M: Meta> Store<M> {
 impl<M: Meta> Store<M> {
     pub(crate) fn memory_files(&self) -> &Arc<MemoryFiles> {
         &self.0.memory_files
+    }
+
+    /// True if memory may have a body of so many bytes.
+    pub(crate) fn may_be_in_memory(&self, bytes: u64) -> bool {
+        bytes <= self.0.largest_in_memory && self.0.lent.may_go_to_memory(bytes)
+    }
+
+    pub(crate) fn lent(&self) -> &Lent {
+        &self.0.lent
     }
 
     pub(crate) fn largest_in_memory(&self) -> u64 {

@@ -25,6 +25,7 @@ mod recovery;
 mod room;
 mod segments;
 mod sharing;
+mod short;
 mod starting;
 mod waiting;
 

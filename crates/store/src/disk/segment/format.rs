@@ -94,6 +94,8 @@ pub(crate) struct Record {
     pub(crate) meta: Bytes,
     pub(crate) trailers: Bytes,
     pub(crate) body: Bytes,
+    /// Where in the segment the body begins.
+    pub(crate) body_at: u64,
 }
 
 impl Kind {
@@ -292,7 +294,9 @@ impl RecordHead {
         let mut from = Cursor(content);
         let mut part = |length: u32| Ok(bytes.slice_ref(from.take(length as usize)?));
         let [key, meta, trailers, body] = self.lengths;
+        let body_at = u64::from(self.listed.offset) + u64::from(self.listed.length - body);
         Ok(Record {
+            body_at,
             salt: self.salt,
             key: part(key)?,
             meta: part(meta)?,

@@ -1,5 +1,6 @@
 //! A record of new metadata that has its body in an older record.
 
+use super::Found;
 use super::format::{Kind, Listed, Record};
 use crate::disk::format::Cursor;
 use crate::disk::load::Trouble;
@@ -46,27 +47,31 @@ impl Reference {
 /// A record with its body, which may have to be read from another one. That has to be the one that
 /// was meant: of the same key and variant, with the number it had.
 pub(crate) fn with_body(
-    listed: &Listed,
-    record: Record,
-    read: impl FnOnce(Place) -> Result<(Listed, Record), Trouble>,
-) -> Result<Record, Trouble> {
-    let Some(Reference { place, sequence, salt }) = Reference::of(listed, &record)? else {
-        return Ok(record);
+    found: Found,
+    read: impl FnOnce(Place) -> Result<Found, Trouble>,
+) -> Result<Found, Trouble> {
+    let Found { listed, record, .. } = &found;
+    let Some(Reference { place, sequence, salt }) = Reference::of(listed, record)? else {
+        return Ok(found);
     };
-    let (older, whole) = read(place)?;
+    let Found { listed: older, record: whole, segment } = read(place)?;
     let meant = (Kind::Entry, listed.key, listed.variant, sequence);
-    let found = (older.kind, older.key, older.variant, older.sequence);
-    if found != meant || (whole.salt, &whole.key) != (salt, &record.key) {
+    let is_meant = (older.kind, older.key, older.variant, older.sequence) == meant;
+    if !is_meant || (whole.salt, &whole.key) != (salt, &record.key) {
         return Err(Damage::Identity.into());
     }
-    Ok(Record { meta: record.meta, ..whole })
+    let record = Record { meta: found.record.meta, ..whole };
+    Ok(Found { listed: found.listed, record, segment })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
 
     use super::*;
+    use crate::disk::files::Files;
 
     const PLACE: Place = Place { segment: 3, offset: 64, length: 100, body: 0 };
 
@@ -77,7 +82,7 @@ mod tests {
 
     fn record(meta: &'static [u8], body: Vec<u8>) -> Record {
         let (key, trailers) = (Bytes::from_static(b"key"), Bytes::from_static(b"trailers"));
-        Record { salt: 8, key, meta: meta.into(), trailers, body: body.into() }
+        Record { salt: 8, body_at: 0, key, meta: meta.into(), trailers, body: body.into() }
     }
 
     #[test]
@@ -86,15 +91,19 @@ mod tests {
         let fresh = || record(b"new", reference.encode().to_vec());
         let kind = Kind::Freshened;
         assert_eq!(Reference::of(&listed(kind, 9), &fresh()), Ok(Some(reference)));
+        let segment = Arc::new(Files::default().open("/dev/null".as_ref()).unwrap());
+        let found = |listed, record| Found { listed, record, segment: Arc::clone(&segment) };
         let read = |change: fn(&mut Listed, &mut Record)| {
-            with_body(&listed(kind, 9), fresh(), |place| {
+            with_body(found(listed(kind, 9), fresh()), |place| {
                 assert_eq!(place, PLACE);
-                let mut found = (listed(Kind::Entry, 5), record(b"old", b"body".to_vec()));
-                change(&mut found.0, &mut found.1);
+                let mut found = found(listed(Kind::Entry, 5), record(b"old", b"body".to_vec()));
+                change(&mut found.listed, &mut found.record);
                 Ok(found)
             })
         };
         let whole = read(|_, _| ()).ok().unwrap();
+        assert_eq!(whole.listed.sequence, 9);
+        let whole = whole.record;
         assert_eq!((&whole.meta[..], &whole.body[..]), (&b"new"[..], &b"body"[..]));
         assert_eq!((&whole.key[..], &whole.trailers[..]), (&b"key"[..], &b"trailers"[..]));
         let others: [fn(&mut Listed, &mut Record); 6] = [

@@ -65,6 +65,14 @@ struct Known {
     open: usize,
 }
 
+/// A record that was read and verified.
+pub(crate) struct Found {
+    pub(crate) listed: Listed,
+    pub(crate) record: Record,
+    /// Where the body is, open.
+    pub(crate) segment: Arc<Handle>,
+}
+
 struct Segment {
     /// What is wrong if nothing is known about it.
     about: Result<About, Damage>,
@@ -174,15 +182,15 @@ impl Segments {
     }
 
     /// Reads and verifies the record at a place.
-    pub(crate) fn read(&self, place: Place) -> Result<(Listed, Record), Trouble> {
+    pub(crate) fn read(&self, place: Place) -> Result<Found, Trouble> {
         let (about, handle) = self.handle(place.segment)?;
         let bytes = handle.read(u64::from(place.offset), place.length as usize)?;
-        Ok(verified(&about, place, &bytes.into())?)
+        Ok(verified(&about, place, &bytes.into(), handle)?)
     }
 
     /// The same, if the segment is open and the system has the record in memory. Whatever else there
     /// is to say is said by a read that may wait.
-    pub(crate) fn read_now(&self, place: Place) -> Option<(Listed, Record)> {
+    pub(crate) fn read_now(&self, place: Place) -> Option<Found> {
         let (about, handle) = {
             let known = lock(&self.known);
             let segment = known.all.get(&place.segment)?;
@@ -190,7 +198,7 @@ impl Segments {
         };
         let mut bytes = vec![0; place.length as usize];
         let all = handle.read_now(u64::from(place.offset), &mut bytes);
-        all.then(|| verified(&about, place, &bytes.into()).ok()).flatten()
+        all.then(|| verified(&about, place, &bytes.into(), handle).ok()).flatten()
     }
 
     /// Lists the records of a segment.
@@ -219,12 +227,17 @@ impl Segments {
     }
 }
 
-fn verified(about: &About, place: Place, bytes: &Bytes) -> Result<(Listed, Record), Damage> {
+fn verified(
+    about: &About,
+    place: Place,
+    bytes: &Bytes,
+    segment: Arc<Handle>,
+) -> Result<Found, Damage> {
     let head = RecordHead::decode(bytes, about.salt, place.offset)?;
     if head.listed.length != place.length {
         return Err(Damage::Size);
     }
-    Ok((head.listed, head.record(bytes)?))
+    Ok(Found { listed: head.listed, record: head.record(bytes)?, segment })
 }
 
 impl Known {

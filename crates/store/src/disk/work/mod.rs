@@ -21,7 +21,7 @@ use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 use super::table::PARTS;
 use super::{Disk, FileBody, Held, lock, open, snapshot};
-use crate::entry::Entry;
+use crate::entry::Queued;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::Damage;
@@ -57,7 +57,7 @@ pub(crate) struct Pending<M> {
     pub(crate) key: Key,
     pub(crate) id: FileId,
     pub(crate) meta: Vec<u8>,
-    pub(crate) entry: Arc<Entry<M>>,
+    pub(crate) entry: Queued<M>,
     /// Bytes of its record or file, with its body.
     pub(crate) size: u64,
     /// Place and number of a record that has the same body, or refers to it.
@@ -84,7 +84,7 @@ pub(crate) struct Writer<M> {
     /// Files that could not be removed: the log has to say so as long as they are there.
     lingering: Vec<FileId>,
     /// What the log has collected and not written.
-    records: Vec<(FileId, Arc<Entry<M>>, Place)>,
+    records: Vec<(FileId, Queued<M>, Place)>,
     pub(crate) copies: Vec<(Listed, Place, Place)>,
     pub(crate) gone: Vec<Listed>,
     /// A snapshot says all that the store has.

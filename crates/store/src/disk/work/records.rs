@@ -1,7 +1,6 @@
 //! Records are collected and written together.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -9,9 +8,9 @@ use smallvec::SmallVec;
 use super::super::Disk;
 use super::super::place::Place;
 use super::super::segment::{Kind, Listed, Parts, Reference, record_size};
+use super::super::write::pieces_elsewhere;
 use super::room::Stop;
 use super::{Pending, Writer};
-use crate::body::{Done, Place as BodyPlace};
 use crate::meta::Meta;
 
 impl<M: Meta> Disk<M> {
@@ -40,7 +39,7 @@ impl<M: Meta> Disk<M> {
         let Some(listed) = listed else { return false };
         self.io.counters.log_stored.add(u64::from(listed.length));
         let place = Place::of(writer.log.number(), &listed);
-        writer.records.push((pending.id, Arc::clone(&pending.entry), place));
+        writer.records.push((pending.id, pending.entry.clone(), place));
         true
     }
 
@@ -72,8 +71,8 @@ impl<M: Meta> Disk<M> {
             return Some(Reference { place, sequence, salt });
         }
         // That one refers to the body too.
-        let (listed, record) = self.segments.read(place).ok()?;
-        let body = Reference::of(&listed, &record).ok()??;
+        let found = self.segments.read(place).ok()?;
+        let body = Reference::of(&found.listed, &found.record).ok()??;
         (self.segments.salt(body.place.segment)? == body.salt).then_some(body)
     }
 
@@ -139,19 +138,10 @@ fn add_freshened<M>(
 fn add_whole<M>(writer: &mut Writer<M>, pending: &Pending<M>) -> Option<Listed> {
     let Pending { key, id, meta, entry, .. } = pending;
     let done = entry.body().done()?;
-    let of_file = pieces_of_file(done)?;
+    let elsewhere: SmallVec<[Bytes; 1]> =
+        pieces_elsewhere(done)?.collect::<io::Result<_>>().ok()?;
     let body: SmallVec<[&[u8]; 2]> =
-        done.pieces().chain(of_file.iter().map(|piece| &piece[..])).collect();
+        done.pieces().chain(elsewhere.iter().map(|piece| &piece[..])).collect();
     let parts = Parts { key: key.as_bytes(), meta, trailers: done.tail(), body: &body };
     writer.log.add(id.listed(Kind::Entry), &parts)
-}
-
-/// The pieces of a body in a memory file; none of one on the heap. `None` if it is in neither, or
-/// cannot be read.
-fn pieces_of_file(done: &Done) -> Option<SmallVec<[Bytes; 1]>> {
-    match done.place() {
-        BodyPlace::Memory => Some(SmallVec::new()),
-        BodyPlace::MemoryFile(file) => file.pieces().collect::<io::Result<_>>().ok(),
-        BodyPlace::File(_) | BodyPlace::Part(..) | BodyPlace::Nowhere => None,
-    }
 }
