@@ -413,7 +413,7 @@ impl Body {
         // It may have ended since; under the lock the answer is final.
         match self.step_in_done(position) {
             Some(step) => step,
-            None => state.step(joined, position),
+            None => state.step(joined, position, stream.is_scarce()),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::window::{Spilled, State};
 
 /// Bytes of a body passed along that may wait for the slowest reader; and if room is scarce.
 const PASS_ALONG: u64 = 256 << 10;
-const PASS_ALONG_LITTLE: u64 = 64 << 10;
+const PASS_ALONG_LITTLE: u64 = 16 << 10;
 /// Bytes of a body not yet on disk, above which its fill waits for the disk; and if room is scarce.
 const UNWRITTEN: u64 = 2 << 20;
 const UNWRITTEN_LITTLE: u64 = 256 << 10;
@@ -156,6 +156,11 @@ impl Stream {
 
     pub(crate) fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
+    }
+
+    /// True if bodies under way have taken their share of memory: who can do with less should.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.flight.is_scarce()
     }
 
     /// The writer's high-water mark.

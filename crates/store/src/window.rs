@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::body::{Joined, Step};
 use crate::disk::{BLOCK, Handle, Io, PIECE, Piece, extents};
 use crate::followers::Followers;
+use crate::lent::LITTLE;
 
 /// Bytes of a written body that stay in memory for readers close behind the writer.
 const KEEP_BEHIND: u64 = 256 << 10;
@@ -205,7 +206,7 @@ impl State {
     }
 
     /// Says what a reader at `position` of a body under way does next.
-    pub(crate) fn step(&mut self, joined: Joined, position: u64) -> Step {
+    pub(crate) fn step(&mut self, joined: Joined, position: u64, is_scarce: bool) -> Step {
         let broken_off = match joined {
             Joined::UnderWay(number) => self.followers.is_broken_off(number),
             Joined::Complete => false,
@@ -215,7 +216,7 @@ impl State {
         } else if position < self.start() {
             self.piece_at(position)
         } else if position < self.end {
-            self.chunk_at(position)
+            if is_scarce { self.little_at(position) } else { self.chunk_at(position) }
         } else if self.broken {
             Step::Broken
         } else {
@@ -252,9 +253,13 @@ impl State {
         freed
     }
 
+    fn at_once(&self) -> usize {
+        if self.forgetful { AT_ONCE } else { PIECE as usize }
+    }
+
     fn chunk_at(&mut self, position: u64) -> Step {
         let number = self.window.partition_point(|chunk| chunk.end() <= position);
-        let most = if self.forgetful { AT_ONCE } else { PIECE as usize };
+        let most = self.at_once();
         let Some(chunk) = self.window.get_mut(number) else { return Step::Broken };
         let from = (position - chunk.start) as usize;
         let rest = chunk.len() - from;
@@ -272,6 +277,21 @@ impl State {
         Step::Chunk(together.into())
     }
 
+    /// A copy of a little: the reader may be slow, and a part of a chunk would hold all of it.
+    fn little_at(&self, position: u64) -> Step {
+        let number = self.window.partition_point(|chunk| chunk.end() <= position);
+        let length = LITTLE.min((self.end - position) as usize);
+        let mut little = Vec::with_capacity(length);
+        for chunk in self.window.range(number..) {
+            let bytes = &chunk.bytes()[position.saturating_sub(chunk.start) as usize..];
+            little.extend_from_slice(&bytes[..bytes.len().min(length - little.len())]);
+            if little.len() == length {
+                break;
+            }
+        }
+        Step::Chunk(little.into())
+    }
+
     /// How many chunks from `first` on were short when they came, and fit `room` together.
     fn further_copies(&self, first: usize, mut room: usize) -> usize {
         let fits = |chunk: &&Chunk| {
@@ -287,7 +307,7 @@ impl State {
         let Spilled { offset, sums, handle, io } = spilled;
         let (wanted, before) = (offset + position, offset / BLOCK);
         let first = wanted / BLOCK;
-        let most = if self.forgetful { AT_ONCE as u64 } else { PIECE };
+        let most = self.at_once() as u64;
         let last = (first + most / BLOCK).min(before + sums.len() as u64);
         let start = (first * BLOCK).max(*offset);
         let sums = &sums[(first - before) as usize..(last - before) as usize];
@@ -363,7 +383,7 @@ mod tests {
 
     /// Steps of work for a body of so many chunks of one byte, with a reader that takes each as
     /// it comes and one that takes as much as it gets every 1000 bytes.
-    fn steps(chunks: u64, forgetful: bool) -> usize {
+    fn steps(chunks: u64, forgetful: bool, is_scarce: bool) -> usize {
         let mut state = State { forgetful, ..State::default() };
         let readers = [state.join(), state.join()];
         let (mut positions, mut steps) = ([0, 0], 0);
@@ -372,7 +392,8 @@ mod tests {
             for (reader, every) in [(0, 1), (1, 1000)] {
                 let Joined::UnderWay(follower) = readers[reader] else { unreachable!() };
                 while number % every == 0
-                    && let Step::Chunk(bytes) = state.step(readers[reader], positions[reader])
+                    && let Step::Chunk(bytes) =
+                        state.step(readers[reader], positions[reader], is_scarce)
                 {
                     let from = positions[reader];
                     positions[reader] += bytes.len() as u64;
@@ -388,9 +409,29 @@ mod tests {
 
     #[test]
     fn twice_as_many_tiny_chunks_are_twice_as_much_work() {
-        for forgetful in [false, true] {
-            let (once, twice) = (steps(20_000, forgetful), steps(40_000, forgetful));
+        for (forgetful, is_scarce) in [(false, false), (false, true), (true, false), (true, true)] {
+            let steps = |chunks| steps(chunks, forgetful, is_scarce);
+            let (once, twice) = (steps(20_000), steps(40_000));
             assert!(once <= 45_000 && twice <= 2 * once + 10, "{once}, {twice}");
+        }
+    }
+
+    #[test]
+    fn where_room_is_scarce_a_reader_gets_a_little_whatever_the_chunks() {
+        let whole: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+        for chunk in [1, 999, 16 << 10, 20_000, 64 << 10, 100_000] {
+            let mut state = State::default();
+            let joined = state.join();
+            for chunk in whole.chunks(chunk) {
+                state.append(Bytes::copy_from_slice(chunk));
+            }
+            let (mut all, mut steps) = (Vec::new(), 0);
+            while let Step::Chunk(bytes) = state.step(joined, all.len() as u64, true) {
+                assert!(bytes.len() == LITTLE || all.len() + bytes.len() == whole.len());
+                all.extend_from_slice(&bytes);
+                steps += 1;
+            }
+            assert!(all == whole && steps == whole.len().div_ceil(LITTLE), "{chunk}");
         }
     }
 

@@ -22,13 +22,13 @@ use crate::stats::Counters;
 const THREADS: usize = 3;
 /// Reads queued or under way; those beyond them wait for their turn.
 const READS: usize = 64;
-/// Writes of bodies under way, queued or being done.
+/// Writes of bodies under way, queued or being done; those beyond them wait for their turn.
 const WRITES: usize = 64;
 /// Jobs that may wait before temporary files are left to the next start.
 const DISCARDS: usize = 4096;
 /// A reader in the middle of a body waits longer than a look-up, which has the origin to ask.
 const MIDDLE: u32 = 10;
-/// Of its patience a look-up waits one part in so many for its turn.
+/// Of that patience, one part in so many is for the turn.
 const TURN: u32 = 2;
 
 /// Names a file: what it holds and which time it was stored.
@@ -66,7 +66,7 @@ pub(crate) struct Io {
     root: PathBuf,
     pool: Arc<Lane>,
     reads: Arc<Semaphore>,
-    /// Somebody waited in vain for a turn to read, and nothing has been done since.
+    /// Somebody waited in vain for a turn, and nothing has been done since.
     stuck: Arc<AtomicBool>,
     writes: Arc<Semaphore>,
     temporary: AtomicU64,
@@ -152,25 +152,30 @@ impl Io {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
-        let permit = self.turn().await.ok_or(Unanswered::Full)?;
+        let permit = self.turn(&self.reads).await?;
         self.answer(self.submit(permit, work)?, self.patience).await
     }
 
-    /// A look-up's turn to read. Many may come at once although the disk is quick, so it waits a
+    /// A turn to read or to write. Many may come at once although the disk is quick, so they wait a
     /// little; but not for a disk that hangs.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let reads = || Arc::clone(&self.reads);
-        if let Ok(permit) = reads().try_acquire_owned() {
-            return Some(permit);
+    async fn turn(&self, turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Unanswered> {
+        if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
+            return Ok(permit);
         }
         if self.stuck.load(Ordering::Relaxed) {
-            return None;
+            return Err(Unanswered::Full);
         }
-        let turn = tokio::time::timeout(self.patience / TURN, reads().acquire_owned()).await;
+        let turn = Arc::clone(turns).acquire_owned();
+        let turn = tokio::time::timeout(self.patience / TURN, turn).await;
         if turn.is_err() {
             self.stuck.store(true, Ordering::Relaxed);
         }
-        turn.ok()?.ok()
+        turn.map_err(|_| Unanswered::Full)?.map_err(|_| Unanswered::Closed)
+    }
+
+    /// The turn of a body under way to have something [written](Io::write).
+    pub(crate) async fn turn_to_write(&self) -> Result<OwnedSemaphorePermit, Unanswered> {
+        self.turn(&self.writes).await
     }
 
     /// Does work for a reader in the middle of a body: waits for its turn.
@@ -186,18 +191,18 @@ impl Io {
         self.in_time(turn, self.patience * MIDDLE).await
     }
 
-    /// Queues work for a body under way; the answer comes later.
+    /// Queues work for a body under way, whose turn it is; the answer comes later.
     pub(crate) fn write<T: Send + 'static>(
         &self,
+        turn: OwnedSemaphorePermit,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, Unanswered> {
-        let permit = Arc::clone(&self.writes).try_acquire_owned().map_err(|_| Unanswered::Full)?;
         let under_way = lock(&self.under_way).subscribe();
         // Asked after that: who has sealed it and then waits for those under way waits for this one.
         if self.is_sealed() {
             return Err(Unanswered::Closed);
         }
-        self.submit((permit, under_way), work)
+        self.submit((turn, under_way), work)
     }
 
     /// Waits until all work queued so far is done.

@@ -125,7 +125,8 @@ async fn readers_on_other_threads_follow_the_writer(_: &Setup, store: &Store<Lab
     let (first, rest) = whole.split_at(123_456);
     fill.write(Bytes::copy_from_slice(first)).await.unwrap();
     let mut here = fill.entry().reader();
-    assert_eq!(here.next().await.unwrap().unwrap(), first[..]);
+    let begun = here.next().await.unwrap().unwrap();
+    assert!(first.starts_with(&begun));
     assert_eq!(fill.readers(), 5);
     for chunk in rest.chunks(7777) {
         fill.write(Bytes::copy_from_slice(chunk)).await.unwrap();
@@ -135,7 +136,7 @@ async fn readers_on_other_threads_follow_the_writer(_: &Setup, store: &Store<Lab
     let entry = fill.entry();
     assert!(!entry.is_complete() && entry.tail().is_none() && entry.in_memory().is_none());
     assert_eq!(fill.commit(b"").await, Committed::Stored);
-    assert_eq!(read(here).await.unwrap(), rest);
+    assert!(read(here).await.unwrap() == whole[begun.len()..]);
     for thread in threads.into_iter().chain([late]) {
         assert!(thread.join().unwrap().unwrap() == whole);
     }

@@ -1,6 +1,7 @@
 //! What waits for a disk that hangs is bounded, and what could not be removed meanwhile stays away.
 
 use super::*;
+use crate::NotStored;
 use crate::disk::{MOST, Op};
 
 /// Files on which a thread waits at its gate before these operations.
@@ -211,5 +212,75 @@ async fn of_a_disk_that_hangs_nobody_waits_for_a_turn_again_and_again() {
     gate.set(false);
     while find(&store, &key("69"), "v").await.is_none() {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Stores so many bodies that go to files at once; what becomes of each.
+fn store_many(
+    store: &Store<Label>,
+    numbers: std::ops::Range<u64>,
+) -> Vec<tokio::task::JoinHandle<Committed>> {
+    let fill = |number: u64| {
+        let key = key(&number.to_string());
+        let mut fill = store.begin(key, label("v", ""), Some(270_000)).unwrap();
+        tokio::spawn(async move {
+            fill.write(body(number, 270_000).into()).await.unwrap();
+            fill.commit(b"").await
+        })
+    };
+    numbers.map(fill).collect()
+}
+
+fn with_gate_before_writes(patience: Duration) -> (Setup, Store<Label>, Arc<Gate>) {
+    let mut setup = Setup::quick(MIB, 64 * MIB);
+    let gate = Arc::new(Gate::default());
+    setup.options.disk_patience = patience;
+    setup.files = waiting_at([(&gate, "store-pool", &[Op::Create])]);
+    let store = setup.open();
+    gate.set(true);
+    (setup, store, gate)
+}
+
+#[tokio::test]
+async fn of_many_bodies_at_once_each_is_stored() {
+    let (_setup, store, gate) = with_gate_before_writes(Duration::from_mins(10));
+    let fills = store_many(&store, 0..100);
+    gate.reached().await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    gate.set(false);
+    for fill in fills {
+        assert_eq!(fill.await.unwrap(), Committed::Stored);
+    }
+    assert_eq!(store.stats().queue_full_skips, 0);
+    for number in 0..100 {
+        let found = get(&store, &key(&number.to_string()), "v").await.unwrap();
+        assert!(found.1 == body(number, 270_000));
+    }
+}
+
+#[tokio::test]
+async fn a_body_waits_for_a_disk_that_hangs_no_longer_than_it_has_to() {
+    const PATIENCE: Duration = Duration::from_secs(4);
+    let (_setup, store, gate) = with_gate_before_writes(PATIENCE);
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let slow = Committed::NotStored(NotStored::DiskSlow);
+    for fill in store_many(&store, 0..66) {
+        assert_eq!(fill.await.unwrap(), slow);
+    }
+    assert!(begun.elapsed() < PATIENCE + Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert_eq!(store.stats().queue_full_skips, 2);
+    let begun = tokio::time::Instant::now();
+    for fill in store_many(&store, 66..67) {
+        assert_eq!(fill.await.unwrap(), slow);
+    }
+    assert_eq!((begun.elapsed(), store.stats().queue_full_skips), (Duration::ZERO, 3));
+    tokio::time::resume();
+    gate.set(false);
+    store.flush().await;
+    for fill in store_many(&store, 67..68) {
+        assert_eq!(fill.await.unwrap(), Committed::Stored);
     }
 }

@@ -7,8 +7,8 @@ mod writer;
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::OwnedMutexGuard;
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use naming::Announced;
 pub(crate) use naming::Published;
@@ -102,10 +102,11 @@ impl<M: Meta> Spill<M> {
         let end = body.end();
         self.collect()?;
         let is_large = body.declared().is_some_and(|length| !self.fits_record(length));
+        let gets_file = is_large || !self.disk.io.lent.may_go_to_memory(end);
         loop {
-            let (worth, most) = body.ahead_of_disk(is_large || !self.is_untouched());
+            let (worth, most) = body.ahead_of_disk(gets_file || !self.is_untouched());
             if self.job.is_none() && end - self.handed >= worth {
-                self.start(body)?;
+                self.start(body).await?;
             }
             if end - self.written <= most {
                 return Ok(());
@@ -175,7 +176,7 @@ impl<M: Meta> Spill<M> {
         let length = body.end();
         while self.written < length {
             if self.job.is_none() {
-                self.start(body)?;
+                self.start(body).await?;
             }
             self.wait().await?;
         }
@@ -189,8 +190,9 @@ impl<M: Meta> Spill<M> {
         length: u64,
         work: impl FnOnce() -> io::Result<Finished> + Send + 'static,
     ) -> Result<Published<M>, NotStored> {
+        let turn = self.turn().await?;
         let mut announced = Announced::new(&self.disk, id);
-        let job = self.disk.io.write(move || {
+        let job = self.disk.io.write(turn, move || {
             let finished = work();
             announced.published = finished.is_ok();
             finished.map(|finished| (finished, announced))
@@ -215,7 +217,14 @@ impl<M: Meta> Spill<M> {
         placed
     }
 
-    fn start(&mut self, body: &Arc<Stream>) -> Result<(), NotStored> {
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, NotStored> {
+        let turn = self.disk.io.turn_to_write().await;
+        self.judge(turn)
+    }
+
+    /// Dropped while it waits for its turn, it has done nothing.
+    async fn start(&mut self, body: &Arc<Stream>) -> Result<(), NotStored> {
+        let turn = self.turn().await?;
         let chunks = body.written_from(self.handed);
         let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         if self.handed + bytes > self.disk.largest {
@@ -228,7 +237,7 @@ impl<M: Meta> Spill<M> {
         self.reserved += bytes;
         let Some(mut writer) = self.writer.take() else { return Err(NotStored::DiskFailed) };
         let body = Arc::clone(body);
-        let job = self.disk.io.write(move || {
+        let job = self.disk.io.write(turn, move || {
             let written = writer.append(&chunks, &body);
             (writer, written)
         });
