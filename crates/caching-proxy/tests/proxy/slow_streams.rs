@@ -17,6 +17,7 @@ use crate::{Proxy, millis};
 mod disk;
 mod hits;
 mod http2;
+mod short;
 mod tls;
 
 /// Bodies in each direction.
@@ -77,19 +78,19 @@ struct Progress {
 }
 
 impl Progress {
-    /// Waits until all are under way and nobody can send any more.
-    async fn settle(&self) {
+    /// Waits until so many are under way and nobody can send any more.
+    async fn settle(&self, all: usize) {
         let mut before = u64::MAX;
         for _ in 0..1_200 {
             sleep(millis(100)).await;
             let sent = self.sent.load(Ordering::Relaxed);
-            if sent == before && self.under_way.load(Ordering::Relaxed) == 2 * EACH {
+            if sent == before && self.under_way.load(Ordering::Relaxed) == all {
                 return;
             }
             before = sent;
         }
         let under_way = self.under_way.load(Ordering::Relaxed);
-        panic!("{under_way} of {} are under way, or someone can still send", 2 * EACH);
+        panic!("{under_way} of {all} are under way, or someone can still send");
     }
 }
 
@@ -237,12 +238,12 @@ async fn crowd(
             sleep(millis(1)).await;
         }
     }
-    all.settle().await;
+    all.settle(2 * EACH).await;
     // What has been taken makes room for more.
     let rounds = if by == By::Length { 3 } else { 1 };
     for round in 1..=rounds {
         tell.send(round).unwrap();
-        all.settle().await;
+        all.settle(2 * EACH).await;
     }
     assert_eq!(all.ended.load(Ordering::Relaxed), 0, "all are still under way");
     peak(proxy.binary().pid())
