@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use bytes::BytesMut;
 use rustix::buffer::spare_capacity;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -26,11 +28,11 @@ const READ_SIZE: usize = 4 << 10;
 const LARGE_READ: usize = 32 << 10;
 /// How often it is looked whether a client that has sent ahead has ended its side.
 const LOOK: Duration = Duration::from_secs(1);
-/// How much of a file is copied at once where the system cannot send it by itself: as much as TLS
+/// How much of a file is copied at once where the system cannot send it by itself: a record of TLS.
+const COPY_SIZE: usize = 16 << 10;
+/// How much if not too many do, and for a client that did not have to be waited for: as much as TLS
 /// encrypts in one go, and little enough to be still in the cache of the processor by then.
-const COPY_SIZE: usize = 64 << 10;
-/// How much once the client has been waited for: there may be many such.
-const SLOW_COPY_SIZE: usize = 16 << 10;
+const LARGE_COPY_SIZE: usize = 64 << 10;
 
 /// What the client sends.
 pub(crate) struct Inbound<R> {
@@ -49,6 +51,8 @@ pub(crate) struct Outbound<W> {
     pub(crate) head: Vec<u8>,
     waits: Waits,
     limit: Duration,
+    /// Gives the right to copy much at once.
+    large: Arc<Semaphore>,
     /// Bytes accepted by the system.
     pub(crate) written: u64,
 }
@@ -139,8 +143,9 @@ impl<W: Outgoing> Outbound<W> {
         self.io.poll_shut_down(cx)
     }
 
-    pub(crate) fn new(io: W, limit: Duration) -> Self {
-        Self { io, head: Vec::new(), waits: Waits::new(), limit, written: 0 }
+    /// `large` gives the right to copy much at once.
+    pub(crate) fn new(io: W, limit: Duration, large: Arc<Semaphore>) -> Self {
+        Self { io, head: Vec::new(), waits: Waits::new(), limit, large, written: 0 }
     }
 
     /// Writes the head and everything in `parts` behind it, in as few system calls as it takes.
@@ -188,7 +193,9 @@ impl<W: Outgoing> Outbound<W> {
 
     /// The same by way of a buffer.
     async fn copy_file(&mut self, file: BorrowedFd<'_>, range: Range<u64>) -> io::Result<()> {
-        let mut piece = Vec::with_capacity(COPY_SIZE);
+        let mut much = Arc::clone(&self.large).try_acquire_owned().ok();
+        let most = if much.is_some() { LARGE_COPY_SIZE } else { COPY_SIZE };
+        let mut piece = Vec::with_capacity(most);
         let mut at = range.start;
         while at < range.end {
             let read = rustix::io::pread(file, spare_capacity(&mut piece), at)?;
@@ -201,7 +208,8 @@ impl<W: Outgoing> Outbound<W> {
             let waited = self.write_waiting(&piece).await?;
             piece.clear();
             if waited {
-                piece.shrink_to(SLOW_COPY_SIZE);
+                piece.shrink_to(COPY_SIZE);
+                drop(much.take());
             }
         }
         self.write(&[]).await

@@ -45,8 +45,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Arc<Connector>>,
     slots: Arc<Semaphore>,
     /// What many connections hold for a slow side is bounded by giving each of them little. Few may
-    /// read much at once, from clients or from the origin.
-    large_readers: Arc<Semaphore>,
+    /// read much at once, from clients or from the origin, or copy much for clients.
+    pub(crate) large_readers: Arc<Semaphore>,
     budget: Budget,
 }
 

@@ -1,4 +1,5 @@
-//! A thousand slow readers of one large body that is on disk, each somewhere else in it.
+//! A thousand slow readers of one large body that is on disk, each somewhere else in it, or of one that
+//! is in memory.
 
 use socket2::SockRef;
 use testkit::frames::{Frame, PREFACE, kind};
@@ -6,10 +7,17 @@ use tokio::net::TcpSocket;
 
 use super::*;
 
-/// How long the body is.
-const WHOLE: usize = 24 << 20;
-/// What readers leave behind them: each has a long way to go.
-const REST: usize = 4 << 20;
+/// The body.
+#[derive(Clone, Copy)]
+struct Stored {
+    length: usize,
+    /// What the reader that begins last has to read: each has a long way to go.
+    rest: usize,
+    memory: &'static str,
+}
+
+const ON_DISK: Stored = Stored { length: 24 << 20, rest: 4 << 20, memory: "8MiB" };
+const IN_MEMORY: Stored = Stored { length: 1 << 20, rest: 1 << 20, memory: "64MiB" };
 /// Bytes of a segment, as for clients far away: for larger ones the system has larger buffers.
 const SEGMENT: u32 = 1400;
 /// What each takes at a time...
@@ -21,12 +29,12 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// An origin that is asked for the body once.
-async fn origin(listener: TcpListener) {
+async fn origin(listener: TcpListener, length: usize) {
     let (mut stream, _) = listener.accept().await.unwrap();
     head(&mut stream).await;
-    let fields = format!("Cache-Control: max-age=3600\r\nContent-Length: {WHOLE}\r\n\r\n");
+    let fields = format!("Cache-Control: max-age=3600\r\nContent-Length: {length}\r\n\r\n");
     stream.write_all(format!("HTTP/1.1 200 OK\r\n{fields}").as_bytes()).await.unwrap();
-    for _ in 0..WHOLE / PIECE.len() {
+    for _ in 0..length / PIECE.len() {
         stream.write_all(&PIECE).await.unwrap();
     }
     // Until the proxy is stopped.
@@ -48,10 +56,10 @@ async fn take(stream: &mut impl Stream, mut left: usize) {
 }
 
 /// Has the body stored: as soon as it is, a range of it is a hit.
-async fn store(mut stream: Box<dyn Stream>) {
+async fn store(mut stream: Box<dyn Stream>, length: usize) {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     head(&mut stream).await;
-    take(&mut stream, WHOLE).await;
+    take(&mut stream, length).await;
     for _ in 0..600 {
         let is_hit = ask(&mut stream, "0-0").await.contains("X-Cache: HIT");
         take(&mut stream, 1).await;
@@ -111,21 +119,22 @@ async fn reader(
 }
 
 /// The most that the proxy takes for all of them, in MiB.
-async fn crowd(by: By, front: Option<&tls::Front>) -> Option<u64> {
+async fn crowd(stored: Stored, by: By, front: Option<&tls::Front>) -> Option<u64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(origin(listener));
-    let args = ["--memory", "8MiB", "--disk", "256MiB", "--write-timeout", "5m", "--workers", "2"];
+    tokio::spawn(origin(listener, stored.length));
+    let args =
+        ["--memory", stored.memory, "--disk", "256MiB", "--write-timeout", "5m", "--workers", "2"];
     let secure = front.map(tls::Front::args).unwrap_or_default();
     let secure: Vec<_> = secure.iter().map(String::as_str).collect();
     let mut proxy = Proxy::at(&url, &[&args[..], &secure].concat());
     let port = if front.is_some() { tls::port(&proxy) } else { proxy.address().1 };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let connector = || front.map(tls::Front::connector);
-    store(connect(address, connector()).await).await;
+    store(connect(address, connector()).await, stored.length).await;
     let mut readers = Vec::new();
     for number in 0..EACH {
-        let start = number * ((WHOLE - REST) / EACH);
+        let start = number * ((stored.length - stored.rest) / EACH);
         readers.push(tokio::spawn(reader(address, connector(), by, start)));
         if number % 50 == 0 {
             sleep(millis(1)).await;
@@ -148,24 +157,30 @@ async fn crowd(by: By, front: Option<&tls::Front>) -> Option<u64> {
     peak(proxy.binary().pid())
 }
 
-fn take_less_than(most: u64, by: By, front: Option<&tls::Front>) {
+fn take_less_than(most: u64, stored: Stored, by: By, front: Option<&tls::Front>) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     testkit::raise_file_limit();
-    check(run(crowd(by, front)), most);
+    check(run(crowd(stored, by, front)), most);
 }
 
 #[test]
 fn a_thousand_slow_readers_of_what_is_on_disk_take_less_than_64_mib() {
-    take_less_than(MOST, By::Length, None);
+    take_less_than(MOST, ON_DISK, By::Length, None);
 }
 
 #[test]
 fn also_by_tls_but_for_a_record_of_each_reader() {
     let front = tls::Front::new(b"http/1.1");
-    take_less_than(114, By::Length, Some(&front));
+    take_less_than(114, ON_DISK, By::Length, Some(&front));
 }
 
 #[test]
 fn also_by_http2_but_for_the_buffers_of_each_connection() {
-    take_less_than(140, By::Lines, None);
+    take_less_than(140, ON_DISK, By::Lines, None);
+}
+
+#[test]
+fn also_of_what_is_in_memory_by_tls() {
+    let front = tls::Front::new(b"http/1.1");
+    take_less_than(114, IN_MEMORY, By::Length, Some(&front));
 }

@@ -105,11 +105,12 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     fn new(worker: &'a Arc<Worker>, (reader, writer): (R, W), peer: Peer) -> Self {
         let limits = &worker.shared.limits;
         let (requests, age) = (limits.requests_per_connection, limits.connection_age);
+        let large = Arc::clone(&worker.origin.shared.large_readers);
         Self {
             worker,
             peer,
             inbound: Inbound::new(reader),
-            outbound: Outbound::new(writer, limits.write_timeout),
+            outbound: Outbound::new(writer, limits.write_timeout, large),
             head: Arc::default(),
             spans: Vec::with_capacity(32),
             key: Vec::with_capacity(128),
