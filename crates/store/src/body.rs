@@ -106,6 +106,17 @@ impl Done {
         Self::off_the_heap(name, length, tail, place, Holding::default())
     }
 
+    /// The same of one that is on disk and may be short.
+    pub(crate) fn on_disk(
+        name: Name<'_>,
+        length: u64,
+        tail: &[u8],
+        place: Place,
+        holding: Holding,
+    ) -> Self {
+        Self::off_the_heap(name, length, tail, place, holding)
+    }
+
     /// A body that is not on the heap.
     fn off_the_heap(
         name: Name<'_>,
@@ -272,11 +283,15 @@ impl Body {
         self.done.get()
     }
 
-    /// The same body once more, if it is complete.
-    pub(crate) fn share(&self) -> Option<Self> {
+    /// The same body once more, if it is complete. One that was lent in memory may stay there.
+    pub(crate) fn share(&self, lent: &Lent) -> Option<Self> {
         let mut done = self.done()?.clone();
         if let Some(more) = &mut done.more {
             more.held = more.place.weight();
+            let is_lent = matches!(more.holding, Holding::Lent { .. });
+            if is_lent && lent.may_go_to_memory(more.length) {
+                more.holding = lent.hold(more.length);
+            }
         }
         Some(Self::complete(done))
     }

@@ -12,6 +12,12 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// Counts so many bytes, whatever there are.
+    pub(crate) fn new(bytes: u64, sum: &Arc<AtomicU64>) -> Self {
+        sum.fetch_add(bytes, Ordering::Relaxed);
+        Self { bytes, sum: Arc::clone(sum) }
+    }
+
     /// Counts so many bytes, if they are no more than `most` with all that count already.
     pub(crate) fn within(most: u64, bytes: u64, sum: &Arc<AtomicU64>) -> Option<Self> {
         let add = |held: u64| held.checked_add(bytes).filter(|held| *held <= most);

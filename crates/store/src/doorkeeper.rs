@@ -56,7 +56,7 @@ pub(crate) struct GivenUp {
     /// Keys in memory, as of late.
     keys: AtomicU64,
     /// With fewer keys the cache remembers enough by itself.
-    enough: u64,
+    enough: AtomicU64,
     bytes: u64,
 }
 
@@ -66,7 +66,14 @@ impl GivenUp {
         let each = (most / SHARE).clamp(1024, 1 << 24).next_power_of_two() as usize;
         let generations = Mutex::new(Generations::new(each));
         let bytes = (2 * each * BITS / 8) as u64;
-        Self { generations, keys: AtomicU64::new(0), enough: SHARE * remembered, bytes }
+        let (keys, enough) = (AtomicU64::new(0), AtomicU64::new(SHARE * remembered));
+        Self { generations, keys, enough, bytes }
+    }
+
+    /// The cache remembers so many less than before.
+    pub(crate) fn forgotten(&self, keys: u64) {
+        let less = |enough: u64| Some(enough.saturating_sub(SHARE * keys));
+        let _ = self.enough.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Says how many keys are in memory now.
@@ -95,7 +102,7 @@ impl GivenUp {
     /// Keys of a generation: both together have a third to two thirds of the keys in memory.
     fn limit(&self) -> Option<usize> {
         let keys = self.keys.load(Ordering::Relaxed);
-        (keys > self.enough).then_some((keys / SHARE) as usize)
+        (keys > self.enough.load(Ordering::Relaxed)).then_some((keys / SHARE) as usize)
     }
 }
 
@@ -178,5 +185,19 @@ mod tests {
         let known = (0..999).filter(|number| given_up.has(hash(*number))).count();
         assert!(known < 60, "{known}");
         assert!((2_100..3_100).all(|number| given_up.has(hash(number))));
+    }
+
+    #[test]
+    fn what_the_cache_forgets_is_remembered_here() {
+        let given_up = GivenUp::new(100, 100_000);
+        given_up.set_keys(200);
+        given_up.forgotten(30);
+        given_up.note(hash(0));
+        assert!(!given_up.has(hash(0)), "it still remembers 70, for 210 keys");
+        given_up.forgotten(10);
+        given_up.note(hash(0));
+        assert!(given_up.has(hash(0)));
+        given_up.forgotten(1_000);
+        assert!(given_up.has(hash(0)));
     }
 }

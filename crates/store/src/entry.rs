@@ -175,6 +175,11 @@ impl<M> Entry<M> {
         &self.body
     }
 
+    /// True if memory is not to have it.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.holding().is_some_and(Holding::is_lent)
+    }
+
     /// How its body is counted in memory; `None` if it is not.
     pub(crate) fn holding(&self) -> Option<&Holding> {
         self.body.done()?.holding()

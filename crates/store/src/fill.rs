@@ -93,7 +93,7 @@ impl<M: Meta> Fill<M> {
         let end = self.0.end + chunk.len() as u64;
         let fits = matches!(self.0.mode, Mode::Memory)
             && self.stream().may_reach(end)
-            && self.0.store.may_be_in_memory(end)
+            && self.0.store.lent().may_go_to_memory(end)
             && self.stream().try_push(chunk);
         if fits {
             self.0.end = end;
@@ -190,7 +190,7 @@ impl<M: Meta> Fill<M> {
     /// True if nothing has gone to the disk yet, all of it fits a record, and it may be held as long as
     /// its readers take.
     fn is_short(&self, spill: &Spill<M>, tail: &[u8]) -> bool {
-        if !self.0.store.lent().may_go_to_memory(self.0.end) {
+        if !self.0.store.lent().may_be_held(self.0.end) {
             return false;
         }
         let mut meta = Vec::new();

@@ -24,6 +24,9 @@ pub(crate) const LITTLE: usize = 16 << 10;
 
 /// Of what memory may have, it keeps at least one part in so many, whatever it has given up.
 const LEAST_PART: u64 = 4;
+/// What was given up is taken off what memory keeps in steps of one part in so many: each change costs
+/// memory some of what it remembers of evicted keys.
+const STEPS: u64 = 8;
 
 /// Counts what readers alone have.
 pub(crate) struct Lent {
@@ -32,8 +35,11 @@ pub(crate) struct Lent {
     most: u64,
     /// Bytes that memory has given up.
     given_up: Arc<AtomicU64>,
-    /// Bytes that memory may have with them.
+    /// Bytes that memory may have with them, and those that are taken off for them.
     memory: AtomicU64,
+    taken_off: AtomicU64,
+    /// Bytes of the largest body that memory takes.
+    largest: u64,
 }
 
 /// What a reader may have of a piece.
@@ -43,23 +49,16 @@ pub(crate) enum Loan {
     Little,
 }
 
-/// Where a body that is read from the disk is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Memory is to keep it, if it may.
-    InMemory,
-    /// Whoever has asked for it reads it.
-    ByReaders,
-}
-
 /// How a body in memory is counted. Copies are about the same body.
 #[derive(Clone, Default)]
 pub(crate) enum Holding {
-    /// It is little.
+    /// It is little, or never in memory as a whole.
     #[default]
     Uncounted,
-    /// It was read for its readers.
+    /// It was read for its readers, or memory never takes so much.
     Lent { _counted: Arc<Counted> },
+    /// It would be in memory if readers did not have too much there already.
+    OnDisk,
     /// A tier may keep it; if none does its readers have it.
     InMemory(Arc<Held>),
 }
@@ -74,10 +73,10 @@ pub(crate) struct Held {
 
 impl Lent {
     /// At most so many bytes are lent, without the little ones; `memory` is what the memory tier may
-    /// have.
-    pub(crate) fn new(most: u64, memory: u64) -> Self {
-        let (loans, given_up) = (Arc::default(), Arc::default());
-        Self { loans, most, given_up, memory: memory.into() }
+    /// have, and `largest` the longest body that it takes.
+    pub(crate) fn new(most: u64, memory: u64, largest: u64) -> Self {
+        let (loans, given_up, taken_off) = (Arc::default(), Arc::default(), AtomicU64::new(0));
+        Self { loans, most, given_up, memory: memory.into(), taken_off, largest }
     }
 
     /// Bytes that readers alone have.
@@ -85,16 +84,24 @@ impl Lent {
         self.loans.load(Ordering::Relaxed) + self.given_up()
     }
 
-    /// Bytes of these that memory gave up, or never had room for.
-    pub(crate) fn given_up(&self) -> u64 {
-        // What one takes off may have to be added by another yet.
-        self.given_up.load(Ordering::Relaxed).cast_signed().max(0).cast_unsigned()
+    fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// True if it is time to look what is [left](Lent::leaves).
+    pub(crate) fn has_changed(&self) -> bool {
+        let step = self.memory.load(Ordering::Relaxed) / STEPS;
+        self.taken_off.load(Ordering::Relaxed).abs_diff(self.given_up()) > step
     }
 
     /// What memory may keep, which may have so many bytes with what it gave up.
     pub(crate) fn leaves(&self, memory: u64) -> u64 {
         self.memory.store(memory, Ordering::Relaxed);
-        memory.saturating_sub(self.given_up()).max(memory / LEAST_PART)
+        if self.has_changed() {
+            let step = (memory / STEPS).max(1);
+            self.taken_off.store(self.given_up() / step * step, Ordering::Relaxed);
+        }
+        memory.saturating_sub(self.taken_off.load(Ordering::Relaxed)).max(memory / LEAST_PART)
     }
 
     /// What a reader may have of this piece, counted from now on.
@@ -108,25 +115,50 @@ impl Lent {
         Counted::within(self.most / 2, bytes, &self.loans)
     }
 
-    /// True if a body of so many bytes may go to memory as a whole.
+    /// True if memory may have a body of so many bytes. It may have a few in any case, however small it
+    /// is.
     pub(crate) fn may_go_to_memory(&self, bytes: u64) -> bool {
-        let memory = self.memory.load(Ordering::Relaxed);
-        is_little(bytes) || self.given_up() <= memory - memory / LEAST_PART
+        bytes <= self.largest && self.may_be_held(bytes)
     }
 
-    /// A body that goes to memory, whatever there is.
+    /// True if a complete body of so many bytes may be held for its readers, whether memory ever takes it
+    /// or not.
+    pub(crate) fn may_be_held(&self, bytes: u64) -> bool {
+        if is_little(bytes) {
+            return true;
+        }
+        if bytes > self.largest {
+            return self.loans.load(Ordering::Relaxed) <= self.most / 2;
+        }
+        let memory = self.memory.load(Ordering::Relaxed);
+        self.given_up() <= (memory - memory / LEAST_PART).max(self.most / 2)
+    }
+
+    /// A complete body of so many bytes, whatever there is.
     pub(crate) fn hold(&self, bytes: u64) -> Holding {
         if is_little(bytes) {
             return Holding::Uncounted;
+        }
+        if bytes > self.largest {
+            return self.take(bytes);
         }
         self.given_up.fetch_add(bytes, Ordering::Relaxed);
         let (keepers, sum) = (AtomicUsize::new(0), Arc::clone(&self.given_up));
         Holding::InMemory(Arc::new(Held { bytes, keepers, sum }))
     }
 
-    /// A body that is read from the disk as a whole; `None` if nobody may have it so.
-    pub(crate) fn whole(&self, bytes: u64, wanted: Wanted) -> Option<Holding> {
-        if is_little(bytes) || wanted == Wanted::InMemory && self.may_go_to_memory(bytes) {
+    /// A body that its readers alone have, whatever there is.
+    pub(crate) fn take(&self, bytes: u64) -> Holding {
+        if is_little(bytes) {
+            return Holding::Uncounted;
+        }
+        Holding::Lent { _counted: Arc::new(Counted::new(bytes, &self.loans)) }
+    }
+
+    /// A body that is read from the disk as a whole; `None` if nobody may have it so. Memory has `room`
+    /// for it, if it is wanted there.
+    pub(crate) fn whole(&self, bytes: u64, room: u64) -> Option<Holding> {
+        if is_little(bytes) || bytes <= room && self.may_go_to_memory(bytes) {
             return Some(self.hold(bytes));
         }
         self.lend(bytes).map(|lent| Holding::Lent { _counted: Arc::new(lent) })
@@ -162,9 +194,9 @@ impl Holding {
         matches!(self, Self::Uncounted)
     }
 
-    /// True if it was read for its readers alone.
+    /// True if memory is not to have it.
     pub(crate) fn is_lent(&self) -> bool {
-        matches!(self, Self::Lent { .. })
+        matches!(self, Self::Lent { .. } | Self::OnDisk)
     }
 
     /// Bytes of memory that the count takes.
@@ -172,14 +204,14 @@ impl Holding {
         match self {
             Self::InMemory(_) => allocated(ARC + size_of::<Held>()),
             // No tier has it.
-            Self::Uncounted | Self::Lent { .. } => 0,
+            Self::Uncounted | Self::OnDisk | Self::Lent { .. } => 0,
         }
     }
 
     /// A tier keeps the body, and counts its bytes.
     pub(crate) fn keep(&self) {
         if let Self::InMemory(held) = self
-            && held.keepers.fetch_add(1, Ordering::Relaxed) == 0
+            && held.keepers.fetch_add(1, Ordering::AcqRel) == 0
         {
             held.sum.fetch_sub(held.bytes, Ordering::Relaxed);
         }
@@ -187,10 +219,11 @@ impl Holding {
 
     /// A tier that kept it does not keep it any more.
     pub(crate) fn give_up(&self) {
-        if let Self::InMemory(held) = self
-            && held.keepers.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            held.sum.fetch_add(held.bytes, Ordering::Relaxed);
+        let Self::InMemory(held) = self else { return };
+        // First: who keeps it next takes them off again.
+        held.sum.fetch_add(held.bytes, Ordering::Relaxed);
+        if held.keepers.fetch_sub(1, Ordering::AcqRel) > 1 {
+            held.sum.fetch_sub(held.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -205,13 +238,15 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     const MIB: u64 = 1 << 20;
 
     #[test]
     fn what_somebody_keeps_does_not_count_until_nobody_does() {
-        let lent = Lent::new(8 * MIB, 64 * MIB);
+        let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
         let holding = lent.hold(MIB);
         assert_eq!((lent.bytes(), lent.given_up()), (MIB, MIB));
         holding.keep();
@@ -224,34 +259,73 @@ mod tests {
         holding.keep();
         drop(holding);
         assert_eq!(lent.bytes(), 0, "gone with who kept it");
-        drop(lent.hold(MIB));
+        drop((lent.hold(MIB), lent.take(MIB)));
         assert_eq!(lent.bytes(), 0);
     }
 
     #[test]
-    fn what_comes_before_the_other_half_of_a_change_is_no_large_number() {
-        let lent = Lent::new(8 * MIB, 64 * MIB);
-        lent.given_up.fetch_sub(1, Ordering::Relaxed);
-        assert_eq!((lent.given_up(), lent.bytes(), lent.leaves(9)), (0, 0, 9));
-        assert!(lent.may_go_to_memory(MIB));
+    fn the_sum_is_never_less_than_nothing() {
+        let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
+        let holding = lent.hold(MIB);
+        let keep = || {
+            for _ in 0..200_000 {
+                holding.keep();
+                assert!(lent.given_up() <= 3 * MIB);
+                holding.give_up();
+            }
+        };
+        thread::scope(|scope| [(); 2].map(|()| _ = scope.spawn(keep)));
+        assert_eq!(lent.given_up(), MIB);
     }
 
     #[test]
     fn loans_are_refused_beyond_half_and_what_goes_to_memory_beyond_three_quarters_of_it() {
-        let lent = Lent::new(8 * MIB, 64 * MIB);
-        let loans: Vec<_> = (0..4).map(|_| lent.whole(MIB, Wanted::ByReaders).unwrap()).collect();
-        assert!(loans.iter().all(Holding::is_lent));
-        assert!(lent.whole(MIB, Wanted::ByReaders).is_none());
+        const ROOM: u64 = 3 * MIB;
+        let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
+        let loans: Vec<_> = (0..4).map(|_| lent.whole(MIB, 0).unwrap()).collect();
+        assert!(loans.iter().all(Holding::is_lent) && lent.may_be_held(5 * MIB));
+        assert!(lent.whole(MIB, 0).is_none());
+        let one_more = lent.hold(5 * MIB);
+        assert!(one_more.is_lent() && !lent.may_be_held(5 * MIB) && lent.may_be_held(4 * MIB));
+        assert!(!lent.may_go_to_memory(5 * MIB));
         let little = LITTLE as u64;
-        assert!(lent.whole(little, Wanted::ByReaders).unwrap().is_uncounted());
-        let held: Vec<_> = (0..49).map(|_| lent.whole(MIB, Wanted::InMemory).unwrap()).collect();
+        assert!(lent.whole(little, 0).unwrap().is_uncounted());
+        let held: Vec<_> = (0..49).map(|_| lent.whole(MIB, ROOM).unwrap()).collect();
         assert!(!held.iter().any(Holding::is_lent));
         assert!(!lent.may_go_to_memory(little + 1) && lent.may_go_to_memory(little));
-        assert!(lent.whole(MIB, Wanted::InMemory).is_none());
-        assert_eq!((lent.leaves(64 * MIB), lent.leaves(60 * MIB)), (16 * MIB, 15 * MIB));
-        drop(loans);
-        assert!(lent.whole(MIB, Wanted::InMemory).unwrap().is_lent());
+        assert!(lent.whole(MIB, ROOM).is_none() && lent.whole(ROOM + 1, ROOM).is_none());
+        drop((loans, one_more));
+        assert!(lent.whole(MIB, ROOM).unwrap().is_lent());
         drop(held);
-        assert_eq!((lent.bytes(), lent.leaves(64 * MIB)), (0, 64 * MIB));
+        assert!(!lent.whole(ROOM, ROOM).unwrap().is_lent());
+        assert!(lent.whole(ROOM + 1, ROOM).unwrap().is_lent(), "memory has no room for it");
+        assert_eq!(lent.bytes(), 0);
+    }
+
+    #[test]
+    fn a_little_memory_takes_a_few_all_the_same() {
+        let lent = Lent::new(8 * MIB, MIB, MIB);
+        let _held: Vec<_> = (0..4).map(|_| lent.whole(MIB, MIB).unwrap()).collect();
+        assert!(lent.may_go_to_memory(MIB));
+        let _one_more = lent.hold(1 << 16);
+        assert!(!lent.may_go_to_memory(MIB));
+    }
+
+    #[test]
+    fn memory_keeps_less_step_by_step_and_never_less_than_a_quarter() {
+        let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
+        let mut held = Vec::new();
+        for (bodies, left) in [(8, 64), (1, 56), (7, 56), (1, 48), (35, 16), (30, 16)] {
+            held.extend((0..bodies).map(|_| lent.hold(MIB)));
+            assert_eq!(lent.leaves(64 * MIB), left * MIB, "{bodies}");
+        }
+        // Who comes and goes changes nothing.
+        for _ in 0..9 {
+            drop((lent.hold(4 * MIB), lent.hold(4 * MIB)));
+            assert!(!lent.has_changed());
+        }
+        drop(held);
+        assert!(lent.has_changed());
+        assert_eq!((lent.leaves(64 * MIB), lent.bytes()), (64 * MIB, 0));
     }
 }

@@ -33,9 +33,6 @@ pub(crate) const EXPECTED: u64 = 6144;
 /// keys that it remembers.)
 const STEPS: u64 = 16;
 const LARGEST_STEP: u64 = 16 << 20;
-/// When what readers have of what was given up changed by more than one part in so many, that is looked
-/// at at once.
-const MUCH: u64 = 64;
 /// A change of its capacity is not worth making for less than one part in so many.
 const LITTLE_CHANGE: u64 = 256;
 /// Bytes that the smallest objects take: of what was given up, no more are remembered.
@@ -69,8 +66,6 @@ pub(crate) struct Memory<M: Meta> {
     aside: Mutex<u64>,
     evicted_keys: Arc<GivenUp>,
     lent: Arc<Lent>,
-    /// Bytes that readers had of what was given up, when the cache was last fitted.
-    fitted_for: AtomicU64,
 }
 
 impl<M: Meta> Memory<M> {
@@ -96,8 +91,8 @@ impl<M: Meta> Memory<M> {
         // The cache refuses what does not fit the hot part of a shard, 97 % of it; and the index may
         // have grown into a quarter.
         let largest = cache.as_ref().map_or(0, |cache| cache.shard_capacity() / 100 * 70);
-        let (insertions, fitted_for, aside) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
-        Self { cache, bytes, largest, insertions, kept, aside, evicted_keys, lent, fitted_for }
+        let (insertions, aside) = (AtomicU64::new(0), Mutex::new(0));
+        Self { cache, bytes, largest, insertions, kept, aside, evicted_keys, lent }
     }
 
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Variants<M>> {
@@ -131,8 +126,7 @@ impl<M: Meta> Memory<M> {
             let _hit = cache.get(&key.hash());
         }
         let is_due = self.insertions.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK);
-        let change = self.fitted_for.load(Ordering::Relaxed).abs_diff(self.lent.given_up());
-        if is_due || change > self.bytes / MUCH {
+        if is_due || self.lent.has_changed() {
             self.evicted_keys.set_keys(cache.len() as u64);
             self.fit(cache, *lock(&self.aside), self.bytes / LITTLE_CHANGE);
         }
@@ -143,10 +137,11 @@ impl<M: Meta> Memory<M> {
     /// readers have of what was given up.
     fn fit(&self, cache: &ByHash<M>, aside: u64, unless: u64) {
         let beyond = beyond_weights(cache) + self.evicted_keys.bytes();
-        self.fitted_for.store(self.lent.given_up(), Ordering::Relaxed);
         let weights = self.lent.leaves(self.bytes - aside - beyond.min(self.bytes / 4));
         if weights.abs_diff(cache.capacity()) > unless {
             cache.set_capacity(weights);
+            // Rounded down, it remembers less each time.
+            self.evicted_keys.forgotten(cache.num_shards() as u64);
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -238,11 +239,32 @@ impl Handle {
         allocate(&self.file, from, length)
     }
 
+    /// Gives the room of these bytes back to the disk, where the system can.
+    pub(crate) fn give_back(&self, bytes: Range<u64>) -> io::Result<()> {
+        self.files.check(Op::Write)?;
+        give_back(&self.file, bytes)
+    }
+
     /// Cuts or extends the file to this length.
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         self.files.check(Op::Write)?;
         self.file.set_len(length)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn give_back(file: &File, bytes: Range<u64>) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, how, bytes.start, bytes.end - bytes.start)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_back(_: &File, _: Range<u64>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Bytes of the disk that a file takes: without its holes, and not rounded up.

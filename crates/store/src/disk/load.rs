@@ -13,7 +13,7 @@ use super::presence::Presence;
 use super::record_body::InRecord;
 use super::segment::{Found, Segments, short, with_body};
 use crate::key::{Key, variant_id};
-use crate::lent::{Holding, Lent, Wanted};
+use crate::lent::{Holding, Lent};
 use crate::meta::Meta;
 use crate::reason::Damage;
 
@@ -34,8 +34,8 @@ pub(crate) enum LoadedBody {
     /// A slice of what was read.
     Memory(Bytes, Holding),
     /// It stays where it is: it is long, or too much is held already.
-    File(Presence),
-    Record(InRecord),
+    File(Presence, Holding),
+    Record(Arc<InRecord>),
 }
 
 /// Why a file gave nothing.
@@ -62,11 +62,12 @@ impl From<io::Error> for Trouble {
 }
 
 /// Reads a file that should hold `key`; a body of up to `whole` bytes comes with it, if it may be held.
+/// Memory has `room` for it, if it is wanted there.
 pub(crate) fn load<M: Meta>(
     io: &Arc<Io>,
     id: &FileId,
     key: &[u8],
-    (whole, wanted): (u64, Wanted),
+    (whole, room): (u64, u64),
 ) -> Result<Loaded<M>, Trouble> {
     let file = End::read(io.files.open(&io.path(id))?)?;
     let footer = Footer::decode(&file.bytes, file.length)?;
@@ -86,16 +87,16 @@ pub(crate) fn load<M: Meta>(
         return Err(Damage::Identity.into());
     }
     let is_short = footer.body <= whole && !meta.is_partial();
-    let holding = is_short.then(|| io.lent.whole(footer.body, wanted)).flatten();
-    let body = match holding {
-        Some(holding) => {
+    let body = match is_short.then(|| io.lent.whole(footer.body, room)) {
+        Some(Some(holding)) => {
             let bytes = file.range(0, footer.body)?;
             if !tail.presence.verifies(&bytes) {
                 return Err(Damage::Checksum.into());
             }
             LoadedBody::Memory(bytes, holding)
         }
-        None => LoadedBody::File(tail.presence),
+        Some(None) => LoadedBody::File(tail.presence, Holding::OnDisk),
+        None => LoadedBody::File(tail.presence, Holding::Uncounted),
     };
     // A copy: a slice would keep the whole end of the file in memory.
     let trailers = Bytes::copy_from_slice(&tail.trailers);
@@ -106,7 +107,8 @@ pub(crate) fn load<M: Meta>(
 pub(crate) struct Records {
     pub(crate) segments: Arc<Segments>,
     pub(crate) lent: Arc<Lent>,
-    pub(crate) wanted: Wanted,
+    /// What memory has for the body, if it is wanted there.
+    pub(crate) room: u64,
 }
 
 impl Records {
@@ -149,18 +151,28 @@ impl Records {
             let alike = short(&Key::new(&record.key).id()) == listed.key;
             return if alike { Ok(None) } else { Err(Damage::Identity.into()) };
         }
-        let Found { record, segment, .. } = with_body(found, read)?;
-        let meta = M::decode(&record.meta).ok_or(Damage::Meta)?;
+        let found = with_body(found, read)?;
+        let meta = M::decode(&found.record.meta).ok_or(Damage::Meta)?;
         if variant_id(meta.variant()) != id.variant {
             return Err(Damage::Identity.into());
         }
-        let trailers = Bytes::copy_from_slice(&record.trailers);
+        let trailers = Bytes::copy_from_slice(&found.record.trailers);
+        let length = found.record.body.len() as u64;
+        Ok(Some(Loaded { meta, trailers, length, body: self.body(found) }))
+    }
+
+    /// In memory if it may be held there, or if its segment is just going.
+    fn body(&self, found: Found) -> LoadedBody {
+        let Found { record, place, segment, .. } = found;
         let length = record.body.len() as u64;
-        let body = match self.lent.whole(length, self.wanted) {
-            Some(holding) => LoadedBody::Memory(record.body, holding),
-            None => LoadedBody::Record(InRecord::new(segment, record.body_at, &record.body)),
-        };
-        Ok(Some(Loaded { meta, trailers, length, body }))
+        if let Some(holding) = self.lent.whole(length, self.room) {
+            return LoadedBody::Memory(record.body, holding);
+        }
+        let left = Arc::new(InRecord::new(segment, record.body_at, &record.body));
+        if self.segments.lend(place.segment, &left) {
+            return LoadedBody::Record(left);
+        }
+        LoadedBody::Memory(record.body, self.lent.take(length))
     }
 }
 

@@ -66,7 +66,7 @@ use crate::body::{Body, Done, Name, Place};
 use crate::entry::Entry;
 use crate::events::{Event, Events};
 use crate::key::Key;
-use crate::lent::Wanted;
+use crate::lent::Holding;
 use crate::memory_file::MemoryFiles;
 use crate::meta::Meta;
 use crate::options::Clock;
@@ -212,25 +212,30 @@ impl<M: Meta> Disk<M> {
         })
     }
 
-    /// Reads the entries of these slots, those of `known` and those still held excepted.
+    /// Reads the entries of these slots, those of `known` and those still held excepted. Memory has
+    /// `room` for what is wanted there.
     pub(crate) async fn read(
         &self,
         key: &Key,
         id: &[u8; 32],
         slots: &[Slot<M>],
         known: &[Arc<Entry<M>>],
-        wanted: Wanted,
+        mut room: u64,
     ) -> Read<M> {
         let mut entries = Vec::with_capacity(slots.len());
         // Newest first, as in every list of variants.
         for slot in slots.iter().rev() {
             let in_memory = known.iter().find(|e| e.sequence() == slot.sequence && !e.is_gone());
             if let Some(entry) = slot.held.as_ref().or(in_memory) {
+                room = room.saturating_sub(entry.weight());
                 entries.push(Arc::clone(entry));
                 continue;
             }
-            match self.read_slot(key, id, slot, wanted).await {
-                SlotRead::Entry(entry) => entries.push(entry),
+            match self.read_slot(key, id, slot, room).await {
+                SlotRead::Entry(entry) => {
+                    room = room.saturating_sub(entry.weight());
+                    entries.push(entry);
+                }
                 SlotRead::Another => (),
                 SlotRead::Changed => return Read::Changed,
                 SlotRead::Nothing => return Read::Nothing,
@@ -245,17 +250,17 @@ impl<M: Meta> Disk<M> {
         key: &Key,
         key_id: &[u8; 32],
         slot: &Slot<M>,
-        wanted: Wanted,
+        room: u64,
     ) -> SlotRead<M> {
         let id = FileId { key: *key_id, variant: slot.variant, sequence: slot.sequence };
         if self.is_left_alone() {
             self.io.counters.resting_skips.add(1);
             return SlotRead::Nothing;
         }
-        let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), (self.whole, wanted));
+        let (io, bytes, whole) = (Arc::clone(&self.io), key.clone(), (self.whole, room));
         let read = if let Some(place) = slot.record {
             let (segments, lent) = (Arc::clone(&self.segments), Arc::clone(&io.lent));
-            let records = Records { segments, lent, wanted };
+            let records = Records { segments, lent, room };
             if let Some(loaded) = records.load_now(place, &id, key.as_bytes()) {
                 return self.loaded(key, &id, loaded, slot);
             }
@@ -313,14 +318,15 @@ impl<M: Meta> Disk<M> {
             LoadedBody::Memory(bytes, holding) => {
                 Done::copied(name, &bytes, &trailers, &self.memory_files, holding)
             }
-            LoadedBody::Record(record) => {
+            LoadedBody::Record(at) => {
                 let owner: Weak<dyn Owner> = self.me.clone();
-                let record = RecordBody::new(*id, length, record, Arc::clone(&self.io), owner);
-                Done::elsewhere(name, length, &trailers, Place::Record(Arc::new(record)))
+                let record = RecordBody::new(*id, at, Arc::clone(&self.io), owner);
+                let place = Place::Record(Arc::new(record));
+                Done::on_disk(name, length, &trailers, place, Holding::OnDisk)
             }
-            LoadedBody::File(presence) => {
+            LoadedBody::File(presence, holding) => {
                 let place = Place::File(self.shared_body(id, length, presence, seen)?);
-                Done::elsewhere(name, length, &trailers, place)
+                Done::on_disk(name, length, &trailers, place, holding)
             }
         };
         Some(Entry::new(meta, Body::complete(done), id.sequence, &self.events))

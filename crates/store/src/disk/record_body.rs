@@ -1,6 +1,7 @@
 //! A short body in a segment, read in verified pieces by readers for whom there is no room in memory.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -14,18 +15,18 @@ use crate::reason::ReadError;
 
 /// Where a body is whose record has been verified.
 pub(crate) struct InRecord {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
     /// Where in the segment it begins.
     start: u64,
+    length: u64,
     /// What each block of it is verified by when it is read again.
     presence: Presence,
 }
 
-/// A body in a segment. As long as it is held the segment is open, whatever becomes of it.
+/// A body in a segment. As long as it is held its bytes are there, whatever becomes of the segment.
 pub(crate) struct RecordBody {
     id: FileId,
-    length: u64,
-    at: InRecord,
+    at: Arc<InRecord>,
     io: Arc<Io>,
     owner: Weak<dyn Owner>,
 }
@@ -33,19 +34,18 @@ pub(crate) struct RecordBody {
 impl InRecord {
     /// `body` has just been verified, as a part of its record.
     pub(crate) fn new(handle: Arc<Handle>, start: u64, body: &[u8]) -> Self {
-        Self { handle, start, presence: Presence::of(body) }
+        Self { handle, start, length: body.len() as u64, presence: Presence::of(body) }
+    }
+
+    /// Its bytes in the segment.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.start..self.start + self.length
     }
 }
 
 impl RecordBody {
-    pub(crate) fn new(
-        id: FileId,
-        length: u64,
-        at: InRecord,
-        io: Arc<Io>,
-        owner: Weak<dyn Owner>,
-    ) -> Self {
-        Self { id, length, at, io, owner }
+    pub(crate) fn new(id: FileId, at: Arc<InRecord>, io: Arc<Io>, owner: Weak<dyn Owner>) -> Self {
+        Self { id, at, io, owner }
     }
 
     /// Bytes on the heap beside itself.
@@ -64,13 +64,13 @@ impl RecordBody {
 
     /// All of it, verified: waits for the disk.
     pub(crate) fn whole(&self) -> io::Result<Bytes> {
-        let bytes = self.at.handle.read(self.at.start, self.length as usize)?;
+        let bytes = self.at.handle.read(self.at.start, self.at.length as usize)?;
         let is_sound = self.at.presence.verifies(&bytes);
         if is_sound { Ok(bytes.into()) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
     fn piece(&self, offset: u64) -> Option<Piece> {
-        let extents = self.at.presence.piece(offset, self.length)?;
+        let extents = self.at.presence.piece(offset, self.at.length)?;
         Some(Piece { handle: Arc::clone(&self.at.handle), base: self.at.start, extents })
     }
 }

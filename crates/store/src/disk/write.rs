@@ -19,7 +19,7 @@ use crate::body::{Done, Place};
 use crate::entry::{Entry, Queued};
 use crate::key::Key;
 use crate::meta::Meta;
-use crate::reason::NotStored;
+use crate::reason::{Damage, NotStored};
 
 /// Bytes that may wait for the writer.
 const QUEUE_BYTES: u64 = 32 << 20;
@@ -155,6 +155,8 @@ impl<M: Meta> Disk<M> {
             let written = if self.is_resting() {
                 self.io.counters.resting_skips.add(1);
                 false
+            } else if self.has_lost_body(entry) {
+                false
             } else {
                 let written = write_file(&self.io, key, id, meta, entry);
                 match &written {
@@ -166,6 +168,18 @@ impl<M: Meta> Disk<M> {
             self.settle(id, entry, written);
         }
         self.unqueue(*size);
+    }
+
+    /// True if the body of an entry is in a record that cannot be read again: that is no fault of what is
+    /// to be written.
+    pub(crate) fn has_lost_body(&self, entry: &Entry<M>) -> bool {
+        let place = entry.body().done().map(Done::place);
+        let Some(Place::Record(record)) = place else { return false };
+        let Err(error) = record.whole() else { return false };
+        let is_changed = error.kind() == io::ErrorKind::InvalidData;
+        let why = if is_changed { Damage::Checksum } else { Damage::Unreadable };
+        self.io.counters.damaged(why);
+        true
     }
 
     /// Ends the time in which an entry stood in for its file, or gives it up. Says whether it lost its

@@ -8,7 +8,6 @@ use super::Store;
 use crate::disk::{Disk, Read, Slots};
 use crate::entry::{Entries, Variants};
 use crate::key::{Key, KeyRef};
-use crate::lent::Wanted;
 use crate::meta::Meta;
 
 /// How often a look-up starts over because the disk changed under it.
@@ -77,15 +76,17 @@ impl<M: Meta> Store<M> {
         // is hit again. What a scan reads from disk would do the same, but a scan of a large disk would
         // push all else out of that queue and out of the memory of evicted keys.
         let is_welcome = self.0.known.knows(key.hash()) || !known.is_empty();
-        let wanted = if is_welcome { Wanted::InMemory } else { Wanted::ByReaders };
-        match disk.read(key, &id, &slots, &known, wanted).await {
-            Read::Entries(entries) => self.promote(disk, key, id, &slots, entries.into(), wanted),
+        let room = if is_welcome { self.0.memory.room() } else { 0 };
+        match disk.read(key, &id, &slots, &known, room).await {
+            Read::Entries(entries) => {
+                self.promote(disk, key, id, &slots, entries.into(), is_welcome)
+            }
             Read::Changed => Found::Changed,
             Read::Nothing => Found::Nothing,
         }
     }
 
-    /// Puts what was read into memory if it is wanted there, unless the key changed meanwhile.
+    /// Puts what was read into memory if it is welcome there, unless the key changed meanwhile.
     fn promote(
         &self,
         disk: &Disk<M>,
@@ -93,7 +94,7 @@ impl<M: Meta> Store<M> {
         id: [u8; 32],
         slots: &Slots<M>,
         mut entries: Entries<M>,
-        wanted: Wanted,
+        is_welcome: bool,
     ) -> Found<M> {
         let _shard = self.shard(key);
         if !disk.are_as(&id, slots) {
@@ -109,8 +110,8 @@ impl<M: Meta> Store<M> {
         }
         entries.retain(|entry| !self.forget_if_ended(id, key, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.sequence()));
-        if wanted == Wanted::InMemory {
-            let welcome = entries.iter().filter(|entry| self.is_for_memory(entry));
+        if is_welcome {
+            let welcome = entries.iter().filter(|entry| !entry.is_lent());
             self.install(key, id, welcome.cloned().collect());
         }
         Variants::new(entries, false).map_or(Found::Nothing, Found::Variants)

@@ -89,7 +89,8 @@ impl<M: Meta> Store<M> {
         let flight = Arc::new(InFlight::new(options.in_flight()));
         let memory_files = MemoryFiles::new(files.clone());
         let kept = Arc::new(Kept::new(options.kept(), Arc::clone(&memory_files)));
-        let lent = Arc::new(Lent::new(options.lent(), options.memory_tier()));
+        let lent =
+            Arc::new(Lent::new(options.lent(), options.memory_tier(), options.largest_in_memory()));
         let opened = match &options.disk {
             Some(disk) => {
                 let counters = Arc::clone(&counters);
@@ -131,7 +132,7 @@ impl<M: Meta> Store<M> {
     /// goes on without the store, and what is stored already stays.
     pub fn begin(&self, key: Key, meta: M, length: Option<u64>) -> Result<Fill<M>, Refused> {
         let least = length.unwrap_or(0);
-        let in_memory = self.may_be_in_memory(least) && self.0.flight.has_room(least);
+        let in_memory = self.0.lent.may_go_to_memory(least) && self.0.flight.has_room(least);
         let spill = if in_memory { None } else { Some(self.spill(length, 0)?) };
         let weight = fill::WEIGHT + (meta.weight() + 2 * key.as_bytes().len()) as u64;
         let stream = Arc::new(Stream::new(length, Arc::clone(&self.0.flight), weight));
@@ -152,7 +153,7 @@ impl<M: Meta> Store<M> {
             return None;
         }
         shard.reads.remove(key);
-        let body = entry.body().share()?;
+        let body = entry.body().share(&self.0.lent)?;
         let fresh = Entry::new(meta, body, entry.sequence(), &self.0.events);
         let on_disk = match (disk, place) {
             (Some(disk), Place::File(file)) if fresh.variant() == entry.variant() => {
@@ -292,17 +293,8 @@ impl<M: Meta> Store<M> {
         &self.0.memory_files
     }
 
-    /// True if memory may have a body of so many bytes.
-    pub(crate) fn may_be_in_memory(&self, bytes: u64) -> bool {
-        bytes <= self.0.largest_in_memory && self.0.lent.may_go_to_memory(bytes)
-    }
-
     pub(crate) fn lent(&self) -> &Lent {
         &self.0.lent
-    }
-
-    pub(crate) fn largest_in_memory(&self) -> u64 {
-        self.0.largest_in_memory
     }
 
     pub(crate) fn counters(&self) -> &Counters {

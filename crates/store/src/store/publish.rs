@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::{Store, name_of};
-use crate::body::{Done, Place};
+use crate::body::Place;
 use crate::disk::{Published, Spill};
 use crate::entry::{Entries, Entry, Variants};
 use crate::key::Key;
-use crate::lent::Holding;
 use crate::meta::Meta;
 use crate::reason::{Committed, NotStored, Refused};
 use crate::stream::Stream;
@@ -104,7 +103,7 @@ impl<M: Meta> Store<M> {
     /// Puts a new entry before the others of its key in memory. False if memory has no room.
     pub(super) fn put(&self, key: &Key, id: [u8; 32], entry: &Arc<Entry<M>>) -> bool {
         let mut entries = self.others(key, entry);
-        let fits = self.is_for_memory(entry) && entry.weight() <= self.0.memory.room();
+        let fits = !entry.is_lent() && entry.weight() <= self.0.memory.room();
         if fits {
             entries.insert(0, Arc::clone(entry));
         }
@@ -121,18 +120,6 @@ impl<M: Meta> Store<M> {
             !same && !old.is_gone()
         });
         entries
-    }
-
-    /// False for a body that memory would have whole and has not: it is lent, or was left on the disk for
-    /// want of room.
-    pub(super) fn is_for_memory(&self, entry: &Entry<M>) -> bool {
-        match entry.body().done().map(Done::place) {
-            Some(Place::Record(_)) => false,
-            Some(Place::File(file)) => {
-                file.length > self.largest_in_memory() || entry.meta().is_partial()
-            }
-            _ => !entry.holding().is_some_and(Holding::is_lent),
-        }
     }
 
     /// Makes these the entries of a key in memory, as many as fit.

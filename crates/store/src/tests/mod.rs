@@ -19,6 +19,7 @@ mod open_files;
 mod part_models;
 mod parts;
 mod passing;
+mod pressed;
 mod purges;
 mod rebuilt;
 mod recovery;

@@ -189,16 +189,17 @@ async fn where_readers_hold_too_much_bodies_go_to_the_disk_and_are_read_from_the
             assert!(get(&store, &name(number), "v").await.unwrap().1 == whole);
         }
         assert_eq!(store.stats().lent_bytes, before);
-        assert_eq!(store.peek(name(number).as_bytes()).is_some(), length <= LITTLE, "{number}");
     }
-    drop(crowd);
-    for _ in 0..2 {
-        for (number, length) in [(0, LITTLE), (1, RECORD), (2, RECORD), (3, MIB), (4, MIB)] {
+    drop(store);
+    let store = setup.open();
+    for (number, length) in [(0, LITTLE), (1, RECORD), (2, RECORD), (3, MIB), (4, MIB)] {
+        for _ in 0..2 {
             let entry = find(&store, &name(number), "v").await.unwrap();
-            assert!(entry.is_in_memory(), "{number}");
             assert!(read(entry.reader()).await.unwrap() == body(number, length));
         }
+        assert!(store.peek(name(number).as_bytes()).unwrap().iter().all(|e| e.is_in_memory()));
     }
+    drop(crowd);
 }
 
 #[tokio::test]
@@ -234,7 +235,8 @@ async fn memory_keeps_as_much_less_as_it_has_given_up_under_readers() {
     assert_eq!(stats.lent_bytes, held.len() as u64 * MIB, "all are given up");
     assert!(stats.lent_bytes > 24 * MIB && stats.memory_bytes > 16 * MIB, "{stats:?}");
     let all = stats.memory_bytes + stats.lent_bytes;
-    assert!(all <= 57 * MIB, "{all}");
+    // What memory may have, and a step.
+    assert!(all <= 64 * MIB, "{all}");
     drop(held);
     push_out(&store).await;
     assert!(store.stats().memory_bytes > 48 * MIB, "{}", store.stats().memory_bytes);
@@ -242,7 +244,7 @@ async fn memory_keeps_as_much_less_as_it_has_given_up_under_readers() {
 
 #[tokio::test]
 async fn what_waits_to_be_written_is_counted_there_and_not_as_lent() {
-    let mut setup = Setup::new(0, 64 * MIB);
+    let mut setup = Setup::new(16 * MIB, 64 * MIB);
     let gate = Arc::new(Gate::default());
     let shut = Arc::clone(&gate);
     setup.files = Files::failing(move |op| {
@@ -257,7 +259,8 @@ async fn what_waits_to_be_written_is_counted_there_and_not_as_lent() {
     fill.write(body(1, RECORD).into()).await.unwrap();
     let entry = fill.entry();
     assert_eq!(fill.commit(b"").await, Committed::Stored);
-    assert!(store.stats().queued_bytes > RECORD);
+    push_out(&store).await;
+    assert!(store.peek(b"k").is_none() && store.stats().queued_bytes > RECORD);
     assert_eq!((entry.is_in_memory(), store.stats().lent_bytes), (true, 0));
     gate.set(false);
     store.flush().await;

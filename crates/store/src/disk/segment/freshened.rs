@@ -54,14 +54,14 @@ pub(crate) fn with_body(
     let Some(Reference { place, sequence, salt }) = Reference::of(listed, record)? else {
         return Ok(found);
     };
-    let Found { listed: older, record: whole, segment } = read(place)?;
+    let Found { listed: older, record: whole, place, segment } = read(place)?;
     let meant = (Kind::Entry, listed.key, listed.variant, sequence);
     let is_meant = (older.kind, older.key, older.variant, older.sequence) == meant;
     if !is_meant || (whole.salt, &whole.key) != (salt, &record.key) {
         return Err(Damage::Identity.into());
     }
     let record = Record { meta: found.record.meta, ..whole };
-    Ok(Found { listed: found.listed, record, segment })
+    Ok(Found { listed: found.listed, record, place, segment })
 }
 
 #[cfg(test)]
@@ -92,7 +92,10 @@ mod tests {
         let kind = Kind::Freshened;
         assert_eq!(Reference::of(&listed(kind, 9), &fresh()), Ok(Some(reference)));
         let segment = Arc::new(Files::default().open("/dev/null".as_ref()).unwrap());
-        let found = |listed, record| Found { listed, record, segment: Arc::clone(&segment) };
+        let found = |listed, record| {
+            let segment = Arc::clone(&segment);
+            Found { listed, record, place: PLACE, segment }
+        };
         let read = |change: fn(&mut Listed, &mut Record)| {
             with_body(found(listed(kind, 9), fresh()), |place| {
                 assert_eq!(place, PLACE);

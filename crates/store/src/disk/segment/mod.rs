@@ -10,7 +10,7 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use format::RecordHead;
@@ -24,6 +24,7 @@ use super::health::is_shortage;
 use super::lane::lock;
 use super::load::Trouble;
 use super::place::Place;
+use super::record_body::InRecord;
 use crate::reason::Damage;
 
 /// Segments that are kept open for reading.
@@ -69,7 +70,8 @@ struct Known {
 pub(crate) struct Found {
     pub(crate) listed: Listed,
     pub(crate) record: Record,
-    /// Where the body is, open.
+    /// Where the body is, and its segment, open.
+    pub(crate) place: Place,
     pub(crate) segment: Arc<Handle>,
 }
 
@@ -78,6 +80,8 @@ struct Segment {
     about: Result<About, Damage>,
     size: u64,
     handle: Option<Arc<Handle>>,
+    /// Bodies in it that readers read from there.
+    lent: Vec<Weak<InRecord>>,
 }
 
 impl Segments {
@@ -92,7 +96,7 @@ impl Segments {
             let Some(number) = name.to_str().and_then(parse_name) else { continue };
             let about = about(&files, &entry.path(), number)?;
             let size = entry.metadata()?.len();
-            all.insert(number, Segment { about, size, handle: None });
+            all.insert(number, Segment { about, size, handle: None, lent: Vec::new() });
         }
         Ok(Self { files, directory, known: Mutex::new(Known { all, open: 0 }) })
     }
@@ -154,7 +158,8 @@ impl Segments {
             return Err(error);
         }
         let handle = Arc::new(handle);
-        let segment = Segment { about: Ok(about), size, handle: Some(Arc::clone(&handle)) };
+        let segment =
+            Segment { about: Ok(about), size, handle: Some(Arc::clone(&handle)), lent: Vec::new() };
         let mut known = lock(&self.known);
         known.all.insert(number, segment);
         known.open += 1;
@@ -175,10 +180,23 @@ impl Segments {
     /// Removes the file of a segment, and says how many bytes it had. It stays known if that fails.
     pub(crate) fn remove(&self, number: u32) -> io::Result<u64> {
         self.files.unlink(&self.path(number))?;
-        let mut known = lock(&self.known);
-        let Some(removed) = known.all.remove(&number) else { return Ok(0) };
-        known.open -= usize::from(removed.handle.is_some());
+        let removed = {
+            let mut known = lock(&self.known);
+            let Some(removed) = known.all.remove(&number) else { return Ok(0) };
+            known.open -= usize::from(removed.handle.is_some());
+            removed
+        };
+        keep_only(&removed.lent, removed.size);
         Ok(removed.size)
+    }
+
+    /// Notes that readers read a body from its segment. False if that is going.
+    pub(crate) fn lend(&self, number: u32, body: &Arc<InRecord>) -> bool {
+        let mut known = lock(&self.known);
+        let Some(segment) = known.all.get_mut(&number) else { return false };
+        segment.lent.retain(|body| body.strong_count() > 0);
+        segment.lent.push(Arc::downgrade(body));
+        true
     }
 
     /// Reads and verifies the record at a place.
@@ -237,7 +255,20 @@ fn verified(
     if head.listed.length != place.length {
         return Err(Damage::Size);
     }
-    Ok(Found { listed: head.listed, record: head.record(bytes)?, segment })
+    Ok(Found { listed: head.listed, record: head.record(bytes)?, place, segment })
+}
+
+/// A segment that has gone takes no room on the disk but for these bodies.
+fn keep_only(lent: &[Weak<InRecord>], size: u64) {
+    let mut lent: Vec<_> = lent.iter().filter_map(Weak::upgrade).collect();
+    lent.sort_by_key(|body| body.range().start);
+    let Some(first) = lent.first() else { return };
+    let (segment, mut end) = (Arc::clone(&first.handle), 0);
+    for range in lent.iter().map(|body| body.range()).chain(std::iter::once(size..size)) {
+        // What cannot be given back stays until nobody reads.
+        let _ = segment.give_back(end..range.start.max(end));
+        end = range.end.max(end);
+    }
 }
 
 impl Known {

@@ -102,7 +102,7 @@ impl<M: Meta> Spill<M> {
         let end = body.end();
         self.collect()?;
         let is_large = body.declared().is_some_and(|length| !self.fits_record(length));
-        let gets_file = is_large || !self.disk.io.lent.may_go_to_memory(end);
+        let gets_file = is_large || !self.disk.io.lent.may_be_held(end);
         loop {
             let (worth, most) = body.ahead_of_disk(gets_file || !self.is_untouched());
             if self.job.is_none() && end - self.handed >= worth {
