@@ -166,7 +166,8 @@ impl Io {
             return Err(Unanswered::Full);
         }
         let turn = Arc::clone(turns).acquire_owned();
-        let turn = tokio::time::timeout(self.patience / TURN, turn).await;
+        // Boxed, so that fetches and look-ups that hardly ever wait stay small.
+        let turn = Box::pin(tokio::time::timeout(self.patience / TURN, turn)).await;
         if turn.is_err() {
             self.stuck.store(true, Ordering::Relaxed);
         }
