@@ -90,15 +90,15 @@ impl Lent {
 
     /// True if it is time to look what is [left](Lent::leaves).
     pub(crate) fn has_changed(&self) -> bool {
-        let step = self.memory.load(Ordering::Relaxed) / STEPS;
-        self.taken_off.load(Ordering::Relaxed).abs_diff(self.given_up()) > step
+        let step = step(self.memory.load(Ordering::Relaxed));
+        self.taken_off.load(Ordering::Relaxed).abs_diff(self.given_up()) >= step
     }
 
     /// What memory may keep, which may have so many bytes with what it gave up.
     pub(crate) fn leaves(&self, memory: u64) -> u64 {
         self.memory.store(memory, Ordering::Relaxed);
         if self.has_changed() {
-            let step = (memory / STEPS).max(1);
+            let step = step(memory);
             self.taken_off.store(self.given_up() / step * step, Ordering::Relaxed);
         }
         memory.saturating_sub(self.taken_off.load(Ordering::Relaxed)).max(memory / LEAST_PART)
@@ -163,6 +163,10 @@ impl Lent {
         }
         self.lend(bytes).map(|lent| Holding::Lent { _counted: Arc::new(lent) })
     }
+}
+
+fn step(memory: u64) -> u64 {
+    (memory / STEPS).max(1)
 }
 
 fn is_little(bytes: u64) -> bool {
@@ -315,15 +319,17 @@ mod tests {
     fn memory_keeps_less_step_by_step_and_never_less_than_a_quarter() {
         let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
         let mut held = Vec::new();
-        for (bodies, left) in [(8, 64), (1, 56), (7, 56), (1, 48), (35, 16), (30, 16)] {
+        for (bodies, left) in [(7, 64), (1, 56), (7, 56), (1, 48), (36, 16), (30, 16)] {
             held.extend((0..bodies).map(|_| lent.hold(MIB)));
             assert_eq!(lent.leaves(64 * MIB), left * MIB, "{bodies}");
         }
         // Who comes and goes changes nothing.
         for _ in 0..9 {
-            drop((lent.hold(4 * MIB), lent.hold(4 * MIB)));
+            drop(lent.hold(4 * MIB));
             assert!(!lent.has_changed());
         }
+        held.truncate(8);
+        assert_eq!(lent.leaves(64 * MIB), 56 * MIB);
         drop(held);
         assert!(lent.has_changed());
         assert_eq!((lent.leaves(64 * MIB), lent.bytes()), (64 * MIB, 0));

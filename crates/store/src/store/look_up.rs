@@ -71,7 +71,8 @@ impl<M: Meta> Store<M> {
     async fn read(&self, disk: &Disk<M>, key: &Key, id: [u8; 32]) -> Found<M> {
         let slots = disk.slots(&id);
         let known: Entries<M> = self.in_memory(key);
-        // What has just been fetched goes to memory at once: it is wanted now, has to be held until it
+        // To memory goes what is read for the second time within a while.
+        // What has just been fetched goes there at once: it is wanted now, has to be held until it
         // is on disk, and passes only through the small queue of the memory tier (3 % of it) unless it
         // is hit again. What a scan reads from disk would do the same, but a scan of a large disk would
         // push all else out of that queue and out of the memory of evicted keys.
