@@ -214,7 +214,8 @@ impl Stream {
             let most = if self.flight.is_scarce() { PASS_ALONG_LITTLE } else { PASS_ALONG };
             let alone = {
                 let state = self.state();
-                if state.held <= most {
+                // What the fill takes beside its bytes is nobody's to take.
+                if state.end - state.start() <= most {
                     return;
                 }
                 state.followers.count() < 2

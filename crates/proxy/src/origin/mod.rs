@@ -45,13 +45,15 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Arc<Connector>>,
     slots: Arc<Semaphore>,
     /// What many connections hold for a slow side is bounded by giving each of them little. Few may
-    /// read much at once, from clients or from the origin, or copy much for clients.
-    pub(crate) large_readers: Arc<Semaphore>,
+    /// read much at once, from clients or from the origin...
+    large_readers: Arc<Semaphore>,
+    /// ...and few copy much for clients: apart, for they may be slow.
+    pub(crate) large_copies: Arc<Semaphore>,
     budget: Budget,
 }
 
-/// How many they are, over all workers.
-const LARGE_READERS: usize = 32;
+/// How many they are of each, over all workers.
+const LARGE: usize = 32;
 
 impl Shared {
     pub(crate) fn new(
@@ -70,7 +72,8 @@ impl Shared {
             name: url.to_string(),
             budget: Budget::default(),
             slots: Arc::new(Semaphore::new(limits.origin_connections)),
-            large_readers: Arc::new(Semaphore::new(LARGE_READERS)),
+            large_readers: Arc::new(Semaphore::new(LARGE)),
+            large_copies: Arc::new(Semaphore::new(LARGE)),
             tls,
             url,
             limits,

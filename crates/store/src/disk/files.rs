@@ -239,9 +239,13 @@ impl Handle {
         allocate(&self.file, from, length)
     }
 
-    /// Gives the room of these bytes back to the disk, where the system can.
+    /// Gives the room of these bytes back to the disk, where the system can. Not of a file that still has
+    /// a name: somebody may have given it another one, to keep it.
     pub(crate) fn give_back(&self, bytes: Range<u64>) -> io::Result<()> {
         self.files.check(Op::Write)?;
+        if self.file.metadata()?.nlink() > 0 {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
         give_back(&self.file, bytes)
     }
 

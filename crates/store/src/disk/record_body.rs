@@ -15,7 +15,7 @@ use crate::reason::ReadError;
 
 /// Where a body is whose record has been verified.
 pub(crate) struct InRecord {
-    pub(crate) handle: Arc<Handle>,
+    handle: Arc<Handle>,
     /// Where in the segment it begins.
     start: u64,
     length: u64,

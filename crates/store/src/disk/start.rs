@@ -56,6 +56,7 @@ impl<M: Meta> Disk<M> {
         (counters, lock): (Arc<Counters>, Option<File>),
     ) -> Result<(Arc<Self>, Arc<Held>), OpenError> {
         let root = &disk.directory;
+        let alone = lock.is_none();
         let Taken { lock, damage } = open::take(root, lock)?;
         if let Some(why) = damage {
             counters.damaged(why);
@@ -65,7 +66,7 @@ impl<M: Meta> Disk<M> {
             let path = root.clone();
             OpenError::Io { doing: "starting threads for", path, source }
         };
-        let read = read(&files, root, &counters)?;
+        let read = read(&files, root, &counters, alone)?;
         let pieces = (Arc::clone(kept), Arc::clone(lent));
         let patience = options.disk_patience;
         let io = Io::start(files, root, patience, counters, pieces, &held).map_err(starting)?;
@@ -168,9 +169,9 @@ impl Read {
     }
 }
 
-fn read(files: &Files, root: &Path, counters: &Counters) -> Result<Read, OpenError> {
+fn read(files: &Files, root: &Path, counters: &Counters, alone: bool) -> Result<Read, OpenError> {
     let found = open::scan(root)?;
-    let opened = Segments::open(files.clone(), root);
+    let opened = Segments::open(files.clone(), root, alone);
     let segments = opened.map_err(open::doing("reading", &root.join("segments")))?;
     let opened = Marker::open(files, root);
     let (mut marker, said) = opened.map_err(open::doing("reading", &root.join("newest")))?;

@@ -251,3 +251,54 @@ async fn a_body_arrives_right_however_it_is_cut_and_whoever_reads_when() {
         }
     }
 }
+
+/// A body that is passed along to one reader who takes all at once, with a key and metadata of so many
+/// bytes, while bodies under way have taken all that there is for them.
+async fn is_passed_along(key_length: usize, text: usize) -> bool {
+    let setup = Setup::new(64 * MIB, 0);
+    let store = setup.open();
+    let mut long =
+        store.begin(key(&"k".repeat(key_length)), label("v", &"t".repeat(text)), None).unwrap();
+    let mut under_way = Vec::new();
+    for number in 0..20 {
+        let Ok(mut fill) = store.begin(key(&number.to_string()), label("v", ""), None) else {
+            break;
+        };
+        let reader = fill.entry().reader();
+        // Its client takes nothing.
+        let write = fill.write(body(number, MIB).into());
+        let _ = tokio::time::timeout(Duration::from_millis(1), write).await;
+        under_way.push((fill, reader));
+        if store.stats().in_flight_bytes >= 8 * MIB {
+            break;
+        }
+    }
+    assert!(store.stats().in_flight_bytes >= 8 * MIB);
+    let mut reader = long.entry().reader();
+    let reading = tokio::spawn(async move {
+        let mut all = 0;
+        while let Ok(Some(bytes)) = reader.next().await {
+            all += bytes.len();
+        }
+        all
+    });
+    let writing = async {
+        for number in 0..40 {
+            long.write(body(number, 16 * KIB).into()).await.unwrap();
+        }
+        assert!(long.passed_along().is_some());
+        let _ = long.commit(b"").await;
+    };
+    let done = tokio::time::timeout(Duration::from_secs(5), writing).await.is_ok();
+    if done {
+        assert_eq!(reading.await.unwrap() as u64, 40 * 16 * KIB);
+    }
+    done
+}
+
+#[tokio::test]
+async fn where_room_is_scarce_a_body_is_passed_along_however_long_its_key_and_head_are() {
+    for (key, head) in [(100, 100), (8_000, 100), (100, 16_000)] {
+        assert!(is_passed_along(key, head).await, "{key} {head}");
+    }
+}

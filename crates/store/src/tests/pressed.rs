@@ -380,3 +380,119 @@ async fn pieces_that_are_kept_and_what_readers_hold_have_one_bound() {
     let stats = store.stats();
     assert!(stats.memory_bytes + stats.lent_bytes <= 57 * MIB);
 }
+
+#[tokio::test]
+async fn slow_readers_of_what_an_earlier_process_wrote_do_not_keep_the_disk() {
+    const CAPACITY: u64 = 32 * MIB;
+    let setup = Setup::new(MIB, CAPACITY);
+    let store = setup.open();
+    let mut number = 0;
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        stored(&store, &name(number), label("v", ""), &body(number, 200 * KIB)).await;
+        store.flush().await;
+        number += 1;
+    }
+    drop(store);
+    let store = recovered(setup.open());
+    held.extend(slow_readers(&store, 20..60).await);
+    // One client for each segment of 2 MiB.
+    for number in (60..150).step_by(9) {
+        held.extend(slow_readers(&store, number..number + 1).await);
+    }
+    for _ in 0..170 {
+        stored(&store, &name(number), label("v", ""), &body(number, 200 * KIB)).await;
+        store.flush().await;
+        number += 1;
+    }
+    assert!(nameless(&setup) <= held.len() as u64 * 256 * KIB, "more than they read");
+    assert!(setup.on_disk() + nameless(&setup) <= 3 * CAPACITY / 2);
+    for (number, reader) in held.into_iter().enumerate() {
+        assert!(read(reader).await.is_ok(), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_still_reads_stays_when_the_next_takes_a_segment_away() {
+    let setup = Setup::new(MIB, 32 * MIB);
+    let store = setup.open();
+    for number in 0..150 {
+        stored(&store, &name(number), label("v", ""), &body(number, 200 * KIB)).await;
+        store.flush().await;
+    }
+    drop(store);
+    let store = recovered(setup.open());
+    let older = slow_readers(&store, 10..70).await;
+    assert!(store.freeze().await);
+    let heir = Store::<Label>::open_held(setup.options.clone(), Some(store.lock().unwrap()));
+    let heir = recovered(heir.unwrap());
+    store.leave();
+    // Fewer than those, in the same segments.
+    let _newer = slow_readers(&heir, 40..65).await;
+    let _newest = slow_readers(&heir, 20..22).await;
+    for number in 200..370 {
+        stored(&heir, &name(number), label("v", ""), &body(number, 200 * KIB)).await;
+        heir.flush().await;
+    }
+    for (number, reader) in (10..).zip(older) {
+        assert!(read(reader).await.is_ok_and(|all| all == body(number, 200 * KIB)), "{number}");
+    }
+}
+
+/// Whatever is done in whatever order, nothing is counted when nobody has anything.
+#[tokio::test]
+async fn what_is_counted_is_balanced() {
+    for (seed, disk) in [(1_u64, 0), (2, 64 * MIB), (3, 24 * MIB), (4, 0)] {
+        let setup = Setup::new(16 * MIB, disk);
+        let store = setup.open();
+        let mut random = seed;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(12_345_677);
+            (random >> 33) % below
+        };
+        let mut held = Vec::new();
+        for step in 0..3_000_u64 {
+            let number = next(40);
+            let variant = if next(3) == 0 { "w" } else { "v" };
+            match next(8) {
+                0 | 1 => {
+                    let length = [1_000, 20_000, 100_000, 300_000, 1_000_000][next(5) as usize];
+                    let _ =
+                        put(&store, &name(number), label(variant, "a"), &body(step, length)).await;
+                }
+                2 | 3 => {
+                    if let Some(entry) = find(&store, &name(number), variant).await {
+                        if next(2) == 0 {
+                            held.push(entry);
+                        } else {
+                            let same = label(if next(4) == 0 { "x" } else { variant }, "b");
+                            let _ = store.replace_meta(&name(number), &entry, same);
+                        }
+                    }
+                }
+                4 => _ = store.remove(&name(number)),
+                5 => {
+                    if let Some(entry) = find(&store, &name(number), variant).await {
+                        store.remove_entry(&name(number), &entry);
+                    }
+                }
+                6 => store.divide_memory(),
+                _ => {
+                    if held.len() > 60 {
+                        let at = next(held.len() as u64) as usize;
+                        held.swap_remove(at);
+                        held.swap_remove(0);
+                    }
+                }
+            }
+            assert!(store.stats().lent_bytes < 1 << 40, "{seed} {step}");
+        }
+        store.flush().await;
+        held.clear();
+        assert_eq!(store.stats().lent_bytes, 0, "{seed}: kept entries count");
+        store.clear();
+        store.flush().await;
+        assert_eq!(store.stats().lent_bytes, 0, "{seed}");
+        assert_eq!(store.stats().in_flight_bytes, 0, "{seed}");
+    }
+}

@@ -284,3 +284,65 @@ async fn a_body_waits_for_a_disk_that_hangs_no_longer_than_it_has_to() {
         assert_eq!(fill.await.unwrap(), Committed::Stored);
     }
 }
+
+#[tokio::test]
+async fn a_write_that_is_dropped_while_it_waits_for_its_turn_has_been_taken() {
+    let (_setup, store, gate) = with_gate_before_writes(Duration::from_mins(10));
+    let others = store_many(&store, 0..70);
+    gate.reached().await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let whole = body(1, 3 * MIB);
+    let mut fill = store.begin(key("k"), label("v", ""), Some(3 * MIB)).unwrap();
+    let mut reader = fill.entry().reader();
+    for chunk in whole.chunks(100_000) {
+        let write = fill.write(Bytes::copy_from_slice(chunk));
+        let _dropped = tokio::time::timeout(Duration::from_millis(2), write).await;
+    }
+    let (mut first, mut gone_on) = (Vec::new(), false);
+    while first.len() < 2 * MIB as usize {
+        first.extend_from_slice(&reader.next().await.unwrap().unwrap());
+        gone_on = true;
+    }
+    assert!(gone_on);
+    gate.set(false);
+    for fill in others {
+        assert_eq!(fill.await.unwrap(), Committed::Stored);
+    }
+    assert_eq!(fill.commit(b"").await, Committed::Stored);
+    first.extend_from_slice(&read(reader).await.unwrap());
+    assert!(first == whole);
+    assert!(get(&store, &key("k"), "v").await.unwrap().1 == whole);
+    assert_eq!(store.stats().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_when_the_store_freezes_goes_on_without_the_disk() {
+    let (setup, store, gate) = with_gate_before_writes(Duration::from_secs(20));
+    let fills = store_many(&store, 0..80);
+    gate.reached().await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let freezing = {
+        let store = store.clone();
+        tokio::spawn(async move { store.freeze().await })
+    };
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    gate.set(false);
+    assert!(freezing.await.unwrap());
+    for fill in fills {
+        let done = fill.await.unwrap();
+        let without = Committed::NotStored(NotStored::DiskFailed);
+        assert!(done == Committed::Stored || done == without, "{done:?}");
+    }
+    assert_eq!(store.stats().in_flight_bytes, 0);
+    assert_eq!(setup.temporaries().len(), 0);
+    store.thaw();
+    for fill in store_many(&store, 100..140) {
+        assert_eq!(fill.await.unwrap(), Committed::Stored);
+    }
+}

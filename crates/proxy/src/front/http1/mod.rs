@@ -105,7 +105,7 @@ impl<'a, R: Incoming, W: Outgoing> Client<'a, R, W> {
     fn new(worker: &'a Arc<Worker>, (reader, writer): (R, W), peer: Peer) -> Self {
         let limits = &worker.shared.limits;
         let (requests, age) = (limits.requests_per_connection, limits.connection_age);
-        let large = Arc::clone(&worker.origin.shared.large_readers);
+        let large = Arc::clone(&worker.origin.shared.large_copies);
         Self {
             worker,
             peer,

@@ -57,6 +57,8 @@ pub(crate) fn largest_record(capacity: u64) -> u64 {
 pub(crate) struct Segments {
     files: Files,
     directory: PathBuf,
+    /// The newest segment that another process may still read.
+    shared: u32,
     known: Mutex<Known>,
 }
 
@@ -85,8 +87,9 @@ struct Segment {
 }
 
 impl Segments {
-    /// Finds the segments below `root`, and reads their headers.
-    pub(crate) fn open(files: Files, root: &Path) -> io::Result<Self> {
+    /// Finds the segments below `root`, and reads their headers. Unless this process is `alone`, the one
+    /// before it may still read them.
+    pub(crate) fn open(files: Files, root: &Path, alone: bool) -> io::Result<Self> {
         let directory = root.join("segments");
         create_directory(&directory)?;
         let mut all = BTreeMap::new();
@@ -98,7 +101,9 @@ impl Segments {
             let size = entry.metadata()?.len();
             all.insert(number, Segment { about, size, handle: None, lent: Vec::new() });
         }
-        Ok(Self { files, directory, known: Mutex::new(Known { all, open: 0 }) })
+        let newest = all.keys().next_back().copied().unwrap_or(0);
+        let shared = if alone { 0 } else { newest };
+        Ok(Self { files, directory, shared, known: Mutex::new(Known { all, open: 0 }) })
     }
 
     /// All numbers, oldest first.
@@ -179,6 +184,7 @@ impl Segments {
 
     /// Removes the file of a segment, and says how many bytes it had. It stays known if that fails.
     pub(crate) fn remove(&self, number: u32) -> io::Result<u64> {
+        let lent = self.opened_to_give_back(number);
         self.files.unlink(&self.path(number))?;
         let removed = {
             let mut known = lock(&self.known);
@@ -186,8 +192,18 @@ impl Segments {
             known.open -= usize::from(removed.handle.is_some());
             removed
         };
-        keep_only(&removed.lent, removed.size);
+        if let Some(segment) = lent {
+            keep_only(&segment, &removed.lent, removed.size);
+        }
         Ok(removed.size)
+    }
+
+    /// A segment in which bodies are lent, if nobody else can read it.
+    fn opened_to_give_back(&self, number: u32) -> Option<Handle> {
+        let is_lent = |segment: &Segment| segment.lent.iter().any(|body| body.strong_count() > 0);
+        let is_ours =
+            number > self.shared && lock(&self.known).all.get(&number).is_some_and(is_lent);
+        is_ours.then(|| self.files.open_to_change(&self.path(number)).ok()).flatten()
     }
 
     /// Notes that readers read a body from its segment. False if that is going.
@@ -259,11 +275,10 @@ fn verified(
 }
 
 /// A segment that has gone takes no room on the disk but for these bodies.
-fn keep_only(lent: &[Weak<InRecord>], size: u64) {
+fn keep_only(segment: &Handle, lent: &[Weak<InRecord>], size: u64) {
     let mut lent: Vec<_> = lent.iter().filter_map(Weak::upgrade).collect();
     lent.sort_by_key(|body| body.range().start);
-    let Some(first) = lent.first() else { return };
-    let (segment, mut end) = (Arc::clone(&first.handle), 0);
+    let mut end = 0;
     for range in lent.iter().map(|body| body.range()).chain(std::iter::once(size..size)) {
         // What cannot be given back stays until nobody reads.
         let _ = segment.give_back(end..range.start.max(end));
