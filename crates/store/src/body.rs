@@ -291,6 +291,7 @@ impl Body {
             let is_lent = matches!(more.holding, Holding::Lent { .. });
             if is_lent && lent.may_go_to_memory(more.length) {
                 more.holding = lent.hold(more.length);
+                more.holding.give_up();
             }
         }
         Some(Self::complete(done))

@@ -180,6 +180,11 @@ impl<M> Entry<M> {
         self.holding().is_some_and(Holding::is_lent)
     }
 
+    /// True if its body is short, and on disk alone for want of room in memory.
+    pub(crate) fn is_left_on_disk(&self) -> bool {
+        matches!(self.holding(), Some(Holding::OnDisk))
+    }
+
     /// How its body is counted in memory; `None` if it is not.
     pub(crate) fn holding(&self) -> Option<&Holding> {
         self.body.done()?.holding()
@@ -212,23 +217,29 @@ impl<M: fmt::Debug> fmt::Debug for Entry<M> {
     }
 }
 
-/// An entry that the queue of the disk holds and counts, whoever else does.
-pub(crate) struct Queued<M>(Arc<Entry<M>>);
+/// An entry that somebody keeps as long as this is there, and counts: the queue of the disk, or who has
+/// just made it.
+pub(crate) struct Keeper<M>(Arc<Entry<M>>);
 
-impl<M> Queued<M> {
+impl<M> Keeper<M> {
     pub(crate) fn new(entry: Arc<Entry<M>>) -> Self {
         entry.holding().into_iter().for_each(Holding::keep);
         Self(entry)
     }
+
+    /// Of one whose body has just been made.
+    pub(crate) fn made(entry: Arc<Entry<M>>) -> Self {
+        Self(entry)
+    }
 }
 
-impl<M> Clone for Queued<M> {
+impl<M> Clone for Keeper<M> {
     fn clone(&self) -> Self {
         Self::new(Arc::clone(&self.0))
     }
 }
 
-impl<M> Deref for Queued<M> {
+impl<M> Deref for Keeper<M> {
     type Target = Arc<Entry<M>>;
 
     fn deref(&self) -> &Arc<Entry<M>> {
@@ -236,7 +247,7 @@ impl<M> Deref for Queued<M> {
     }
 }
 
-impl<M> Drop for Queued<M> {
+impl<M> Drop for Keeper<M> {
     fn drop(&mut self) {
         self.0.holding().into_iter().for_each(Holding::give_up);
     }

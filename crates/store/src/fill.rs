@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::body::Place;
 use crate::disk::Spill;
-use crate::entry::Entry;
+use crate::entry::{Entry, Keeper};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::{Committed, NotStored, WriteError};
@@ -180,6 +180,8 @@ impl<M: Meta> Fill<M> {
                     self.0.store.memory_files(),
                     self.0.store.lent(),
                 );
+                // Until it has found its place.
+                let _made = Keeper::made(Arc::clone(&entry));
                 self.0.store.publish(&self.0.key, id, &entry, self.stream())
             }
         };

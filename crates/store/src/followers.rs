@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How long a reader that reads nothing may hold the others up: longer than a lost packet or a busy
 /// moment of its client takes, shorter than people take for a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes that earn a reader the whole of [`PATIENCE`] anew: a quarter of the window, so that a
+/// Bytes that earn a reader the whole of [`PATIENCE`] anew: a quarter of the window (where room is scarce
+/// it is less than that), so that a
 /// reader which others wait for has to get through all of it in four seconds.
 const EARNS_ALL: u64 = 64 << 10;
 

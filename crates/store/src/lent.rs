@@ -38,6 +38,8 @@ pub(crate) struct Lent {
     /// Bytes that memory may have with them, and those that are taken off for them.
     memory: AtomicU64,
     taken_off: AtomicU64,
+    /// Bytes that are taken off, or given back, at once.
+    step: u64,
     /// Bytes of the largest body that memory takes.
     largest: u64,
 }
@@ -59,11 +61,11 @@ pub(crate) enum Holding {
     Lent { _counted: Arc<Counted> },
     /// It would be in memory if readers did not have too much there already.
     OnDisk,
-    /// A tier may keep it; if none does its readers have it.
+    /// Somebody may keep it; if nobody does its readers have it.
     InMemory(Arc<Held>),
 }
 
-/// A body that a tier may keep.
+/// A body that a tier may keep, the queue of the disk, or who has just made it.
 pub(crate) struct Held {
     bytes: u64,
     /// How many keep it. As long as nobody does, its bytes are in the sum.
@@ -76,7 +78,8 @@ impl Lent {
     /// have, and `largest` the longest body that it takes.
     pub(crate) fn new(most: u64, memory: u64, largest: u64) -> Self {
         let (loans, given_up, taken_off) = (Arc::default(), Arc::default(), AtomicU64::new(0));
-        Self { loans, most, given_up, memory: memory.into(), taken_off, largest }
+        let step = (memory / STEPS).max(1);
+        Self { loans, most, given_up, memory: memory.into(), taken_off, step, largest }
     }
 
     /// Bytes that readers alone have.
@@ -90,16 +93,15 @@ impl Lent {
 
     /// True if it is time to look what is [left](Lent::leaves).
     pub(crate) fn has_changed(&self) -> bool {
-        let step = step(self.memory.load(Ordering::Relaxed));
-        self.taken_off.load(Ordering::Relaxed).abs_diff(self.given_up()) >= step
+        self.taken_off.load(Ordering::Relaxed).abs_diff(self.given_up()) >= self.step
     }
 
     /// What memory may keep, which may have so many bytes with what it gave up.
     pub(crate) fn leaves(&self, memory: u64) -> u64 {
         self.memory.store(memory, Ordering::Relaxed);
         if self.has_changed() {
-            let step = step(memory);
-            self.taken_off.store(self.given_up() / step * step, Ordering::Relaxed);
+            let steps = self.given_up() / self.step;
+            self.taken_off.store(steps * self.step, Ordering::Relaxed);
         }
         memory.saturating_sub(self.taken_off.load(Ordering::Relaxed)).max(memory / LEAST_PART)
     }
@@ -134,7 +136,8 @@ impl Lent {
         self.given_up() <= (memory - memory / LEAST_PART).max(self.most / 2)
     }
 
-    /// A complete body of so many bytes, whatever there is.
+    /// A complete body of so many bytes, whatever there is. Who makes it keeps it until it has found its
+    /// place.
     pub(crate) fn hold(&self, bytes: u64) -> Holding {
         if is_little(bytes) {
             return Holding::Uncounted;
@@ -142,12 +145,11 @@ impl Lent {
         if bytes > self.largest {
             return self.take(bytes);
         }
-        self.given_up.fetch_add(bytes, Ordering::Relaxed);
-        let (keepers, sum) = (AtomicUsize::new(0), Arc::clone(&self.given_up));
+        let (keepers, sum) = (AtomicUsize::new(1), Arc::clone(&self.given_up));
         Holding::InMemory(Arc::new(Held { bytes, keepers, sum }))
     }
 
-    /// A body that its readers alone have, whatever there is.
+    /// One that its readers alone have, whatever there is.
     pub(crate) fn take(&self, bytes: u64) -> Holding {
         if is_little(bytes) {
             return Holding::Uncounted;
@@ -155,18 +157,14 @@ impl Lent {
         Holding::Lent { _counted: Arc::new(Counted::new(bytes, &self.loans)) }
     }
 
-    /// A body that is read from the disk as a whole; `None` if nobody may have it so. Memory has `room`
-    /// for it, if it is wanted there.
+    /// The same of one that is read from the disk as a whole; `None` if nobody may have it so. Memory has
+    /// `room` for it, if it is wanted there.
     pub(crate) fn whole(&self, bytes: u64, room: u64) -> Option<Holding> {
         if is_little(bytes) || bytes <= room && self.may_go_to_memory(bytes) {
             return Some(self.hold(bytes));
         }
         self.lend(bytes).map(|lent| Holding::Lent { _counted: Arc::new(lent) })
     }
-}
-
-fn step(memory: u64) -> u64 {
-    (memory / STEPS).max(1)
 }
 
 fn is_little(bytes: u64) -> bool {
@@ -212,7 +210,7 @@ impl Holding {
         }
     }
 
-    /// A tier keeps the body, and counts its bytes.
+    /// Somebody keeps the body, and counts its bytes.
     pub(crate) fn keep(&self) {
         if let Self::InMemory(held) = self
             && held.keepers.fetch_add(1, Ordering::AcqRel) == 0
@@ -221,7 +219,7 @@ impl Holding {
         }
     }
 
-    /// A tier that kept it does not keep it any more.
+    /// Somebody who kept it does not keep it any more.
     pub(crate) fn give_up(&self) {
         let Self::InMemory(held) = self else { return };
         // First: who keeps it next takes them off again.
@@ -248,29 +246,33 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    fn given_up(lent: &Lent, bytes: u64) -> Holding {
+        let holding = lent.hold(bytes);
+        holding.give_up();
+        holding
+    }
+
     #[test]
     fn what_somebody_keeps_does_not_count_until_nobody_does() {
         let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
         let holding = lent.hold(MIB);
-        assert_eq!((lent.bytes(), lent.given_up()), (MIB, MIB));
+        assert_eq!(lent.bytes(), 0, "who makes it keeps it");
         holding.keep();
-        holding.keep();
-        assert_eq!(lent.bytes(), 0);
         holding.give_up();
         assert_eq!(lent.bytes(), 0, "another keeps it");
         holding.give_up();
-        assert_eq!(lent.bytes(), MIB);
+        assert_eq!((lent.bytes(), lent.given_up()), (MIB, MIB));
         holding.keep();
         drop(holding);
         assert_eq!(lent.bytes(), 0, "gone with who kept it");
-        drop((lent.hold(MIB), lent.take(MIB)));
+        drop((given_up(&lent, MIB), lent.hold(MIB), lent.take(MIB)));
         assert_eq!(lent.bytes(), 0);
     }
 
     #[test]
     fn the_sum_is_never_less_than_nothing() {
         let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
-        let holding = lent.hold(MIB);
+        let holding = given_up(&lent, MIB);
         let keep = || {
             for _ in 0..200_000 {
                 holding.keep();
@@ -295,7 +297,8 @@ mod tests {
         let little = LITTLE as u64;
         assert!(lent.whole(little, 0).unwrap().is_uncounted());
         let held: Vec<_> = (0..49).map(|_| lent.whole(MIB, ROOM).unwrap()).collect();
-        assert!(!held.iter().any(Holding::is_lent));
+        assert!(!held.iter().any(Holding::is_lent) && lent.may_go_to_memory(MIB));
+        held.iter().for_each(Holding::give_up);
         assert!(!lent.may_go_to_memory(little + 1) && lent.may_go_to_memory(little));
         assert!(lent.whole(MIB, ROOM).is_none() && lent.whole(ROOM + 1, ROOM).is_none());
         drop((loans, one_more));
@@ -309,9 +312,9 @@ mod tests {
     #[test]
     fn a_little_memory_takes_a_few_all_the_same() {
         let lent = Lent::new(8 * MIB, MIB, MIB);
-        let _held: Vec<_> = (0..4).map(|_| lent.whole(MIB, MIB).unwrap()).collect();
+        let _held: Vec<_> = (0..4).map(|_| given_up(&lent, MIB)).collect();
         assert!(lent.may_go_to_memory(MIB));
-        let _one_more = lent.hold(1 << 16);
+        let _one_more = given_up(&lent, 1 << 16);
         assert!(!lent.may_go_to_memory(MIB));
     }
 
@@ -320,12 +323,12 @@ mod tests {
         let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
         let mut held = Vec::new();
         for (bodies, left) in [(7, 64), (1, 56), (7, 56), (1, 48), (36, 16), (30, 16)] {
-            held.extend((0..bodies).map(|_| lent.hold(MIB)));
+            held.extend((0..bodies).map(|_| given_up(&lent, MIB)));
             assert_eq!(lent.leaves(64 * MIB), left * MIB, "{bodies}");
         }
         // Who comes and goes changes nothing.
         for _ in 0..9 {
-            drop(lent.hold(4 * MIB));
+            drop(given_up(&lent, 4 * MIB));
             assert!(!lent.has_changed());
         }
         held.truncate(8);
@@ -333,5 +336,16 @@ mod tests {
         drop(held);
         assert!(lent.has_changed());
         assert_eq!((lent.leaves(64 * MIB), lent.bytes()), (64 * MIB, 0));
+    }
+
+    #[test]
+    fn nothing_stays_taken_off_when_memory_may_have_more_again() {
+        let lent = Lent::new(8 * MIB, 64 * MIB, 4 * MIB);
+        let mut held: Vec<_> = (0..9).map(|_| given_up(&lent, MIB)).collect();
+        assert_eq!(lent.leaves(38 * MIB), 30 * MIB);
+        held.truncate(1);
+        lent.leaves(56 * MIB);
+        drop(held);
+        assert_eq!(lent.leaves(56 * MIB), 56 * MIB);
     }
 }

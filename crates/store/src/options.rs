@@ -36,7 +36,8 @@ pub struct Options {
     /// ([`Stats::queued_bytes`](crate::Stats::queued_bytes), at most 32 MiB), and what has been read for
     /// readers of bodies on disk and not been taken by them (8 MiB, or a sixteenth of this if that is more,
     /// and beyond that 16 KiB for each). For what memory gives up while it is read, memory keeps as much
-    /// less, down to a quarter; beyond three quarters no body longer than 16 KiB goes there. See
+    /// less, down to a quarter, so that both together take up to a quarter more; beyond three quarters no
+    /// body longer than 16 KiB goes there. See
     /// [`Stats::lent_bytes`](crate::Stats::lent_bytes).
     pub memory: u64,
     /// `None`: memory only, nothing survives a restart.

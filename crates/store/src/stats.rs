@@ -15,7 +15,7 @@ pub struct Stats {
     /// Of these, bytes of pieces of large bodies that are on disk.
     pub kept_bytes: u64,
     /// Bytes in memory, beside `memory_bytes`, that only readers hold: read from the disk for them, or
-    /// given up by memory while they read. What is no longer than 16 KiB is not counted.
+    /// given up, or never taken, by memory. What is no longer than 16 KiB is not counted.
     pub lent_bytes: u64,
     /// Entries of the disk tier, those still queued included.
     pub disk_entries: u64,

@@ -80,11 +80,13 @@ struct Progress {
 impl Progress {
     /// Waits until so many are under way and nobody can send any more.
     async fn settle(&self, all: usize) {
-        let mut before = u64::MAX;
+        let (mut before, mut quiet) = (u64::MAX, 0);
         for _ in 0..1_200 {
             sleep(millis(100)).await;
             let sent = self.sent.load(Ordering::Relaxed);
-            if sent == before && self.under_way.load(Ordering::Relaxed) == all {
+            quiet = if sent == before { quiet + 1 } else { 0 };
+            // On a busy machine nothing may happen for a moment.
+            if quiet >= 3 && self.under_way.load(Ordering::Relaxed) == all {
                 return;
             }
             before = sent;

@@ -28,7 +28,7 @@ const WRITES: usize = 64;
 const DISCARDS: usize = 4096;
 /// A reader in the middle of a body waits longer than a look-up, which has the origin to ask.
 const MIDDLE: u32 = 10;
-/// Of that patience, one part in so many is for the turn.
+/// Of [`Io::patience`] a look-up or a write waits one part in so many for its turn.
 const TURN: u32 = 2;
 
 /// Names a file: what it holds and which time it was stored.

@@ -63,7 +63,7 @@ pub(crate) use spill::{Published, Spill, Written};
 use work::Writer;
 
 use crate::body::{Body, Done, Name, Place};
-use crate::entry::Entry;
+use crate::entry::{Entry, Keeper};
 use crate::events::{Event, Events};
 use crate::key::Key;
 use crate::lent::Holding;
@@ -109,7 +109,8 @@ pub(crate) struct Disk<M> {
 
 /// What one look at the files of a key gave.
 pub(crate) enum Read<M> {
-    Entries(Vec<Arc<Entry<M>>>),
+    /// And those of them that were made for it.
+    Entries(Vec<Arc<Entry<M>>>, Vec<Keeper<M>>),
     /// Something changed meanwhile: look again.
     Changed,
     /// The disk did not answer.
@@ -222,7 +223,7 @@ impl<M: Meta> Disk<M> {
         known: &[Arc<Entry<M>>],
         mut room: u64,
     ) -> Read<M> {
-        let mut entries = Vec::with_capacity(slots.len());
+        let (mut entries, mut made) = (Vec::with_capacity(slots.len()), Vec::new());
         // Newest first, as in every list of variants.
         for slot in slots.iter().rev() {
             let in_memory = known.iter().find(|e| e.sequence() == slot.sequence && !e.is_gone());
@@ -234,6 +235,7 @@ impl<M: Meta> Disk<M> {
             match self.read_slot(key, id, slot, room).await {
                 SlotRead::Entry(entry) => {
                     room = room.saturating_sub(entry.weight());
+                    made.push(Keeper::made(Arc::clone(&entry)));
                     entries.push(entry);
                 }
                 SlotRead::Another => (),
@@ -242,7 +244,7 @@ impl<M: Meta> Disk<M> {
             }
         }
         self.hot.mark(Hot::mark_of(id));
-        Read::Entries(entries)
+        Read::Entries(entries, made)
     }
 
     async fn read_slot(

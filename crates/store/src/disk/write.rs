@@ -16,7 +16,7 @@ use super::segment::HEAD;
 use super::work::{Item, Pending};
 use super::{Disk, FileBody, Presence};
 use crate::body::{Done, Place};
-use crate::entry::{Entry, Queued};
+use crate::entry::{Entry, Keeper};
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::{Damage, NotStored};
@@ -49,7 +49,7 @@ impl<M: Meta> Disk<M> {
         let placed = self.queue(size).and_then(|()| {
             let freshened = freshened.filter(|_| is_small && is_worth_it(entry, size));
             let (held, key) = (Arc::clone(entry), key.clone());
-            let entry = Queued::new(Arc::clone(entry));
+            let entry = Keeper::new(Arc::clone(entry));
             let placed = self.with_index(|index, hot| {
                 let older = |sequence| Some((index.place_of(&id, sequence)?, sequence));
                 let older = freshened.and_then(older);
@@ -238,10 +238,13 @@ pub(crate) fn pieces_elsewhere(
 
 fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>) -> io::Result<()> {
     let done = entry.body().done().ok_or(io::ErrorKind::InvalidInput)?;
-    let elsewhere = || pieces_elsewhere(done).ok_or(io::ErrorKind::InvalidInput);
+    let elsewhere = pieces_elsewhere(done).ok_or(io::ErrorKind::InvalidInput)?;
+    let elsewhere: Vec<Bytes> = elsewhere.collect::<io::Result<_>>()?;
     let (mut pieces, mut sums) = (done.pieces(), BlockSums::default());
     pieces.clone().for_each(|piece| sums.add(piece));
-    elsewhere()?.try_for_each(|piece| piece.map(|piece| sums.add(&piece)))?;
+    for piece in &elsewhere {
+        sums.add(piece);
+    }
     sums.finish();
     let sums = Presence::Whole(sums.done.into());
     let end = encode(key.as_bytes(), meta, done.tail(), &sums, done.length(), id.sequence);
@@ -253,7 +256,7 @@ fn write_file<M>(io: &Io, key: &Key, id: &FileId, meta: &[u8], entry: &Entry<M>)
         temporary.append(&[piece, end.as_slice()].concat())?;
     } else {
         pieces.try_for_each(|piece| temporary.append(piece))?;
-        elsewhere()?.try_for_each(|piece| temporary.append(&piece?))?;
+        elsewhere.iter().try_for_each(|piece| temporary.append(piece))?;
         temporary.append(&end)?;
     }
     temporary.publish(id)

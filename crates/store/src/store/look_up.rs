@@ -79,8 +79,11 @@ impl<M: Meta> Store<M> {
         let is_welcome = self.0.known.knows(key.hash()) || !known.is_empty();
         let room = if is_welcome { self.0.memory.room() } else { 0 };
         match disk.read(key, &id, &slots, &known, room).await {
-            Read::Entries(entries) => {
-                self.promote(disk, key, id, &slots, entries.into(), is_welcome)
+            Read::Entries(entries, made) => {
+                let found = self.promote(disk, key, id, &slots, entries.into(), is_welcome);
+                // They have found their place.
+                drop(made);
+                found
             }
             Read::Changed => Found::Changed,
             Read::Nothing => Found::Nothing,

@@ -152,6 +152,10 @@ impl<M: Meta> Store<M> {
         if !stored || entry.is_gone() || self.is_ended(key, entry) {
             return None;
         }
+        if entry.is_left_on_disk() && disk.is_some_and(|disk| disk.takes_nothing()) {
+            // Nowhere would it have its body.
+            return None;
+        }
         shard.reads.remove(key);
         let body = entry.body().share(&self.0.lent)?;
         let fresh = Entry::new(meta, body, entry.sequence(), &self.0.events);

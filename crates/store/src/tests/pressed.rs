@@ -45,7 +45,7 @@ async fn what_comes_back_is_recognised_however_often_readers_came_and_went() {
         stored(&store, &name(2), label("v", ""), &body(number, KIB)).await;
     }
     let later = hits_of_third_round(&store).await;
-    assert!(2 * later > fresh, "{fresh} {later}");
+    assert!(fresh > 500 && 2 * later > fresh, "{fresh} {later}");
 }
 
 /// Slow readers of bodies on disk: as many as may have whole ones.
@@ -74,6 +74,24 @@ async fn a_confirmation_of_what_was_read_from_disk_is_in_memory() {
 }
 
 #[tokio::test]
+async fn what_is_confirmed_stays_although_it_is_on_disk_alone_and_that_takes_nothing() {
+    let setup = Setup::new(16 * MIB, 512 * MIB);
+    let store = setup.open();
+    for number in 0..60 {
+        stored(&store, &name(number), label("v", "old"), &body(number, 200 * KIB)).await;
+        store.flush().await;
+    }
+    drop(store);
+    let store = setup.open();
+    let _held = slow_readers(&store, 0..50).await;
+    assert!(store.freeze().await);
+    let entry = find(&store, &name(55), "v").await.unwrap();
+    assert!(!entry.is_in_memory());
+    assert!(store.replace_meta(&name(55), &entry, label("v", "new")).is_none());
+    assert_eq!(get(&store, &name(55), "v").await, Some(("old".into(), body(55, 200 * KIB))));
+}
+
+#[tokio::test]
 async fn a_confirmation_is_kept_although_the_disk_takes_nothing() {
     let setup = Setup::new(16 * MIB, 64 * MIB);
     let store = setup.open();
@@ -88,20 +106,23 @@ async fn a_confirmation_is_kept_although_the_disk_takes_nothing() {
 }
 
 /// Bytes of files of this store that have no name any more and are open.
+#[cfg(target_os = "linux")]
 fn nameless(setup: &Setup) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let root = setup.root();
     let mut seen = std::collections::HashMap::new();
-    for entry in std::fs::read_dir("/proc/self/fd").unwrap().map(Result::unwrap) {
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
         let Ok(target) = std::fs::read_link(entry.path()) else { continue };
         if target.starts_with(&root) && target.to_string_lossy().ends_with("(deleted)") {
-            let about = std::fs::metadata(entry.path()).unwrap();
+            // Another thread may have closed it.
+            let Ok(about) = std::fs::metadata(entry.path()) else { continue };
             seen.insert(about.ino(), about.blocks() * 512);
         }
     }
     seen.values().sum()
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn slow_readers_of_short_bodies_do_not_keep_the_disk() {
     const CAPACITY: u64 = 32 * MIB;
@@ -139,6 +160,7 @@ async fn crowd(store: &Store<Label>) -> Vec<Arc<Entry<Label>>> {
     }
     store.flush().await;
     store.clear();
+    assert!(store.stats().lent_bytes > 42 * MIB);
     held
 }
 
@@ -169,6 +191,7 @@ async fn many_under_way(store: &Store<Label>) -> Vec<crate::Fill<Label>> {
         fill.write(body(number, MIB - 1).into()).await.unwrap();
         all.push(fill);
     }
+    assert!(store.stats().in_flight_bytes >= 8 * MIB);
     all
 }
 
@@ -378,9 +401,11 @@ async fn pieces_that_are_kept_and_what_readers_hold_have_one_bound() {
     }
     store.flush().await;
     let stats = store.stats();
-    assert!(stats.memory_bytes + stats.lent_bytes <= 57 * MIB);
+    // What memory may have, and a step.
+    assert!(stats.memory_bytes + stats.lent_bytes <= 64 * MIB, "{stats:?}");
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn slow_readers_of_what_an_earlier_process_wrote_do_not_keep_the_disk() {
     const CAPACITY: u64 = 32 * MIB;

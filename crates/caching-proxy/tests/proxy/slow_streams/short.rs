@@ -457,6 +457,8 @@ async fn given_up(bodies: usize, args: &[&str]) -> [Option<u64>; 2] {
         }
     }
     let readers = go_on(readers).await;
+    let lent = count(&site.proxy, "store.lent_bytes");
+    assert!(lent > 20 << 20, "{lent} bytes are given up under readers");
     let slow = site.peak();
     end(readers).await;
     let peaks = [slow, site.peak()];

@@ -21,7 +21,7 @@ use super::place::Place;
 use super::segment::{Kind, Listed, Log, short};
 use super::table::PARTS;
 use super::{Disk, FileBody, Held, lock, open, snapshot};
-use crate::entry::Queued;
+use crate::entry::Keeper;
 use crate::key::Key;
 use crate::meta::Meta;
 use crate::reason::Damage;
@@ -57,7 +57,7 @@ pub(crate) struct Pending<M> {
     pub(crate) key: Key,
     pub(crate) id: FileId,
     pub(crate) meta: Vec<u8>,
-    pub(crate) entry: Queued<M>,
+    pub(crate) entry: Keeper<M>,
     /// Bytes of its record or file, with its body.
     pub(crate) size: u64,
     /// Place and number of a record that has the same body, or refers to it.
@@ -84,7 +84,7 @@ pub(crate) struct Writer<M> {
     /// Files that could not be removed: the log has to say so as long as they are there.
     lingering: Vec<FileId>,
     /// What the log has collected and not written.
-    records: Vec<(FileId, Queued<M>, Place)>,
+    records: Vec<(FileId, Keeper<M>, Place)>,
     pub(crate) copies: Vec<(Listed, Place, Place)>,
     pub(crate) gone: Vec<Listed>,
     /// A snapshot says all that the store has.

@@ -28,15 +28,13 @@ impl<M: Meta> Disk<M> {
             self.io.counters.resting_skips.add(1);
             return false;
         }
-        if self.has_lost_body(&pending.entry) {
-            return false;
-        }
         // That may take segments away, so only then it is known which are there.
         if !self.fits(writer, pending.size) {
             return false;
         }
         let listed = match self.reference(pending) {
             Some(body) => add_freshened(writer, pending, &body),
+            None if self.has_lost_body(&pending.entry) => return false,
             None => add_whole(writer, pending),
         };
         let Some(listed) = listed else { return false };
