@@ -106,19 +106,8 @@ impl Done {
         Self::off_the_heap(name, length, tail, place, Holding::default())
     }
 
-    /// The same of one that is on disk and may be short.
-    pub(crate) fn on_disk(
-        name: Name<'_>,
-        length: u64,
-        tail: &[u8],
-        place: Place,
-        holding: Holding,
-    ) -> Self {
-        Self::off_the_heap(name, length, tail, place, holding)
-    }
-
     /// A body that is not on the heap.
-    fn off_the_heap(
+    pub(crate) fn off_the_heap(
         name: Name<'_>,
         length: u64,
         tail: &[u8],

@@ -324,11 +324,11 @@ impl<M: Meta> Disk<M> {
                 let owner: Weak<dyn Owner> = self.me.clone();
                 let record = RecordBody::new(*id, at, Arc::clone(&self.io), owner);
                 let place = Place::Record(Arc::new(record));
-                Done::on_disk(name, length, &trailers, place, Holding::OnDisk)
+                Done::off_the_heap(name, length, &trailers, place, Holding::OnDisk)
             }
             LoadedBody::File(presence, holding) => {
                 let place = Place::File(self.shared_body(id, length, presence, seen)?);
-                Done::on_disk(name, length, &trailers, place, holding)
+                Done::off_the_heap(name, length, &trailers, place, holding)
             }
         };
         Some(Entry::new(meta, Body::complete(done), id.sequence, &self.events))

@@ -1,5 +1,6 @@
 //! What slow readers hold costs others no more than it has to.
 
+use super::short::crowd;
 use super::*;
 use crate::{Fate, Matcher};
 
@@ -149,21 +150,6 @@ async fn slow_readers_of_short_bodies_do_not_keep_the_disk() {
     assert!(setup.on_disk() + nameless(&setup) <= 3 * CAPACITY / 2);
 }
 
-/// Has memory give up so much under readers that nothing more may go there as a whole.
-async fn crowd(store: &Store<Label>) -> Vec<Arc<Entry<Label>>> {
-    let mut held = Vec::new();
-    for number in 1000..1046 {
-        let mut fill = store.begin(name(number), label("v", ""), Some(MIB)).unwrap();
-        fill.write(body(number, MIB).into()).await.unwrap();
-        held.push(fill.entry());
-        let _wherever = fill.commit(b"").await;
-    }
-    store.flush().await;
-    store.clear();
-    assert!(store.stats().lent_bytes > 42 * MIB);
-    held
-}
-
 /// A fetch that is late does not take the place of one that began after an event and came first.
 async fn late_fetch(store: &Store<Label>, fate: Fate, length: u64) {
     let labels = |text: &str| {
@@ -196,35 +182,23 @@ async fn many_under_way(store: &Store<Label>) -> Vec<crate::Fill<Label>> {
 }
 
 #[tokio::test]
-async fn a_late_fetch_is_outlived_where_many_are_under_way_dead() {
-    let setup = Setup::new(64 * MIB, 256 * MIB);
-    let store = setup.open();
-    let _under_way = many_under_way(&store).await;
-    late_fetch(&store, Fate::Dead, 500 * KIB).await;
+async fn a_late_fetch_is_outlived_where_many_are_under_way() {
+    for fate in [Fate::Dead, Fate::Stale { since: 7 }] {
+        let setup = Setup::new(64 * MIB, 256 * MIB);
+        let store = setup.open();
+        let _under_way = many_under_way(&store).await;
+        late_fetch(&store, fate, 500 * KIB).await;
+    }
 }
 
 #[tokio::test]
-async fn a_late_fetch_is_outlived_where_many_are_under_way_stale() {
-    let setup = Setup::new(64 * MIB, 256 * MIB);
-    let store = setup.open();
-    let _under_way = many_under_way(&store).await;
-    late_fetch(&store, Fate::Stale { since: 7 }, 500 * KIB).await;
-}
-
-#[tokio::test]
-async fn a_late_fetch_is_outlived_where_readers_hold_much_dead() {
-    let setup = Setup::new(64 * MIB, 256 * MIB);
-    let store = setup.open();
-    let _crowd = crowd(&store).await;
-    late_fetch(&store, Fate::Dead, 100 * KIB).await;
-}
-
-#[tokio::test]
-async fn a_late_fetch_is_outlived_where_readers_hold_much_stale() {
-    let setup = Setup::new(64 * MIB, 256 * MIB);
-    let store = setup.open();
-    let _crowd = crowd(&store).await;
-    late_fetch(&store, Fate::Stale { since: 7 }, 100 * KIB).await;
+async fn a_late_fetch_is_outlived_where_readers_hold_much() {
+    for fate in [Fate::Dead, Fate::Stale { since: 7 }] {
+        let setup = Setup::new(64 * MIB, 256 * MIB);
+        let store = setup.open();
+        let _crowd = crowd(&store).await;
+        late_fetch(&store, fate, 100 * KIB).await;
+    }
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ async fn slices_of_a_body_on_the_heap_count_as_long_as_they_are_there() {
 }
 
 /// Has memory give up so much under readers that nothing more may go there as a whole.
-async fn crowd(store: &Store<Label>) -> Vec<Arc<Entry<Label>>> {
+pub(super) async fn crowd(store: &Store<Label>) -> Vec<Arc<Entry<Label>>> {
     let mut held = Vec::new();
     for number in 1000..1046 {
         let mut fill = store.begin(name(number), label("v", ""), Some(MIB)).unwrap();

@@ -108,6 +108,9 @@ async fn with_more_removals_than_may_wait_all_is_given_up_and_nothing_comes_back
     unknown.set(true);
     unwritten.set(true);
     let store = setup.open();
+    store.remove(&key("first"));
+    // What comes after that waits: the writer takes no more.
+    unwritten.reached().await;
     let (mut removed, mut before) = (0_u64, 0);
     loop {
         store.remove(&key(&removed.to_string()));
