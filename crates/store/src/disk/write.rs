@@ -29,9 +29,9 @@ const QUEUE_ENTRIES: u64 = 8192;
 const SHARED: u64 = 1 << 10;
 
 impl<M: Meta> Disk<M> {
-    /// Gives an entry whose body is in memory or in a record its place and queues its record or file. Until that is
-    /// written the entry itself answers look-ups. Whatever comes of it, an older entry of the same
-    /// variant is gone; `freshened` is its number if it has the same body.
+    /// Gives an entry whose body is in memory or in a record its place and queues its record or file.
+    /// Until that is written the entry itself answers look-ups. Whatever comes of it, an older entry of
+    /// the same variant is gone; `freshened` is its number if it has the same body.
     pub(crate) fn store(
         &self,
         key: &Key,
